@@ -1,0 +1,18 @@
+//! What a block device is, who may open one, and the one mover of bytes.
+//!
+//! Transports (above) and stores (below) meet only here: a store implements [`BlockDevice`], a transport asks
+//! [`Exports`] for a [`Session`] and talks to the [`Queue`] it opens. No tokio, no HTTP, no SQL, no volumes.
+#![forbid(unsafe_code)]
+
+mod access;
+mod device;
+mod gate;
+
+pub use access::{
+    AccessTable, Address, Admits, Claim, ExportId, Exports, HostId, Peer, Refusal, Rights, SessionInfo, Whom,
+    decide,
+};
+pub use device::{
+    BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, ReactorId, Request, Wake,
+};
+pub use gate::Session;

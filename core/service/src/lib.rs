@@ -1,0 +1,2 @@
+//! Use cases, jobs, reconcilers and exports.
+#![forbid(unsafe_code)]

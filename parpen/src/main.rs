@@ -1,0 +1,3 @@
+//! The parpen binary.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! Rows and conditional updates behind one port; SQLite.
+#![forbid(unsafe_code)]

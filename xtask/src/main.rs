@@ -1,0 +1,3 @@
+//! House chores.
+#![forbid(unsafe_code)]
+fn main() {}
