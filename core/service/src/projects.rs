@@ -1,0 +1,35 @@
+//! Projects and the principals in them: looking.
+
+use parpen_identity::{Actor, Power, Principal, may};
+use parpen_model::{Condition, Kind, Project, ProjectId, Query, Scope, read};
+
+use crate::Ports;
+
+/// The projects that the actor sees, the oldest first.
+pub async fn list(ports: &Ports, actor: &Actor) -> Result<Vec<Project>, Condition> {
+    may(actor, Power::Read, None)?;
+    let scope = actor.scope;
+    read(&*ports.meta, move |tx| tx.list(scope, &Query::default())).await
+}
+
+/// A project by name or id; used by logins too, which have no actor yet.
+pub async fn find(ports: &Ports, name: &str) -> Result<Project, Condition> {
+    let name = name.to_string();
+    read(&*ports.meta, move |tx| {
+        let by_name = tx.find_named::<Project>(Scope::All, "project", &name)?;
+        let by_id = || Ok(name.parse::<ProjectId>().ok().map(|id| tx.find(Scope::All, id)).transpose()?.flatten());
+        by_name.map_or_else(by_id, |p| Ok(Some(p)))?.ok_or_else(|| Condition::not_found(Kind::Project, &name))
+    })
+    .await
+}
+
+/// The configuration generation.
+pub async fn generation(ports: &Ports) -> Result<u64, Condition> {
+    read(&*ports.meta, |tx| tx.generation()).await
+}
+
+/// Principals, for operators.
+pub async fn principals(ports: &Ports, actor: &Actor) -> Result<Vec<Principal>, Condition> {
+    may(actor, Power::Operate, None)?;
+    read(&*ports.meta, |tx| tx.list(Scope::All, &Query::default())).await
+}
