@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Condvar, Mutex, mpsc};
 
+use super::super::Inner;
+use super::super::session::{Enter, Live};
 use super::*;
 
 /// Lands writes on its own thread. The first eight bytes of a write name the term of its writer.
@@ -202,4 +204,35 @@ fn a_hold_is_an_instant_for_all_its_exports() {
     }
     homes.iter().for_each(|h| h.stop());
     assert!(law.landed.load(SeqCst) > 0 && law.broken.load(SeqCst) == 0);
+}
+
+#[test]
+fn a_request_enters_before_the_cut_or_not_at_all() {
+    const ROUNDS: usize = 30_000;
+    let info = || SessionInfo { export: export(E), host: None, peer: peer(), rights: Rights::ReadWrite };
+    let lives: Arc<Vec<Live>> = Arc::new((0..ROUNDS).map(|_| Live::new(info(), false)).collect());
+    let (proven, inside) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (seen, told, words) = (Arc::clone(&proven), Arc::clone(&inside), Arc::clone(&lives));
+    let worker = std::thread::spawn(move || {
+        let (gate, mut late) = (Inner::default(), 0);
+        for (round, live) in words.iter().enumerate() {
+            while live.enter(&gate) == Enter::Go {
+                late += u64::from(seen.load(SeqCst) > round as u64);
+                told.store(round as u64 + 1, SeqCst);
+                live.leave(&gate);
+            }
+        }
+        late
+    });
+    for (round, live) in lives.iter().enumerate() {
+        while inside.load(SeqCst) <= round as u64 {
+            std::thread::yield_now();
+        }
+        live.shut();
+        while live.in_flight() > 0 {
+            std::thread::yield_now();
+        }
+        proven.store(round as u64 + 1, SeqCst);
+    }
+    assert_eq!(worker.join().unwrap(), 0, "requests entered after the proof");
 }
