@@ -6,8 +6,8 @@ use parpen_base::Boxed;
 use parpen_block::BlockDevice;
 
 use crate::{
-    Condition, Disk, Found, Label, NewBytes, Pool, ReadTx, SnapshotId, Source, Space, Subject, VolumeId,
-    WriteTx,
+    Condition, Disk, Driver, Found, Label, NewBytes, Pool, ReadTx, SnapshotId, Source, Space, Subject,
+    VolumeId, WriteTx,
 };
 
 /// The work of a read transaction.

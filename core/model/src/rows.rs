@@ -168,6 +168,21 @@ impl dyn ReadTx + '_ {
     }
 }
 
+impl dyn ReadTx + '_ {
+    /// The noun that people mean by `text`: its unique name in a space, else its id.
+    pub fn find_text<N: Noun>(&self, scope: Scope, space: &str, text: &str) -> Result<Option<N>, Condition> {
+        match (self.find_named(scope, space, text)?, Uuid::parse_str(text)) {
+            (None, Ok(id)) => self.find(scope, id),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// Like [`find_text`](Self::find_text), or [`Condition::NotFound`].
+    pub fn get_text<N: Noun>(&self, scope: Scope, space: &str, text: &str) -> Result<N, Condition> {
+        self.find_text(scope, space, text)?.ok_or_else(|| Condition::not_found(N::KIND, text))
+    }
+}
+
 impl dyn WriteTx + '_ {
     /// The reading half.
     pub fn read(&self) -> &dyn ReadTx {

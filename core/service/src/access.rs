@@ -1,6 +1,6 @@
 //! From rows to the gate's rules. What is written here is the whole policy of who may open what.
 
-use parpen_block::{AccessTable, Admits, ExportId, Gate, HostId, Rights, SessionInfo, Whom};
+use parpen_block::{AccessTable, Admits, ExportId, Fenced, Gate, HostId, Rights, SessionInfo, Whom};
 use parpen_model::lifecycle::{AttachState, Life, Work};
 use parpen_model::ports::MetaStore;
 use parpen_model::{Attachment, Condition, Kind, Lock, ReadTx, Scope, Snapshot, Subject, Volume, read};
@@ -93,15 +93,32 @@ pub(crate) async fn shut(
     subject: Subject,
     whom: Whom,
     force: bool,
-) -> Result<(), Condition> {
+) -> Result<Option<Fenced>, Condition> {
     let rule = read(meta, move |tx| plain_rule(tx, subject)).await?;
-    let Some(rule) = rule else { return Ok(()) };
+    let Some(rule) = rule else { return Ok(None) };
     let open = gate.close(rule.export, whom, rule.epoch);
     if !open.is_empty() && !force {
         return Err(in_use_by(subject, &open));
     }
-    gate.cut(rule.export, whom).await;
-    Ok(())
+    Ok(Some(gate.cut(rule.export, whom).await))
+}
+
+/// Shuts the plain export and those of all attachments: after this nobody has `subject` open. Open sessions of the
+/// plain export are a refusal, unless `force`.
+pub(crate) async fn shut_all(
+    gate: &Gate,
+    meta: &dyn MetaStore,
+    subject: Subject,
+    force: bool,
+) -> Result<Vec<Fenced>, Condition> {
+    let mut fenced: Vec<Fenced> =
+        shut(gate, meta, subject, Whom::Everyone, force).await?.into_iter().collect();
+    let held: Vec<Attachment> = read(meta, move |tx| tx.children(subject.uuid())).await?;
+    for rule in held.iter().map(attachment_rule) {
+        gate.close(rule.export, Whom::Everyone, rule.epoch);
+        fenced.push(gate.cut(rule.export, Whom::Everyone).await);
+    }
+    Ok(fenced)
 }
 
 /// The refusal that names who has it open.

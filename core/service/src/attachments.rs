@@ -57,9 +57,9 @@ pub(crate) fn refuse_conflict(
 pub(crate) fn free_slot(tx: &dyn ReadTx, host: parpen_model::HostId) -> Result<u16, Condition> {
     let all: Vec<Attachment> = tx.list(Scope::All, &parpen_model::Query::default())?;
     let used: Vec<u16> = all.iter().filter(|a| a.host == Some(host)).filter_map(|a| a.slot).collect();
-    (0..SLOTS)
-        .find(|s| !used.contains(s))
-        .ok_or_else(|| Condition::NoSpace(format!("this host has all its {SLOTS} slots in use; detach something")))
+    (0..SLOTS).find(|s| !used.contains(s)).ok_or_else(|| {
+        Condition::NoSpace(format!("this host has all its {SLOTS} slots in use; detach something"))
+    })
 }
 
 /// A name that nobody guesses.

@@ -54,7 +54,11 @@ pub(crate) async fn device(
 }
 
 /// Opens a volume or snapshot for a job, whatever its state: the job's rows keep others out.
-pub(crate) async fn open_for_job(world: &World, subject: Subject, rights: Rights) -> Result<JobSession, Condition> {
+pub(crate) async fn open_for_job(
+    world: &World,
+    subject: Subject,
+    rights: Rights,
+) -> Result<JobSession, Condition> {
     let device = device(&*world.meta, &world.backends, subject).await?;
     let export = ExportId(world.entropy.uuid());
     world.gate.publish(export, AccessTable { rights, admits: Admits::Everyone }, 1);

@@ -153,4 +153,3 @@ fn visible_to(tx: &dyn ReadTx, peer: &Peer) -> Result<Vec<String>, Condition> {
     out.extend(ready.map(|s| s.handle.to_string()));
     Ok(out)
 }
-

@@ -2,7 +2,9 @@
 
 use parpen_base::{Clock, Entropy};
 use parpen_identity::{Actor, Power, may};
-use parpen_model::{Attachment, Condition, Host, HostId, Kind, Lock, Query, ReadTx, Scope, Stamp, WriteTx, read, write};
+use parpen_model::{
+    Attachment, Condition, Host, HostId, Kind, Lock, Query, ReadTx, Scope, Stamp, WriteTx, read, write,
+};
 
 use crate::{Ports, names};
 

@@ -13,8 +13,8 @@ use serde::Serialize;
 use tokio::sync::{broadcast, mpsc};
 
 pub use runner::Runner;
-pub use step::{Commit, JobStep, StepCx, World};
 pub(crate) use step::nothing;
+pub use step::{Commit, JobStep, StepCx, World};
 
 /// How many changes a slow listener may lag behind before it loses the oldest.
 const BACKLOG: usize = 1024;
@@ -75,7 +75,9 @@ impl Jobs {
             match job.state {
                 JobState::Done => return Ok(job),
                 JobState::Failed => {
-                    return Err(job.error.unwrap_or_else(|| Condition::internal("a failed job without a reason")));
+                    return Err(job
+                        .error
+                        .unwrap_or_else(|| Condition::internal("a failed job without a reason")));
                 }
                 JobState::Running | JobState::Undoing => {}
             }

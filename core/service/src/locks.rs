@@ -18,7 +18,12 @@ pub async fn get(ports: &Ports, actor: &Actor, volume: VolumeId) -> Result<Optio
 }
 
 /// Locks a volume for a host. The same host again is fine; a lock or an attachment of another host is a refusal.
-pub async fn lock(ports: &Ports, actor: &Actor, volume: VolumeId, host: &str) -> Result<Started<Lock>, Condition> {
+pub async fn lock(
+    ports: &Ports,
+    actor: &Actor,
+    volume: VolumeId,
+    host: &str,
+) -> Result<Started<Lock>, Condition> {
     let (ports_in, actor_in, spelling) = (ports.clone(), actor.clone(), host.to_string());
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let v: Volume = tx.read().get(actor_in.scope, volume)?;
@@ -61,7 +66,8 @@ pub async fn unlock(ports: &Ports, actor: &Actor, volume: VolumeId, host: &str) 
         let v: Volume = tx.read().get(actor_in.scope, volume)?;
         may(&actor_in, Power::Write, Some(v.project))?;
         let host = hosts::find(tx.read(), &spelling)?;
-        let Some(l) = access::lock_of(tx.read(), &v)?.filter(|l| Some(l.host) == host.as_ref().map(|h| h.id)) else {
+        let Some(l) = access::lock_of(tx.read(), &v)?.filter(|l| Some(l.host) == host.as_ref().map(|h| h.id))
+        else {
             return Ok(None);
         };
         tx.delete::<Lock>(l.id)?;

@@ -77,7 +77,10 @@ pub(crate) fn place(
     let pools = tx.list::<Pool>(Scope::All, &Query::default())?;
     let groups = groups_of(&pools);
     let group = |name: &String| {
-        groups.iter().find(|g| g.name == *name).ok_or_else(|| Condition::not_found(Kind::PlacementGroup, name))
+        groups
+            .iter()
+            .find(|g| g.name == *name)
+            .ok_or_else(|| Condition::not_found(Kind::PlacementGroup, name))
     };
     let all = want.all.as_ref().map(group).transpose()?;
     let tail = want.tail.as_ref().map(group).transpose()?;
@@ -90,9 +93,15 @@ pub(crate) fn place(
             .ok_or_else(|| Condition::not_found(Kind::Pool, FIRST_POOL))?,
     };
     if [all, tail].into_iter().flatten().any(|g| g.pool != pool.id) {
-        return Err(Condition::invalid("placement", "both placement groups must belong to the volume's pool"));
+        return Err(Condition::invalid(
+            "placement",
+            "both placement groups must belong to the volume's pool",
+        ));
     }
-    let first = groups.iter().find(|g| g.pool == pool.id).ok_or_else(|| Condition::internal("a pool without group"))?;
+    let first = groups
+        .iter()
+        .find(|g| g.pool == pool.id)
+        .ok_or_else(|| Condition::internal("a pool without group"))?;
     let all = all.unwrap_or(first);
     let tail = tail.unwrap_or(all);
     let replication = want.replication.unwrap_or(1);

@@ -1,6 +1,8 @@
 //! From names to nouns and back: handles, every side's aliases, and what is taken.
 
-use parpen_model::{Alias, Api, Condition, HANDLES, Handle, NAME_MAX, ReadTx, Scope, Snapshot, Subject, Volume, alias_space};
+use parpen_model::{
+    Alias, Api, Condition, HANDLES, Handle, NAME_MAX, ReadTx, Scope, Snapshot, Subject, Volume, alias_space,
+};
 use uuid::Uuid;
 
 /// Where a side's names are unique: service-wide (empty), or within a pool, project or volume (its id).
@@ -28,7 +30,8 @@ impl Space {
     }
 
     fn holds_snapshot(&self, s: &Snapshot) -> bool {
-        self.within.is_empty() || [s.pool.0, s.project.0, s.origin.0].iter().any(|id| self.within == id.to_string())
+        self.within.is_empty()
+            || [s.pool.0, s.project.0, s.origin.0].iter().any(|id| self.within == id.to_string())
     }
 }
 
@@ -94,7 +97,12 @@ pub fn volume(tx: &dyn ReadTx, scope: Scope, space: &Space, name: &str) -> Resul
 }
 
 /// A snapshot of a volume by its name within the volume, as one side knows it.
-pub fn snapshot_of(tx: &dyn ReadTx, volume: &Volume, api: Api, name: &str) -> Result<Option<Snapshot>, Condition> {
+pub fn snapshot_of(
+    tx: &dyn ReadTx,
+    volume: &Volume,
+    api: Api,
+    name: &str,
+) -> Result<Option<Snapshot>, Condition> {
     let all = tx.children::<Snapshot>(volume.id)?;
     Ok(all.into_iter().find(|s| !s.transient && short_in(s, api) == name))
 }

@@ -85,7 +85,8 @@ fn disk_number(tx: &dyn ReadTx, driver: Driver) -> Result<Option<u16>, Condition
     if driver == Driver::Memory {
         return Ok(None);
     }
-    let used: Vec<u16> = tx.list::<Pool>(Scope::All, &Query::default())?.iter().filter_map(|p| p.disk).collect();
+    let used: Vec<u16> =
+        tx.list::<Pool>(Scope::All, &Query::default())?.iter().filter_map(|p| p.disk).collect();
     let free = (1..4096).find(|n| !used.contains(n));
     free.map(Some).ok_or_else(|| Condition::NoSpace("all 4095 disk numbers are in use".into()))
 }
@@ -100,12 +101,7 @@ pub async fn list(ports: &Ports, actor: &Actor) -> Result<Vec<Pool>, Condition> 
 pub async fn get(ports: &Ports, actor: &Actor, name: &str) -> Result<Pool, Condition> {
     may(actor, Power::Read, None)?;
     let name = name.to_string();
-    read(&*ports.meta, move |tx| {
-        let by_name = tx.find_named::<Pool>(Scope::All, "pool", &name)?;
-        let by_id = || Ok(name.parse::<PoolId>().ok().map(|id| tx.find(Scope::All, id)).transpose()?.flatten());
-        by_name.map_or_else(by_id, |p| Ok(Some(p)))?.ok_or_else(|| Condition::not_found(Kind::Pool, &name))
-    })
-    .await
+    read(&*ports.meta, move |tx| tx.get_text(Scope::All, "pool", &name)).await
 }
 
 /// Capacity and use of a pool.

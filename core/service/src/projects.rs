@@ -1,7 +1,7 @@
 //! Projects and the principals in them: looking.
 
 use parpen_identity::{Actor, Power, Principal, may};
-use parpen_model::{Condition, Kind, Project, ProjectId, Query, Scope, read};
+use parpen_model::{Condition, Project, Query, Scope, read};
 
 use crate::Ports;
 
@@ -15,12 +15,7 @@ pub async fn list(ports: &Ports, actor: &Actor) -> Result<Vec<Project>, Conditio
 /// A project by name or id; used by logins too, which have no actor yet.
 pub async fn find(ports: &Ports, name: &str) -> Result<Project, Condition> {
     let name = name.to_string();
-    read(&*ports.meta, move |tx| {
-        let by_name = tx.find_named::<Project>(Scope::All, "project", &name)?;
-        let by_id = || Ok(name.parse::<ProjectId>().ok().map(|id| tx.find(Scope::All, id)).transpose()?.flatten());
-        by_name.map_or_else(by_id, |p| Ok(Some(p)))?.ok_or_else(|| Condition::not_found(Kind::Project, &name))
-    })
-    .await
+    read(&*ports.meta, move |tx| tx.get_text(Scope::All, "project", &name)).await
 }
 
 /// The configuration generation.

@@ -8,8 +8,8 @@ use parpen_block::{Gate, Home};
 use parpen_identity::Actor;
 use parpen_model::ports::{Drivers, MetaStore};
 use parpen_model::{
-    Attachment, Attributes, Condition, Driver, Job, Lock, Pin, Pool, Query, Scope, Snapshot, Subject, Volume, WriteTx,
-    read, write,
+    Attachment, Attributes, Condition, Driver, Job, Lock, Pin, Pool, Query, Scope, Snapshot, Subject, Volume,
+    WriteTx, read, write,
 };
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -72,7 +72,8 @@ fn forget_memory(tx: &mut dyn WriteTx) -> Result<(), Condition> {
         tx.delete::<Volume>(v.id)?;
         gone.insert(v.id.0);
     }
-    for s in tx.read().list::<Snapshot>(Scope::All, &every)?.into_iter().filter(|s| memory.contains(&s.pool)) {
+    for s in tx.read().list::<Snapshot>(Scope::All, &every)?.into_iter().filter(|s| memory.contains(&s.pool))
+    {
         tx.delete::<Snapshot>(s.id)?;
         gone.insert(s.id.0);
     }

@@ -8,7 +8,11 @@ use crate::media::{WantedPlacement, place};
 use crate::names;
 
 /// Makes a volume type. The caller fills everything but id and stamp; the placement is checked now.
-pub async fn create(ports: &Ports, actor: &Actor, mut new: VolumeType) -> Result<(VolumeType, u64), Condition> {
+pub async fn create(
+    ports: &Ports,
+    actor: &Actor,
+    mut new: VolumeType,
+) -> Result<(VolumeType, u64), Condition> {
     may(actor, Power::Operate, None)?;
     names::check(&new.name)?;
     new.id = VolumeTypeId(ports.entropy.uuid());
@@ -36,12 +40,7 @@ pub async fn list(ports: &Ports, actor: &Actor) -> Result<Vec<VolumeType>, Condi
 pub async fn get(ports: &Ports, actor: &Actor, name: &str) -> Result<VolumeType, Condition> {
     may(actor, Power::Read, None)?;
     let name = name.to_string();
-    read(&*ports.meta, move |tx| {
-        let by_name = tx.find_named::<VolumeType>(Scope::All, "volume type", &name)?;
-        let by_id = || Ok(name.parse::<VolumeTypeId>().ok().map(|id| tx.find(Scope::All, id)).transpose()?.flatten());
-        by_name.map_or_else(by_id, |p| Ok(Some(p)))?.ok_or_else(|| Condition::not_found(Kind::VolumeType, &name))
-    })
-    .await
+    read(&*ports.meta, move |tx| tx.get_text(Scope::All, "volume type", &name)).await
 }
 
 /// Deletes a volume type that no volume is linked to.

@@ -56,7 +56,11 @@ pub async fn connect(
 }
 
 /// The holder reports that it has the device.
-pub async fn complete(ports: &Ports, actor: &Actor, id: AttachmentId) -> Result<(Attachment, u64), Condition> {
+pub async fn complete(
+    ports: &Ports,
+    actor: &Actor,
+    id: AttachmentId,
+) -> Result<(Attachment, u64), Condition> {
     let (actor, now) = (actor.clone(), ports.clock.now());
     write(&*ports.meta, move |tx| {
         let mut a: Attachment = tx.read().get(actor.scope, id)?;

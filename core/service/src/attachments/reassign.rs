@@ -6,8 +6,8 @@ use parpen_block::{Admits, ExportId, Fenced, Whom};
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{AttachEvent, AttachState, attachment};
 use parpen_model::{
-    Attachment, AttachmentId, Attributes, Condition, Host, Job, Kind, ProjectId, ReadTx, Rights, Scope, Snapshot,
-    Stamp, Subject, Volume, WriteTx, read, write,
+    Attachment, AttachmentId, Attributes, Condition, Host, Job, Kind, ProjectId, ReadTx, Rights, Scope,
+    Snapshot, Stamp, Subject, Volume, WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,11 @@ pub(crate) fn fence_job(
 }
 
 /// Takes one attachment away, whatever its state; whoever has it open is cut.
-pub async fn detach(ports: &Ports, actor: &Actor, id: AttachmentId) -> Result<Started<Attachment>, Condition> {
+pub async fn detach(
+    ports: &Ports,
+    actor: &Actor,
+    id: AttachmentId,
+) -> Result<Started<Attachment>, Condition> {
     let (ports_in, actor_in) = (ports.clone(), actor.clone());
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut a: Attachment = tx.read().get(actor_in.scope, id)?;
@@ -225,7 +229,7 @@ impl JobStep for Fence {
                 fenced.push(cut_attachment(cx, *id).await?);
             }
             for s in &args.subjects {
-                cut_plain(cx, *s).await?;
+                cut_plain(cx, *s, &mut fenced).await?;
             }
             let now = cx.world.clock.now();
             let commit: Commit = Box::new(move |tx| finish(tx, &args, &fenced, now));
@@ -258,7 +262,7 @@ async fn cut_attachment(cx: &mut StepCx, id: AttachmentId) -> Result<Fenced, Con
 }
 
 /// Publishes the plain export's rules and cuts whom they no longer let in.
-async fn cut_plain(cx: &mut StepCx, subject: Subject) -> Result<(), Condition> {
+async fn cut_plain(cx: &mut StepCx, subject: Subject, fenced: &mut Vec<Fenced>) -> Result<(), Condition> {
     let rule = read(&*cx.world.meta, move |tx| access::plain_rule(tx, subject)).await?;
     let Some(rule) = rule else { return Ok(()) };
     let whom = match &rule.table.admits {
@@ -268,13 +272,18 @@ async fn cut_plain(cx: &mut StepCx, subject: Subject) -> Result<(), Condition> {
     };
     cx.world.gate.publish(rule.export, rule.table, rule.epoch);
     if let Some(whom) = whom {
-        cx.world.gate.cut(rule.export, whom).await;
+        fenced.push(cx.world.gate.cut(rule.export, whom).await);
     }
     Ok(())
 }
 
 /// The final rows. Each attachment that leaves needs its proof of fencing.
-fn finish(tx: &mut dyn WriteTx, args: &Args, fenced: &[Fenced], now: jiff::Timestamp) -> Result<(), Condition> {
+fn finish(
+    tx: &mut dyn WriteTx,
+    args: &Args,
+    fenced: &[Fenced],
+    now: jiff::Timestamp,
+) -> Result<(), Condition> {
     for id in &args.leaving {
         if !fenced.iter().any(|f| f.export() == ExportId(id.0)) {
             return Err(Condition::internal(format!("attachment {id} was not fenced")));
@@ -311,4 +320,3 @@ impl JobStep for Admit {
         })
     }
 }
-

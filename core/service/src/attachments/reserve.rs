@@ -2,7 +2,9 @@
 
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{AttachState, Life};
-use parpen_model::{Attachment, AttachmentId, Attributes, Condition, Kind, Rights, Stamp, Volume, VolumeId, write};
+use parpen_model::{
+    Attachment, AttachmentId, Attributes, Condition, Kind, Rights, Stamp, Volume, VolumeId, write,
+};
 
 use super::{export_name, refuse_conflict, settle};
 use crate::Ports;
@@ -29,7 +31,12 @@ pub async fn reserve(ports: &Ports, actor: &Actor, want: Reserve) -> Result<(Att
         may(&actor, Power::Write, Some(v.project))?;
         if v.life != Life::Ready {
             let (what, name) = (Kind::Volume, v.handle.to_string());
-            return Err(Condition::WrongState { what, name, actual: v.life.to_string(), wanted: "ready".into() });
+            return Err(Condition::WrongState {
+                what,
+                name,
+                actual: v.life.to_string(),
+                wanted: "ready".into(),
+            });
         }
         refuse_conflict(tx.read(), &v, !v.shared, &[])?;
         let mut a = Attachment {

@@ -47,8 +47,9 @@ pub struct StepCx {
 impl StepCx {
     /// The job's arguments.
     pub fn args<T: DeserializeOwned>(&self) -> Result<T, Condition> {
-        serde_json::from_value(self.job.args.clone())
-            .map_err(|e| Condition::internal(format!("the arguments of job {} cannot be read: {e}", self.job.id)))
+        serde_json::from_value(self.job.args.clone()).map_err(|e| {
+            Condition::internal(format!("the arguments of job {} cannot be read: {e}", self.job.id))
+        })
     }
 
     /// Tells listeners how far the step is; kept in memory only.

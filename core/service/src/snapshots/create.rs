@@ -4,7 +4,8 @@ use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Health, Life, LifeEvent, Work, life};
 use parpen_model::{
-    Attributes, Condition, Handle, Kind, Label, ReadTx, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId, read, write,
+    Attributes, Condition, Handle, Kind, Label, ReadTx, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId,
+    read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +96,8 @@ pub(crate) fn draft(
         (true, Some((_, short))) => short.to_string(),
         _ => handle.to_string(),
     };
-    let aliases = if naming.name.is_empty() { naming.aliases.clone() } else { names::aliases(naming, &shown) };
+    let aliases =
+        if naming.name.is_empty() { naming.aliases.clone() } else { names::aliases(naming, &shown) };
     Ok(Snapshot {
         id,
         name: naming.name.clone(),

@@ -1,7 +1,6 @@
 //! Removing snapshots. What grew from one keeps its bytes: the stores see to that.
 
 use parpen_base::Boxed;
-use parpen_block::Whom;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{LifeEvent, life};
 use parpen_model::{
@@ -48,7 +47,11 @@ pub async fn delete(
             return Err(access::in_use_by(id.into(), &open));
         }
         if !tx.read().children::<Pin>(id)?.is_empty() {
-            return Err(Condition::in_use(Kind::Snapshot, &s.handle, vec!["a volume that is being made from it".into()]));
+            return Err(Condition::in_use(
+                Kind::Snapshot,
+                &s.handle,
+                vec!["a volume that is being made from it".into()],
+            ));
         }
         s.life = life(s.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
         tx.update(&mut s)?;
@@ -105,14 +108,9 @@ impl JobStep for Close {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let id = args.snapshot;
-            access::shut(&cx.world.gate, &*cx.world.meta, id.into(), Whom::Everyone, args.force).await?;
-            let held: Vec<Attachment> = read(&*cx.world.meta, move |tx| tx.children(id)).await?;
-            for a in held {
-                let rule = access::attachment_rule(&a);
-                cx.world.gate.close(rule.export, Whom::Everyone, rule.epoch);
-                cx.world.gate.cut(rule.export, Whom::Everyone).await;
-            }
+            // The row goes in the next step; what matters here is that this one ends only when all are fenced.
+            let _fenced =
+                access::shut_all(&cx.world.gate, &*cx.world.meta, args.snapshot.into(), args.force).await?;
             Ok(nothing())
         })
     }
@@ -120,7 +118,9 @@ impl JobStep for Close {
         Box::pin(async move {
             let args: Args = cx.args()?;
             let commit: Commit = Box::new(move |tx| {
-                let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, args.snapshot)? else { return Ok(()) };
+                let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, args.snapshot)? else {
+                    return Ok(());
+                };
                 if let Ok(next) = life(s.life, LifeEvent::Spare) {
                     s.life = next;
                     tx.update(&mut s)?;

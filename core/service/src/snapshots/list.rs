@@ -2,7 +2,8 @@
 
 use parpen_identity::{Actor, Power, may};
 use parpen_model::{
-    Condition, Kind, Pool, Query, ReadTx, Scope, Snapshot, SnapshotId, Subject, Volume, VolumeId, VolumeType, read,
+    Condition, Kind, Pool, Query, ReadTx, Scope, Snapshot, SnapshotId, Subject, Volume, VolumeId, VolumeType,
+    read,
 };
 
 use crate::Ports;

@@ -6,8 +6,9 @@ use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Health, Life, LifeEvent, Usage, life};
 use parpen_model::ports::Made;
 use parpen_model::{
-    Attributes, Condition, Handle, JobId, Kind, Label, Limits, NewBytes, Pin, PinId, Pool, PoolId, ProjectId, Scope, Snapshot, SnapshotId,
-    Source, Stamp, Subject, Volume, VolumeId, VolumeType, VolumeTypeId, WriteTx, read, write,
+    Attributes, Condition, Handle, JobId, Kind, Label, Limits, NewBytes, Pin, PinId, Pool, PoolId, ProjectId,
+    Scope, Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType, VolumeTypeId, WriteTx,
+    read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -122,7 +123,9 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewVolume) -> Result<Star
 fn find_source(tx: &mut dyn WriteTx, scope: Scope, new: &NewVolume) -> Result<Option<Snapshot>, Condition> {
     let ready = |l: Life, kind, name: String| match l {
         Life::Ready => Ok(()),
-        other => Err(Condition::WrongState { what: kind, name, actual: other.to_string(), wanted: "ready".into() }),
+        other => {
+            Err(Condition::WrongState { what: kind, name, actual: other.to_string(), wanted: "ready".into() })
+        }
     };
     let by_type = match new.place.volume_type {
         Some(t) if new.from == From::Blank => tx.read().get::<VolumeType>(Scope::All, t)?.parent,
@@ -170,7 +173,8 @@ fn draft(
         return Err(Condition::Unavailable(format!("the pool {:?} is {}", pool.name, pool.life)));
     }
     let size = new.size.or(kind.as_ref().and_then(|t| t.size)).or(from_size);
-    let size = core_size(size.ok_or_else(|| Condition::invalid("size", "say how large the volume is to be"))?)?;
+    let size =
+        core_size(size.ok_or_else(|| Condition::invalid("size", "say how large the volume is to be"))?)?;
     if from_size.is_some_and(|s| s > size) {
         return Err(Condition::invalid("size", "it must be at least as large as what it is made from"));
     }
@@ -226,7 +230,12 @@ fn placed(
 }
 
 /// The service's own snapshot of a volume, for the time of a copy.
-fn transient(tx: &mut dyn WriteTx, of: VolumeId, id: SnapshotId, stamp: Stamp) -> Result<Snapshot, Condition> {
+fn transient(
+    tx: &mut dyn WriteTx,
+    of: VolumeId,
+    id: SnapshotId,
+    stamp: Stamp,
+) -> Result<Snapshot, Condition> {
     let v: Volume = tx.read().get(Scope::All, of)?;
     let mut s = snapshots::draft(tx.read(), &v, id, &Naming::default(), stamp)?;
     s.transient = true;

@@ -1,11 +1,11 @@
 //! Removing a volume.
 
 use parpen_base::Boxed;
-use parpen_block::Whom;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::{
-    Attachment, Condition, Kind, Lock, Snapshot, SnapshotId, Subject, Volume, VolumeId, WriteTx, Scope, read, write,
+    Attachment, Condition, Kind, Lock, Scope, Snapshot, SnapshotId, Subject, Volume, VolumeId, WriteTx, read,
+    write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +61,8 @@ pub async fn delete(
         if !open.is_empty() && !terms.force {
             return Err(access::in_use_by(id.into(), &open));
         }
-        let kept: Vec<Snapshot> = tx.read().children::<Snapshot>(id)?.into_iter().filter(|s| !s.transient).collect();
+        let kept: Vec<Snapshot> =
+            tx.read().children::<Snapshot>(id)?.into_iter().filter(|s| !s.transient).collect();
         if !kept.is_empty() && terms.snapshots == Snapshots::Refuse {
             let by = kept.iter().map(|s| format!("snapshot {}", names::short(s))).collect();
             return Err(Condition::in_use(Kind::Volume, &v.handle, by));
@@ -117,14 +118,8 @@ impl JobStep for Close {
             let subjects = std::iter::once(Subject::Volume(args.volume))
                 .chain(args.snapshots.iter().map(|s| Subject::Snapshot(*s)));
             for s in subjects {
-                access::shut(&cx.world.gate, &*cx.world.meta, s, Whom::Everyone, args.force).await?;
-            }
-            let id = args.volume;
-            let held: Vec<Attachment> = read(&*cx.world.meta, move |tx| tx.children(id)).await?;
-            for a in held {
-                let rule = access::attachment_rule(&a);
-                cx.world.gate.close(rule.export, Whom::Everyone, rule.epoch);
-                cx.world.gate.cut(rule.export, Whom::Everyone).await;
+                // The rows go in the next step; what matters here is that this one ends only when all are fenced.
+                let _fenced = access::shut_all(&cx.world.gate, &*cx.world.meta, s, args.force).await?;
             }
             Ok(crate::jobs::nothing())
         })

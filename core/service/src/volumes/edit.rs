@@ -1,7 +1,9 @@
 //! Changing what a volume is called and what is kept with it.
 
 use parpen_identity::{Actor, Power, may};
-use parpen_model::{Alias, Api, Attributes, Condition, Handle, Kind, Label, Limits, Scope, Subject, Volume, VolumeId, write};
+use parpen_model::{
+    Alias, Api, Attributes, Condition, Handle, Kind, Label, Limits, Scope, Subject, Volume, VolumeId, write,
+};
 
 use crate::Ports;
 use crate::names::{self, Space};
@@ -25,7 +27,12 @@ pub struct Edit {
 }
 
 /// Changes a volume in one transaction.
-pub async fn edit(ports: &Ports, actor: &Actor, id: VolumeId, mut edit: Edit) -> Result<(Volume, u64), Condition> {
+pub async fn edit(
+    ports: &Ports,
+    actor: &Actor,
+    id: VolumeId,
+    mut edit: Edit,
+) -> Result<(Volume, u64), Condition> {
     if let Some(name) = &edit.name {
         names::check(name)?;
     }

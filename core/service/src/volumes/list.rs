@@ -88,12 +88,18 @@ impl Surroundings {
     /// Who attaches a volume or snapshot.
     pub(crate) fn attached(&self, subject: Uuid) -> Vec<Attached> {
         let rows = self.attachments.get(&subject).cloned().unwrap_or_default();
-        let with_host = |a: Attachment| Attached { host: a.host.and_then(|h| self.hosts.get(&h).cloned()), attachment: a };
+        let with_host = |a: Attachment| Attached {
+            host: a.host.and_then(|h| self.hosts.get(&h).cloned()),
+            attachment: a,
+        };
         rows.into_iter().map(with_host).collect()
     }
 
     pub(crate) fn pool(&self, id: PoolId) -> Result<Pool, Condition> {
-        self.pools.get(&id).cloned().ok_or_else(|| Condition::internal(format!("a row names the absent pool {id}")))
+        self.pools
+            .get(&id)
+            .cloned()
+            .ok_or_else(|| Condition::internal(format!("a row names the absent pool {id}")))
     }
 
     pub(crate) fn volume_type(&self, id: Option<VolumeTypeId>) -> Option<VolumeType> {
@@ -126,7 +132,11 @@ fn view_one(tx: &dyn ReadTx, v: Volume) -> Result<View, Condition> {
         pool: tx.get(Scope::All, v.pool)?,
         volume_type: v.volume_type.map(|t| tx.find(Scope::All, t)).transpose()?.flatten(),
         parent: v.parent.map(|s| tx.find(Scope::All, s)).transpose()?.flatten(),
-        attachments: tx.children::<Attachment>(v.id)?.into_iter().map(with_host).collect::<Result<_, Condition>>()?,
+        attachments: tx
+            .children::<Attachment>(v.id)?
+            .into_iter()
+            .map(with_host)
+            .collect::<Result<_, Condition>>()?,
         lock: crate::access::lock_of(tx, &v)?,
         volume: v,
     })
@@ -153,7 +163,8 @@ pub async fn list(ports: &Ports, actor: &Actor, filter: Filter) -> Result<Vec<Vi
     may(actor, Power::Read, None)?;
     let scope = actor.scope;
     read(&*ports.meta, move |tx| {
-        let query = Query { project: filter.project, parent: filter.pool.map(Uuid::from), ..Query::default() };
+        let query =
+            Query { project: filter.project, parent: filter.pool.map(Uuid::from), ..Query::default() };
         let rows = tx.list::<Volume>(scope, &query)?;
         let around = Surroundings::all(tx)?;
         rows.into_iter().map(|v| around.view(v)).collect()

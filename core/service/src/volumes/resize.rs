@@ -82,7 +82,11 @@ pub(crate) fn at_rest(v: &Volume) -> Result<(), Condition> {
 }
 
 /// Takes a kind of work off a volume that may be gone.
-pub(crate) fn work_done(work: Work, id: VolumeId, mut also: impl FnMut(&mut Volume) + Send + 'static) -> Commit {
+pub(crate) fn work_done(
+    work: Work,
+    id: VolumeId,
+    mut also: impl FnMut(&mut Volume) + Send + 'static,
+) -> Commit {
     Box::new(move |tx| {
         let Some(mut v) = tx.read().find::<Volume>(Scope::All, id)? else { return Ok(()) };
         v.work.retain(|w| *w != work);
@@ -102,7 +106,9 @@ impl JobStep for Resize {
             let args: Args = cx.args()?;
             let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?;
             if args.to < v.size {
-                access::shut(&cx.world.gate, &*cx.world.meta, v.id.into(), Whom::Everyone, args.force).await?;
+                let _fenced =
+                    access::shut(&cx.world.gate, &*cx.world.meta, v.id.into(), Whom::Everyone, args.force)
+                        .await?;
             }
             cx.world.store(v.pool).await?.resize(v.id, args.to).await?;
             let now = cx.world.clock.now();

@@ -91,10 +91,14 @@ impl JobStep for Rollback {
                 Ok((tx.get::<Volume>(Scope::All, args.volume)?, tx.get::<Snapshot>(Scope::All, args.to)?))
             })
             .await?;
-            access::shut(&cx.world.gate, &*cx.world.meta, v.id.into(), Whom::Everyone, args.force).await?;
+            let _fenced =
+                access::shut(&cx.world.gate, &*cx.world.meta, v.id.into(), Whom::Everyone, args.force)
+                    .await?;
             let store = cx.world.store(v.pool).await?;
             let Some(rollback) = store.rollback() else {
-                return Err(Condition::Unsupported("this pool cannot put a volume back to a snapshot".into()));
+                return Err(Condition::Unsupported(
+                    "this pool cannot put a volume back to a snapshot".into(),
+                ));
             };
             rollback.rollback(v.id, s.id).await?;
             let now = cx.world.clock.now();
