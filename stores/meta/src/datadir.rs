@@ -42,7 +42,7 @@ pub enum Refused {
         known: u32,
     },
     /// Its version cannot be read.
-    #[error("{} holds no number: this is no data directory, or it is damaged; nothing was changed", .0.display())]
+    #[error("{} holds no number: it is no data directory or damaged; nothing was changed", .0.display())]
     Damaged(PathBuf),
     /// The file system refused.
     #[error("{}: {why}", .path.display())]

@@ -8,8 +8,8 @@ use rusqlite::ErrorCode;
 pub enum OpenError {
     /// It was written by a newer version.
     #[error(
-        "the database is of version {found}, and this program knows versions up to {known}: start the newer program; \
-         nothing was changed"
+        "the database is of version {found}, and this program knows versions up to {known}: \
+         start the newer program; nothing was changed"
     )]
     Newer {
         /// The version of the database.

@@ -15,7 +15,8 @@ use crate::tx::Tx;
 /// How often a write is run again when another program holds the database, each time after the busy timeout.
 const ATTEMPTS: u32 = 3;
 
-/// One transaction to run, and where its answer goes. Nobody may be waiting for the answer any more; it is run still.
+/// One transaction to run, and where its answer goes. Nobody may be waiting for the answer any more; it is
+/// run still.
 pub enum Job {
     /// On one consistent view.
     Read(ReadWork, oneshot::Sender<Result<(), Condition>>),

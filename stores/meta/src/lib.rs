@@ -1,7 +1,8 @@
 //! Rows and conditional updates behind one port; SQLite.
 //!
-//! [`Store`] is the control plane's database: one writer, readers that never wait for a commit. [`DataDir`] is the
-//! folder it lives in, held by one process at a time. [`suite`] is what every adapter of the port must pass.
+//! [`Store`] is the control plane's database: one writer, readers that never wait for a commit. [`DataDir`]
+//! is the folder it lives in, held by one process at a time. [`suite`] is what every adapter of the port must
+//! pass.
 #![forbid(unsafe_code)]
 
 mod datadir;

@@ -4,7 +4,8 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use crate::OpenError;
 
-/// The steps, in order; the first is number 1. A step that was ever released is never edited: the next one corrects it.
+/// The steps, in order; the first is number 1. A step that was ever released is never edited: the next one
+/// corrects it.
 const STEPS: &[&str] = &[include_str!("../migrations/0001_rows.sql")];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (

@@ -23,7 +23,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Prepared statements kept by each connection; all of this crate's fit.
 const STATEMENTS: usize = 32;
 
-/// The control plane's rows on SQLite. A transaction that was begun is run to its end even if its caller goes away.
+/// The control plane's rows on SQLite. A transaction that was begun is run to its end even if its caller goes
+/// away.
 pub struct Store {
     senders: RwLock<Option<Senders>>,
     /// Readers first, the writer last.
@@ -36,7 +37,8 @@ struct Senders {
 }
 
 impl Store {
-    /// Opens the database at `path`, making it if it is not there. One of a newer version is refused untouched.
+    /// Opens the database at `path`, making it if it is not there. One of a newer version is refused
+    /// untouched.
     pub fn open(path: &Path) -> Result<Store, OpenError> {
         if path.exists() {
             // Only reads, so that a refused database is left as it is.
@@ -62,7 +64,8 @@ impl Store {
         Store::with(writer, readers.collect::<Result<_, OpenError>>()?)
     }
 
-    /// A database in memory, which nobody else sees and which is gone afterwards. Its reads take turns with writes.
+    /// A database in memory, which nobody else sees and which is gone afterwards. Its reads take turns with
+    /// writes.
     pub fn memory() -> Result<Store, OpenError> {
         let mut conn = Connection::open_in_memory()?;
         set_up(&conn)?;
@@ -88,8 +91,8 @@ impl Store {
         Ok(Store { senders: RwLock::new(Some(Senders { reads, writes })), lanes: Mutex::new(lanes) })
     }
 
-    /// Finishes what was asked for, refuses everything later, and closes the database. Blocks until that is done;
-    /// said twice, done once. Dropping does the same.
+    /// Finishes what was asked for, refuses everything later, and closes the database. Blocks until that is
+    /// done; said twice, done once. Dropping does the same.
     pub fn close(&self) {
         self.senders.write().unwrap_or_else(PoisonError::into_inner).take();
         let lanes = std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner));
@@ -98,7 +101,7 @@ impl Store {
         for lane in ended {
             let closed = lane.map(Connection::close);
             if let Ok(Err((_, e))) = closed {
-                tracing::warn!(error = %e, "the database was not closed cleanly; its log is replayed next time");
+                tracing::warn!(error = %e, "not closed cleanly; its log is replayed next time");
             }
         }
     }

@@ -25,16 +25,17 @@ const NAMES_OF: &str = "SELECT space, name FROM names WHERE kind = ?1 AND id = ?
 const HOLDER: &str = "SELECT kind, id FROM names WHERE space = ?1 AND name = ?2";
 const ADD_NAME: &str = "INSERT INTO names (space, name, kind, id) VALUES (?1, ?2, ?3, ?4)";
 const DROP_NAME: &str = "DELETE FROM names WHERE space = ?1 AND name = ?2";
-const ADD: &str = "INSERT INTO rows (kind, id, project, parent, revision, doc) VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING seq";
+const ADD: &str = "INSERT INTO rows (kind, id, project, parent, revision, doc)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING seq";
 const REPLACE: &str = "UPDATE rows SET project = ?4, parent = ?5, doc = ?6, revision = revision + 1
     WHERE kind = ?1 AND id = ?2 AND revision = ?3";
 const REMOVE: &str = "DELETE FROM rows WHERE kind = ?1 AND id = ?2";
 const GENERATION: &str = "SELECT value FROM counters WHERE name = 'generation'";
 const MOVE_GENERATION: &str = "UPDATE counters SET value = value + 1 WHERE name = 'generation'";
 
-/// A transaction that is open on `conn`. A statement that failed for the database's own reasons ends it: every later
-/// verb answers the same, and it cannot be committed, whatever the closure makes of it. (SQLite may have rolled back by
-/// itself by then, and later statements would commit one by one.)
+/// A transaction that is open on `conn`. A statement that failed for the database's own reasons ends it:
+/// every later verb answers the same, and it cannot be committed, whatever the closure makes of it. (SQLite
+/// may have rolled back by itself by then, and later statements would commit one by one.)
 pub struct Tx<'c> {
     conn: &'c Connection,
     touched: bool,
@@ -82,8 +83,8 @@ impl<'c> Tx<'c> {
         })
     }
 
-    /// Refuses names that another row has. Done before anything is changed, so that a caller may try another name in
-    /// the same transaction.
+    /// Refuses names that another row has. Done before anything is changed, so that a caller may try another
+    /// name in the same transaction.
     fn refuse_taken<'n>(
         &self,
         names: impl IntoIterator<Item = &'n (String, String)>,
