@@ -6,7 +6,10 @@
 
 mod access;
 mod device;
+mod filter;
 mod gate;
+mod pinned;
+mod timer;
 
 pub use access::{
     AccessTable, Address, Admits, Claim, ExportId, Exports, HostId, Peer, Refusal, Rights, SessionInfo, Whom,
@@ -15,4 +18,5 @@ pub use access::{
 pub use device::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, ReactorId, Request, Wake,
 };
-pub use gate::Session;
+pub use gate::{Fenced, Gate, Held, Session};
+pub use timer::Timer;
