@@ -8,7 +8,10 @@ mod access;
 mod device;
 mod filter;
 mod gate;
+mod memory;
 mod pinned;
+#[cfg(test)]
+mod testing;
 mod timer;
 
 pub use access::{
@@ -19,4 +22,5 @@ pub use device::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, ReactorId, Request, Wake,
 };
 pub use gate::{Fenced, Gate, Held, Session};
+pub use memory::Memory;
 pub use timer::Timer;
