@@ -213,6 +213,11 @@ impl Socket {
         Ok(Socket(Arc::new(fd)))
     }
 
+    /// Has the kernel find out (in hours, by default) that a silent peer is gone. For TCP.
+    pub fn keep_alive(&self) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_socket_keepalive(&self.0, true)?)
+    }
+
     /// Receives what there is, at least one byte, into `buf[range]`; 0 bytes mean the end of the stream (or an empty
     /// range). Bytes that arrive for a dropped receive are lost.
     ///
@@ -286,10 +291,15 @@ impl Socket {
         }
     }
 
-    /// Ends both directions now: a receive in flight ends with 0 bytes, a send with an error. May be called on any
-    /// thread. An error only says that the peer was faster.
-    pub fn shutdown(&self) -> io::Result<()> {
-        Ok(rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both)?)
+    /// Ends one direction or both now, on any thread. Without reading: a receive in flight, and each later one, gets
+    /// what has arrived and then 0 bytes. Without writing: sends fail. An error only says that the peer was faster.
+    pub fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
+        let how = match how {
+            std::net::Shutdown::Read => rustix::net::Shutdown::Read,
+            std::net::Shutdown::Write => rustix::net::Shutdown::Write,
+            std::net::Shutdown::Both => rustix::net::Shutdown::Both,
+        };
+        Ok(rustix::net::shutdown(&self.0, how)?)
     }
 }
 

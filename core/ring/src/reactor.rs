@@ -4,11 +4,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
-use parpen_block::{Home, ReactorId};
+use parpen_block::{Home, ReactorId, Timer};
 
 use crate::local::{Local, current, spawn_local};
 use crate::shared::Shared;
+use crate::timer::sleep;
 
 /// Who carries out the I/O of a reactor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,5 +148,14 @@ impl Home for Handle {
 
     fn run(&self, f: Box<dyn FnOnce() + Send>) {
         self.0.post(f);
+    }
+}
+
+impl Timer for Handle {
+    fn after(&self, ms: u32, f: Box<dyn FnOnce() + Send>) {
+        self.spawn(move || async move {
+            sleep(Duration::from_millis(u64::from(ms))).await;
+            f();
+        });
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parpen_base::{Buf, Clock, SystemClock};
-use parpen_block::Home;
+use parpen_block::{Home, Timer};
 use parpen_ring::{
     Allocate, Backend, File, Gather, Handle, Listener, Reactor, Socket, current, sleep, spawn_local, timeout,
 };
@@ -211,7 +211,7 @@ fn shutdown_of_a_socket_ends_a_waiting_receive() {
                 let cutter = socket.clone();
                 spawn_local(async move {
                     sleep(Duration::from_millis(5)).await;
-                    cutter.shutdown().unwrap();
+                    cutter.shutdown(std::net::Shutdown::Both).unwrap();
                 });
                 socket.recv(Buf::zeroed(64), 0..64).await.0
             })
@@ -283,6 +283,17 @@ fn timers_fire_in_order_and_not_early() {
             })
             .unwrap();
         assert_eq!(order, [10, 20, 30]);
+    });
+}
+
+#[test]
+fn calls_back_later_for_other_threads() {
+    over_both(|reactor| {
+        let (give, take) = std::sync::mpsc::channel();
+        let late = give.clone();
+        reactor.after(20, Box::new(move || late.send("late").unwrap()));
+        reactor.after(1, Box::new(move || give.send("early").unwrap()));
+        assert_eq!(take.iter().collect::<Vec<_>>(), ["early", "late"]);
     });
 }
 
