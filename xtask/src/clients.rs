@@ -126,7 +126,7 @@ pub fn install_set(root: &Path, set: &str) -> Result<()> {
     let pinned = std::fs::read(&lock).with_context(|| format!("reading {}", lock.display()))?;
     let home = environment(root, set);
     let stamp = home.join("lock-hash");
-    let hash = hash_of(&[&pinned, &recipe, home.to_string_lossy().as_bytes()]);
+    let hash = hash_of(&[pinned.as_slice(), &recipe, home.to_string_lossy().as_bytes()]);
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == hash) {
         println!("{set}: as locked");
         return Ok(());
@@ -140,15 +140,22 @@ pub fn install_set(root: &Path, set: &str) -> Result<()> {
         "no environment for {set}"
     );
     let python = home.join("bin/python");
-    let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"])
-        .arg(&lock);
-    ensure!(command::run(&mut pip)?, "pip could not install {}", lock.display());
+    if pinned_lines(&String::from_utf8(pinned)?).next().is_some() {
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"])
+            .arg(&lock);
+        ensure!(command::run(&mut pip)?, "pip could not install {}", lock.display());
+    }
     if build.exists() {
-        ensure!(command::run(Command::new(&python).arg(&build).arg(&home))?, "{} failed", build.display());
+        ensure!(command::run(Command::new(&python).arg(&build))?, "{} failed", build.display());
     }
     std::fs::write(&stamp, hash)?;
     Ok(())
+}
+
+/// The lines of a lock file that pin something.
+fn pinned_lines(lock: &str) -> impl Iterator<Item = &str> {
+    lock.lines().filter(|line| !line.starts_with('#') && !line.is_empty())
 }
 
 /// A Python that can make environments and still has lib2to3, which the oldest client needs.
@@ -169,6 +176,29 @@ fn hash_of(parts: &[&[u8]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_suite_and_lock_file_is_there() {
+        let conformance = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conformance");
+        for suite in SUITES {
+            assert!(conformance.join(suite.file).is_file(), "{}", suite.file);
+        }
+        for set in sets() {
+            assert!(conformance.join(format!("locks/{set}.txt")).is_file(), "{set}");
+        }
+    }
+
+    #[test]
+    fn every_lock_file_pins_exact_versions() {
+        let locks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conformance/locks");
+        for set in sets() {
+            let text =
+                std::fs::read_to_string(locks.join(format!("{set}.txt"))).expect("the lock file is there");
+            for line in pinned_lines(&text) {
+                assert!(line.contains("==") && !line.contains("://"), "{set}: {line}");
+            }
+        }
+    }
 
     #[test]
     fn a_changed_lock_changes_the_hash() {
