@@ -289,7 +289,7 @@ class Attachments(unittest.TestCase):
         volume = make_volume()
         harness.fill(volume_bytes(volume), 0x71)
         instance = str(uuid.uuid4())
-        attachment = cloud.block_storage.create_attachment(volume, instance_id=instance, instance=instance)
+        attachment = cloud.block_storage.create_attachment(volume, instance=instance)
         self.assertEqual(attachment.status, "reserved")
         self.assertEqual(cloud.block_storage.get_volume(volume.id).status, "reserved")
         attachment = cloud.block_storage.update_attachment(attachment, connector=self.CONNECTOR)
