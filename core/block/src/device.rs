@@ -177,3 +177,17 @@ pub trait Queue {
     /// The next completion, in any order; each accepted tag exactly once.
     fn reap(&mut self) -> Option<Completion>;
 }
+
+impl<Q: Queue + ?Sized> Queue for Box<Q> {
+    fn submit(&mut self, r: Request) -> Result<(), Request> {
+        (**self).submit(r)
+    }
+
+    fn kick(&mut self) {
+        (**self).kick();
+    }
+
+    fn reap(&mut self) -> Option<Completion> {
+        (**self).reap()
+    }
+}
