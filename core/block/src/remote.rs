@@ -20,8 +20,9 @@ pub struct Extent {
     pub zero: bool,
 }
 
-/// A session that any thread and any runtime may use; its queue lives on the device's home. Clones are the same
-/// session. When the last one is dropped the queue is closed on its thread and the session leaves the gate.
+/// A session that any thread and any runtime may use; its queue lives on the device's home. Clones are the
+/// same session. When the last one is dropped the queue is closed on its thread and the session leaves the
+/// gate.
 ///
 /// A future that is dropped takes back what the device has not seen yet; the rest is finished and forgotten.
 #[derive(Clone)]
@@ -73,8 +74,8 @@ impl Drop for Shared {
 }
 
 impl Remote {
-    /// Opens a queue of `depth` requests in flight on the device's home, or on `fallback` where it has none. More
-    /// requests than that wait their turn.
+    /// Opens a queue of `depth` requests in flight on the device's home, or on `fallback` where it has
+    /// none. More requests than that wait their turn.
     pub async fn open(session: Session, depth: u16, fallback: Arc<dyn Home>) -> Result<Remote, Refusal> {
         let home = session.home().unwrap_or(fallback);
         let (session, inbox, number) = (Arc::new(session), Arc::new(Inbox::default()), pinned::number());
@@ -118,8 +119,8 @@ impl Remote {
         self.0.session.capabilities()
     }
 
-    /// Runs one request; its buffer comes back with the completion, whose tag means nothing. When the device's thread
-    /// ends meanwhile this is [`IoError::Io`], without the buffer.
+    /// Runs one request; its buffer comes back with the completion, whose tag means nothing. When the
+    /// device's thread ends meanwhile this is [`IoError::Io`], without the buffer.
     pub async fn run(&self, op: Op, offset: u64, len: u32, buf: Option<Buf>) -> Completion {
         let (answer, done) = oneshot();
         let job = Job { request: Request { tag: 0, op, offset, len, buf }, answer };
