@@ -333,6 +333,28 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods)] // the users are on threads of their own
+    fn loses_no_wake_among_many_users() {
+        let home = ThreadHome::start();
+        let (_g, s) = session(Memory::new(1 << 20));
+        let r = block_on(Remote::open(s, 3, home.clone())).unwrap();
+        let users: Vec<_> = (0..6u8)
+            .map(|user| {
+                let r = r.clone();
+                std::thread::spawn(move || {
+                    for round in 0..300u64 {
+                        let (at, byte) = (u64::from(user) * 1000 + round % 7, user ^ round as u8);
+                        block_on(r.write(at, Buf::copy_of(&[byte; 900]), round % 9 == 0)).unwrap();
+                        assert!(block_on(r.read(at, 900)).unwrap().iter().all(|b| *b == byte));
+                    }
+                })
+            })
+            .collect();
+        users.into_iter().for_each(|u| u.join().unwrap());
+        home.stop();
+    }
+
+    #[test]
     fn a_cut_and_an_ended_home_are_answered() {
         let home = ThreadHome::start();
         let d = HandDevice::at(&home);
