@@ -148,7 +148,7 @@ impl Drop for Ticket {
             n => tracing::error!(
                 export = %self.live.info.export.0,
                 in_flight = n,
-                "a thread ended before the device had answered; this export cannot be cut in this process any more"
+                "a thread ended before its device had answered; until a restart this export cannot be cut"
             ),
         }
     }
