@@ -50,7 +50,7 @@ pub struct Row {
 /// A selection of rows, in order of creation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Query {
-    /// Only rows of this project (and, if `None`, of all).
+    /// Only rows of this project and those that belong to none; `None`: of every project.
     pub project: Option<ProjectId>,
     /// Only rows that belong to this one.
     pub parent: Option<Uuid>,
