@@ -1,5 +1,5 @@
 //! Provisional.
-#[path = "../../core/service/tests/house/drivers.rs"]
+#[path = "../../core/service/tests/service/house/drivers.rs"]
 mod fake;
 use parpen_base::{Boxed, Entropy};
 use parpen_model::ports::*;

@@ -11,7 +11,7 @@ use parpen_model::{
 };
 use uuid::Uuid;
 
-/// Where a test makes a store fail: the verb's name, once.
+/// Where a test makes a store fail: the verb's name, once each.
 pub type Faults = Arc<Mutex<Vec<&'static str>>>;
 
 /// Stores by pool.
