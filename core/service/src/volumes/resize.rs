@@ -41,7 +41,7 @@ impl From<u64> for NewSize {
 }
 
 impl NewSize {
-    fn from_now(self, now: u64) -> Result<u64, Condition> {
+    fn of(self, now: u64) -> Result<u64, Condition> {
         match self {
             NewSize::To(bytes) => core_size(bytes),
             NewSize::By(more) => core_size(now.saturating_add(more)),
@@ -71,7 +71,7 @@ pub async fn resize(
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
         at_rest(&v)?;
-        let to = size.from_now(v.size)?;
+        let to = size.of(v.size)?;
         let shrinks = to < v.size;
         if shrinks && !terms.allow_shrink {
             return Err(Condition::invalid("size", "it is smaller than the volume; shrinking loses data"));
