@@ -18,6 +18,8 @@ mod error;
 mod layout;
 mod load;
 mod map;
+#[doc(hidden)]
+pub mod parse;
 mod read;
 mod reclaim;
 mod record;

@@ -80,6 +80,12 @@ fn operations(count: u32, mut r: Reader<'_>) -> Result<Vec<Op>, Malformed> {
     if r.is_empty() { Ok(ops) } else { Err(Malformed) }
 }
 
+/// Reads a whole record.
+pub(crate) fn decode(bytes: &[u8], of: Identity) -> Option<(RecordHead, Vec<Op>)> {
+    let (head, count, r) = head_of(bytes, of).ok()?;
+    Some((head, operations(count, r).ok()?))
+}
+
 /// Cuts operations into encoded pieces of at most `most` bytes, in order. `None`: one operation is too large.
 pub(crate) fn pack(ops: &[Op], most: usize) -> Option<Vec<(u32, Vec<u8>)>> {
     let mut out: Vec<(u32, Vec<u8>)> = Vec::new();

@@ -1,4 +1,5 @@
 //! Random histories against a model that keeps every volume as plain bytes.
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod common;
 
