@@ -24,6 +24,7 @@ mod read;
 mod reclaim;
 mod record;
 mod recover;
+mod room;
 mod rules;
 mod settle;
 mod state;

@@ -19,7 +19,7 @@ use crate::record::{Mapping, Op, Piece, SKIP};
 use crate::state::{Freed, Span, State};
 use crate::superblock::{self, COPIES, Superblock, offsets, wal_start};
 use crate::sync::{RangeLocks, join_all};
-use crate::wal::{At, Record, RecordHead, Ring};
+use crate::wal::{At, Queue, Record, RecordHead, Ring};
 use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules};
 
 /// Largest read of the verification, in blocks.
@@ -138,7 +138,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 async fn read_log<D: Disk, R: Rules>(disk: &D, sb: &Superblock) -> Result<(Vec<Record>, Log), OpenError> {
     let mut ring = Ring::new(disk, sb.id, sb.disk_bytes, sb.layout.wal_bytes);
     let mut log = Log {
-        pending: Vec::new(),
+        pending: Queue::default(),
+        captured: 0,
         freed: Vec::new(),
         tail: 0,
         next_seq: sb.wal_first_seq,
