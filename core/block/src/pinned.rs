@@ -1,14 +1,14 @@
 //! Work that must stay on one thread, reached from others by number.
 //!
-//! A queue is not `Send`, and [`Home::run`] takes only what is. So whatever owns a queue is kept in a table of its
-//! thread, and other threads send that thread the number.
+//! A queue is not `Send`, and [`Home::run`] takes only what is. So whatever owns a queue is kept in a table
+//! of its thread, and other threads send that thread the number.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::Home;
+use crate::{Home, Wake};
 
 /// Does what can be done now; `true` when nothing is left and it may be dropped.
 pub(crate) type Pump = Box<dyn FnMut() -> bool>;
@@ -111,6 +111,12 @@ impl Poker {
             errand.poker.sent.store(false, Ordering::SeqCst);
             poke(errand.poker.number);
         }));
+    }
+
+    /// A wake that pokes.
+    pub(crate) fn wake(self: &Arc<Poker>) -> Wake {
+        let poker = Arc::clone(self);
+        Wake::new(move || poker.poke())
     }
 }
 
