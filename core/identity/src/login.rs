@@ -46,13 +46,7 @@ fn actor(principal: &Principal, api: Api, project: ProjectId) -> Result<Actor, C
 }
 
 fn principal_of(tx: &dyn ReadTx, name: &str) -> Result<Option<Principal>, Condition> {
-    match tx.find_named(Scope::All, "principal", name)? {
-        Some(p) => Ok(Some(p)),
-        None => match uuid::Uuid::parse_str(name) {
-            Ok(id) => tx.find(Scope::All, id),
-            Err(_) => Ok(None),
-        },
-    }
+    tx.find_text(Scope::All, "principal", name)
 }
 
 /// Checks a credential of one API. A wrong one is [`Condition::Unauthenticated`], whatever is wrong with it.

@@ -41,6 +41,31 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 16] = [
+        Kind::Volume,
+        Kind::Snapshot,
+        Kind::Pool,
+        Kind::Project,
+        Kind::VolumeType,
+        Kind::Host,
+        Kind::Attachment,
+        Kind::Lock,
+        Kind::Job,
+        Kind::Pin,
+        Kind::Principal,
+        Kind::Credential,
+        Kind::Token,
+        Kind::PlacementGroup,
+        Kind::Disk,
+        Kind::Other,
+    ];
+
+    /// The kind that a stored word names.
+    pub fn from_word(word: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|k| k.word() == word)
+    }
+
     /// The word for people, and the name under which rows are kept. Stable.
     pub fn word(self) -> &'static str {
         match self {
@@ -218,5 +243,19 @@ impl From<parpen_block::Refusal> for Condition {
             Refusal::Forbidden(why) => Condition::Forbidden(why),
             Refusal::Unavailable(why) => Condition::Unavailable(why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_again_by_its_word() {
+        assert_eq!(Kind::Other as usize + 1, Kind::ALL.len());
+        for kind in Kind::ALL {
+            assert_eq!(Kind::from_word(kind.word()), Some(kind));
+        }
+        assert_eq!(Kind::from_word("cluster"), None);
     }
 }

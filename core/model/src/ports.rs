@@ -6,8 +6,8 @@ use parpen_base::Boxed;
 use parpen_block::BlockDevice;
 
 use crate::{
-    Condition, Disk, Found, Label, NewBytes, Pool, ReadTx, SnapshotId, Source, Space, Subject, VolumeId,
-    WriteTx,
+    Condition, Disk, Driver, Found, Label, NewBytes, Pool, ReadTx, SnapshotId, Source, Space, Subject,
+    VolumeId, WriteTx,
 };
 
 /// The work of a read transaction.
@@ -98,4 +98,6 @@ pub trait Drivers: Send + Sync {
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>>;
     /// Closes a pool's store and removes its files; absent = done. Only ever called when it holds no volume.
     fn destroy<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<(), Condition>>;
+    /// How far a new pool may grow: what was asked for if it fits its bounds, else what the medium allows, in bytes.
+    fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition>;
 }

@@ -50,7 +50,7 @@ pub struct Row {
 /// A selection of rows, in order of creation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Query {
-    /// Only rows of this project (and, if `None`, of all).
+    /// Only rows of this project and those that belong to none; `None`: of every project.
     pub project: Option<ProjectId>,
     /// Only rows that belong to this one.
     pub parent: Option<Uuid>,
@@ -165,6 +165,21 @@ impl dyn ReadTx + '_ {
             Some((kind, id)) if kind == N::KIND => self.find(scope, id),
             _ => Ok(None),
         }
+    }
+}
+
+impl dyn ReadTx + '_ {
+    /// The noun that people mean by `text`: its unique name in a space, else its id.
+    pub fn find_text<N: Noun>(&self, scope: Scope, space: &str, text: &str) -> Result<Option<N>, Condition> {
+        match (self.find_named(scope, space, text)?, Uuid::parse_str(text)) {
+            (None, Ok(id)) => self.find(scope, id),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// Like [`find_text`](Self::find_text), or [`Condition::NotFound`].
+    pub fn get_text<N: Noun>(&self, scope: Scope, space: &str, text: &str) -> Result<N, Condition> {
+        self.find_text(scope, space, text)?.ok_or_else(|| Condition::not_found(N::KIND, text))
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Pool {
     pub driver: Driver,
     /// The disk: a file or block device, absolute or relative to the data directory. None for memory.
     pub path: Option<String>,
+    /// The number of its disk, 1 to 4095; none for memory.
+    pub disk: Option<u16>,
     /// How far it may grow, in bytes.
     pub capacity: u64,
     /// In words.
