@@ -10,9 +10,8 @@ use crate::{attachments, house, identity, lookups, metadata, snapshots, types, v
 
 macro_rules! operations {
     (
-        $( $name:ident $method:ident $path:literal since $min:literal $(=> $handler:path)? ; )*
-        actions
-        $( $aname:ident $collection:ident $key:literal since $amin:literal $(=> $ahandler:path)? ; )*
+        paths { $( $name:ident $method:ident $path:literal since $min:literal $(=> $handler:path)? ; )* }
+        actions { $( $aname:ident $collection:ident $key:literal since $amin:literal $(=> $ahandler:path)? ; )* }
     ) => {
         /// One operation.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +83,7 @@ async fn not_built(endpoint: Endpoint) -> Result<Reply, Condition> {
 }
 
 operations! {
+    paths {
     IdentityVersions GET "/identity" since 0 => identity::versions;
     IdentityVersion GET "/identity/v3" since 0 => identity::version;
     TokenIssue POST "/identity/v3/auth/tokens" since 0 => identity::issue;
@@ -278,7 +278,8 @@ operations! {
     CgSnapshotsList GET "/volume/v3/cgsnapshots" since 0;
     CgSnapshotsDetail GET "/volume/v3/cgsnapshots/detail" since 0;
     CgSnapshotCreate POST "/volume/v3/cgsnapshots" since 0;
-    actions
+    }
+    actions {
     VolumeExtend VolumeAction "os-extend" since 0 => volumes::extend;
     VolumeExtendCompletion VolumeAction "os-extend_volume_completion" since 71;
     VolumeReadonly VolumeAction "os-update_readonly_flag" since 0 => volumes::readonly;
@@ -320,6 +321,7 @@ operations! {
     GroupFailoverReplication GroupAction "failover_replication" since 38;
     GroupReplicationTargets GroupAction "list_replication_targets" since 38;
     GroupSnapshotReset GroupSnapshotAction "reset_status" since 19;
+    }
 }
 
 impl Endpoint {

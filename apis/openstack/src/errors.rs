@@ -42,13 +42,17 @@ pub(crate) fn status_and_text(condition: &Condition) -> (StatusCode, String) {
         Condition::Exists { .. } => (StatusCode::CONFLICT, plain),
         Condition::WrongState { what, name, actual, wanted } => {
             let noun = noun(*what);
-            let text = format!("Invalid {}: {noun} {name} is {actual}; it must be {wanted}.", noun.to_lowercase());
+            let text =
+                format!("Invalid {}: {noun} {name} is {actual}; it must be {wanted}.", noun.to_lowercase());
             (StatusCode::BAD_REQUEST, text)
         }
         Condition::InUse { what, name, by } => {
             let noun = noun(*what);
             let by = by.join(", ");
-            (StatusCode::BAD_REQUEST, format!("Invalid {}: {noun} {name} is in use by {by}.", noun.to_lowercase()))
+            (
+                StatusCode::BAD_REQUEST,
+                format!("Invalid {}: {noun} {name} is in use by {by}.", noun.to_lowercase()),
+            )
         }
         Condition::QuotaExceeded { what, limit, used, asked } => {
             let text = format!(

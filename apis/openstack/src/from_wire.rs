@@ -61,7 +61,11 @@ fn bytes(gib: u64) -> Result<u64, Condition> {
     Ok(gib * GIB)
 }
 
-fn attributes(fields: &Fields, who: &Actor, metadata: Option<Map<String, Value>>) -> Result<Attributes, Condition> {
+fn attributes(
+    fields: &Fields,
+    who: &Actor,
+    metadata: Option<Map<String, Value>>,
+) -> Result<Attributes, Condition> {
     let mut all = Attributes::default();
     let own = all.entry(OWN);
     own.insert("user_id".into(), json!(who.principal.0.simple().to_string()));
@@ -118,7 +122,10 @@ pub(crate) fn new_volume(
     zone(fields)?;
     let from = match (fields.id("snapshot_id")?, fields.id("source_volid")?) {
         (Some(_), Some(_)) => {
-            return Err(Condition::invalid("source_volid", "give either a snapshot or a volume as the source"));
+            return Err(Condition::invalid(
+                "source_volid",
+                "give either a snapshot or a volume as the source",
+            ));
         }
         (Some(snapshot), None) => From::Snapshot(SnapshotId(snapshot)),
         (None, Some(volume)) => From::Volume(VolumeId(volume)),
@@ -160,7 +167,11 @@ pub(crate) fn new_snapshot(
     let naming = Naming {
         name: name(fields)?.unwrap_or_default(),
         own: None,
-        aliases: vec![Alias { api: Api::StorPool, scope: String::new(), name: format!("os--snap--snapshot-{id}") }],
+        aliases: vec![Alias {
+            api: Api::StorPool,
+            scope: String::new(),
+            name: format!("os--snap--snapshot-{id}"),
+        }],
     };
     let attributes = attributes(fields, who, fields.texts("metadata")?)?;
     Ok((of, NewSnapshot { id: Some(id), naming, bound: false, attributes }))

@@ -140,8 +140,11 @@ pub(crate) async fn assignments(cx: Cx) -> Result<Reply, Condition> {
             let project_id = of.0.simple().to_string();
             let parts = [(&user, user_id.as_str()), (&project, &project_id), (&role, given.word())];
             if parts.iter().all(|(want, have)| want.as_ref().is_none_or(|w| w == have)) {
-                let assignment =
-                    format!("{}/identity/v3/projects/{project_id}/users/{user_id}/roles/{}", cx.base, given.word());
+                let assignment = format!(
+                    "{}/identity/v3/projects/{project_id}/users/{user_id}/roles/{}",
+                    cx.base,
+                    given.word()
+                );
                 items.push(json!({
                     "role": { "id": given.word() },
                     "user": { "id": user_id },

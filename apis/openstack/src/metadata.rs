@@ -79,7 +79,11 @@ async fn merge(mut cx: Cx, of: Of) -> Result<Reply, Condition> {
 
 async fn replace(mut cx: Cx, of: Of) -> Result<Reply, Condition> {
     let new = given(&mut cx).await?;
-    one(StatusCode::OK, "metadata", change(&cx, of, METADATA, None, move |document| *document = new.clone()).await?)
+    one(
+        StatusCode::OK,
+        "metadata",
+        change(&cx, of, METADATA, None, move |document| *document = new.clone()).await?,
+    )
 }
 
 fn no_key(key: &str) -> Condition {

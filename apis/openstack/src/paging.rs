@@ -79,7 +79,9 @@ fn encode(text: &str) -> impl std::fmt::Display + '_ {
 
 fn whole(name: &str, value: Option<&str>) -> Result<Option<usize>, Condition> {
     let Some(text) = value.filter(|v| !v.is_empty()) else { return Ok(None) };
-    let number = text.parse().map_err(|_| Condition::invalid(name, format!("{name} must be a whole number of at least 0")));
+    let number = text
+        .parse()
+        .map_err(|_| Condition::invalid(name, format!("{name} must be a whole number of at least 0")));
     number.map(Some)
 }
 

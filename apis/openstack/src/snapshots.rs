@@ -87,11 +87,8 @@ pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
 
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read(&mut cx.request, "snapshot").await?;
-    let edit = Edit {
-        name: from_wire::name(&fields)?,
-        attributes: from_wire::change(&fields)?,
-        ..Edit::default()
-    };
+    let edit =
+        Edit { name: from_wire::name(&fields)?, attributes: from_wire::change(&fields)?, ..Edit::default() };
     snapshots::edit(cx.ports(), cx.actor()?, id(&cx)?, edit).await?;
     one(StatusCode::OK, "snapshot", to_wire::snapshot(&get(&cx).await?, cx.version, Shape::Made))
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use parpen_http::Reply;
 use parpen_model::{Condition, Kind, SnapshotId, VolumeId};
-use parpen_service::volumes::{self, DeleteTerms, Edit, Filter, Key, ResizeTerms, RollbackTerms, Snapshots, View};
+use parpen_service::volumes::{
+    self, DeleteTerms, Edit, Filter, Key, ResizeTerms, RollbackTerms, Snapshots, View,
+};
 use parpen_service::{snapshots, types};
 use serde_json::{Value, json};
 
