@@ -5,9 +5,10 @@
 #![forbid(unsafe_code)]
 
 mod access;
+pub mod conformance;
 mod copy;
 mod device;
-mod filter;
+pub mod filter;
 mod gate;
 mod memory;
 mod oneshot;

@@ -9,7 +9,8 @@ use crate::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, Refusal, Request, Wake,
 };
 
-/// Bytes in pages; what was never written, or given back, takes no room and reads as zeros. Clones are the same device.
+/// Bytes in pages; what was never written, or given back, takes no room and reads as zeros. Clones are the
+/// same device.
 #[derive(Clone)]
 pub struct Memory(Arc<Mutex<Bytes>>);
 
