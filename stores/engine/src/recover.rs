@@ -24,6 +24,8 @@ use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules};
 
 /// Largest read of the verification, in blocks.
 const VERIFY_BLOCKS: u32 = 256;
+/// Times that a block of the tail is read before its fate is decided without it.
+const VERIFY_TRIES: u32 = 3;
 
 /// Marks what never holds data: the superblocks and the log.
 pub(crate) fn fixed_areas(alloc: &mut Alloc, sb: &Superblock) {
@@ -246,8 +248,16 @@ async fn read_piece<D: Disk>(disk: &D, piece: Piece) -> Result<Buf, DiskError> {
         return Ok(Buf::zeroed(0));
     }
     let len = u64::from(piece.len) * BLOCK;
-    let (r, buf) = disk.read(piece.phys * BLOCK, Buf::zeroed(len as usize)).await;
-    r.map(|()| buf)
+    let mut buf = Buf::zeroed(len as usize);
+    for _ in 1..VERIFY_TRIES {
+        let result;
+        (result, buf) = disk.read(piece.phys * BLOCK, buf).await;
+        if result.is_ok() {
+            return Ok(buf);
+        }
+    }
+    let (result, buf) = disk.read(piece.phys * BLOCK, buf).await;
+    result.map(|()| buf)
 }
 
 /// Finds the free blocks: all that neither the fixed areas nor the checkpoint nor any map uses. A block that two want
