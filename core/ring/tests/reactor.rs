@@ -83,6 +83,9 @@ fn errors_of_the_kernel_come_back_with_the_buffer() {
         let read_only = File::new(std::fs::File::open(path.path()).unwrap());
         let (error, len) = reactor
             .block_on(move || async move {
+                for far in [u64::MAX, u64::MAX - 5, i64::MAX as u64] {
+                    assert!(read_only.read_at(Buf::zeroed(10), 0..10, far).await.0.is_err());
+                }
                 let (written, buf) = read_only.write_at(Buf::zeroed(10), 0..10, 0).await;
                 (written.unwrap_err().raw_os_error(), buf.len())
             })
