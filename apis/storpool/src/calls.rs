@@ -269,3 +269,33 @@ pub fn handler(endpoint: Endpoint) -> Option<Handler> {
     };
     Some(handler)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Since;
+
+    #[test]
+    fn coverage_is_as_documented() {
+        let (mut rows, mut built) = (String::new(), 0);
+        for endpoint in Endpoint::ALL {
+            let (method, call) = endpoint.line();
+            let bindings = match endpoint.since() {
+                Since::Gone => "2.0.0",
+                Since::Kept => "2.0.0 and 7.3.0",
+                Since::Later => "7.3.0",
+            };
+            let state = if handler(*endpoint).is_some() { "built" } else { "listed" };
+            built += usize::from(state == "built");
+            rows += &format!("| {method} | `{call}` | {bindings} | {state} |\n");
+        }
+        let text = format!(
+            "# Coverage of the StorPool API\n\nWritten by a test from `apis/storpool/src/calls.rs`; \
+             `UPDATE_EXPECT=1 cargo test -p parpen-storpool` renews it. A call that is only listed answers \
+             `notImplemented`.\n\nBuilt: {built} of {} calls.\n\n\
+             | method | call | bindings | state |\n| --- | --- | --- | --- |\n{rows}",
+            Endpoint::ALL.len()
+        );
+        expect_test::expect_file!["../../../docs/coverage/storpool.md"].assert_eq(&text);
+    }
+}

@@ -69,10 +69,8 @@ fn placement(f: &Fields<'_>) -> Result<WantedPlacement, Condition> {
     let group = |field| Ok::<_, Condition>(f.name(field)?.filter(|g| *g != "-").map(str::to_string));
     let (all, head) = (group("placeAll")?, group("placeHead")?);
     if head.is_some() && head != all {
-        return Err(Condition::Unsupported(
-            "a placement group of its own for the first replica is not implemented: placeHead must be placeAll"
-                .into(),
-        ));
+        let why = "a group of its own for the first replica is not implemented: placeHead must be placeAll";
+        return Err(Condition::Unsupported(why.into()));
     }
     Ok(WantedPlacement { all, tail: group("placeTail")?, replication })
 }
