@@ -6,13 +6,14 @@ use parpen_model::lifecycle::Life;
 use parpen_model::{Condition, Kind, Limits, SnapshotId};
 use parpen_service::names::Naming;
 use parpen_service::volumes::{
-    self, DeleteTerms, Edit, Filter, From, Key, NewVolume, Options, Place, ResizeTerms, Snapshots, View,
+    self, DeleteTerms, Edit, Filter, From, Key, NewSize, NewVolume, Options, Place, ResizeTerms, Snapshots,
+    View,
 };
 use parpen_service::{snapshots, types};
 use serde_json::{Value, json};
 
 use super::{Call, Done, called, change_tags, new_attributes};
-use crate::from_wire::{self, Resize, VolumeCreate, VolumeUpdate};
+use crate::from_wire::{self, VolumeCreate, VolumeUpdate};
 use crate::names::{global_id, space};
 use crate::to_wire;
 
@@ -108,12 +109,7 @@ pub async fn update(c: &Call<'_>) -> Result<Done, Condition> {
     if let Some(to) = &rename {
         refuse_taken(c, to).await?;
     }
-    let size = match want.resize {
-        None => view.volume.size,
-        Some(Resize::To(bytes)) => bytes,
-        Some(Resize::By(bytes)) => view.volume.size.saturating_add(bytes),
-    };
-    if size != view.volume.size {
+    if let Some(size) = want.resize.filter(|s| *s != NewSize::To(view.volume.size)) {
         let terms = ResizeTerms { allow_shrink: want.shrink_ok, ..ResizeTerms::default() };
         let started = volumes::resize(c.ports, c.actor, id, size, terms).await?;
         c.wait(started.job).await?;

@@ -174,13 +174,15 @@ async fn reassign_moves_rights_all_or_not_at_all() {
 async fn what_is_open_leaves_by_force_only() {
     let w = World::new().await;
     volume(&w, "v").await;
-    w.post("VolumesReassign", json!([{ "volume": "v", "rw": [19] }])).await;
+    // Its handle is `v` for ever; what the client hears is the name it used.
+    w.post("VolumeUpdate/v", json!({ "rename": "w" })).await;
+    w.post("VolumesReassign", json!([{ "volume": "w", "rw": [19] }])).await;
     let views = parpen_service::attachments::list(&w.ports, &w.other).await.unwrap();
     let session = w.open(&views[0].attachment.export).await;
-    let detach = |force| json!([{ "volume": "v", "detach": [19], "force": force }]);
+    let detach = |force| json!([{ "volume": "w", "detach": [19], "force": force }]);
     let (name, descr) = w.refused(Method::POST, "VolumesReassign", detach(false)).await;
-    assert_eq!((name.as_str(), descr.as_str()), ("busy", "'v' is open at client 19"));
-    assert_eq!(attached(&w, "v").await.len(), 1);
+    assert_eq!((name.as_str(), descr.as_str()), ("busy", "'w' is open at client 19"));
+    assert_eq!(attached(&w, "w").await.len(), 1);
     // A transport drops its session when it is cut.
     let (cut, was_cut) = tokio::sync::oneshot::channel();
     let cut = std::sync::Mutex::new(Some(cut));
@@ -195,7 +197,7 @@ async fn what_is_open_leaves_by_force_only() {
         drop(session);
     };
     tokio::join!(force, leave);
-    assert_eq!(attached(&w, "v").await, []);
+    assert_eq!(attached(&w, "w").await, []);
 }
 
 #[tokio::test]

@@ -52,7 +52,8 @@ async fn volumes() {
           "tags": {
             "a": "b"
           }
-        }"#]].assert_eq(&pretty(&list[1]));
+        }"#]]
+    .assert_eq(&pretty(&list[1]));
 }
 
 #[tokio::test]
@@ -87,7 +88,8 @@ async fn snapshots() {
             "transient": false,
             "recoveringFromRemote": false
           }
-        ]"#]].assert_eq(&pretty(&list));
+        ]"#]]
+    .assert_eq(&pretty(&list));
 }
 
 #[tokio::test]
@@ -113,7 +115,8 @@ async fn attachments() {
             "pos": 1,
             "globalId": "21xgyo.2k1l4lipxr.5b8oy3y1b"
           }
-        ]"#]].assert_eq(&pretty(&list));
+        ]"#]]
+    .assert_eq(&pretty(&list));
 }
 
 #[tokio::test]
@@ -161,7 +164,8 @@ async fn status() {
           "missingDrives": [],
           "missingTargetDrives": [],
           "softEjectingDrives": []
-        }"#]].assert_eq(&pretty(&all["v"]));
+        }"#]]
+    .assert_eq(&pretty(&all["v"]));
 }
 
 #[tokio::test]
@@ -218,7 +222,8 @@ async fn disks() {
             "scrubbingPaused": false,
             "lastScrubCompleted": 0
           }
-        }"#]].assert_eq(&pretty(&disks));
+        }"#]]
+    .assert_eq(&pretty(&disks));
 }
 
 #[tokio::test]
@@ -238,7 +243,8 @@ async fn a_fenced_disk_is_down() {
             "softEject": "off",
             "ssd": true
           }
-        }"#]].assert_eq(&pretty(&disks));
+        }"#]]
+    .assert_eq(&pretty(&disks));
 }
 
 #[tokio::test]
