@@ -8,7 +8,7 @@ mod volumes;
 
 use parpen_http::path::Params;
 use parpen_identity::Actor;
-use parpen_model::{Attributes, Condition, JobId, Kind};
+use parpen_model::{Attributes, Condition, Handle, JobId, Kind};
 use parpen_service::volumes::ChangeAttributes;
 use parpen_service::{Ports, projects};
 use serde::Serialize;
@@ -99,6 +99,14 @@ impl Call<'_> {
 fn called(e: Condition, what: Kind, name: &str) -> Condition {
     match e {
         Condition::NotFound { .. } => Condition::not_found(what, name),
+        other => other,
+    }
+}
+
+/// What is held is named as the client named it, not by its handle.
+fn held_as_called(e: Condition, handle: &Handle, called: &str) -> Condition {
+    match e {
+        Condition::InUse { what, name, by } if name == handle.as_str() => Condition::in_use(what, called, by),
         other => other,
     }
 }

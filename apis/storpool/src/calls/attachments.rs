@@ -5,7 +5,7 @@ use parpen_service::attachments::{self, Change, Detach};
 use parpen_service::snapshots;
 use serde_json::Value;
 
-use super::{Call, Done, volumes};
+use super::{Call, Done, held_as_called, volumes};
 use crate::from_wire::{Leaving, Reassign, Target};
 use crate::to_wire;
 
@@ -72,11 +72,5 @@ async fn apply(c: &Call<'_>, entries: Vec<Reassign>) -> Result<Done, Condition> 
 
 /// What is held is named as the client named it.
 fn as_called(e: Condition, names: &[(Handle, String)]) -> Condition {
-    match e {
-        Condition::InUse { what, name, by } => {
-            let called = names.iter().find(|(handle, _)| handle.as_str() == name).map(|(_, n)| n.clone());
-            Condition::InUse { what, name: called.unwrap_or(name), by }
-        }
-        other => other,
-    }
+    names.iter().fold(e, |e, (handle, name)| held_as_called(e, handle, name))
 }

@@ -177,8 +177,8 @@ fn json_values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Whatever is sent: a document with a status, no panic (which would be an `internalError`), and lists that go on
-/// working.
+/// Whatever is sent: a document with a status, no panic (which would be an `internalError`), and lists that
+/// go on working.
 #[test]
 fn hostile_bodies_and_names_get_documents() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -15,7 +15,8 @@ use world::World;
 
 const GB: u64 = 1 << 30;
 
-/// A new volume on the group that every cluster has, as the first bindings send it: every key, null where unused.
+/// A new volume on the group that every cluster has, as the first bindings send it: every key, null where
+/// unused.
 async fn volume(w: &World, name: &str) -> Value {
     let body = json!({ "name": name, "size": GB, "parent": null, "template": null, "baseOn": null,
         "placeAll": "default", "placeTail": null, "replication": 1, "bw": null, "iops": null });
@@ -183,6 +184,8 @@ async fn what_is_open_leaves_by_force_only() {
     let (name, descr) = w.refused(Method::POST, "VolumesReassign", detach(false)).await;
     assert_eq!((name.as_str(), descr.as_str()), ("busy", "'w' is open at client 19"));
     assert_eq!(attached(&w, "w").await.len(), 1);
+    let (name, descr) = w.refused(Method::POST, "VolumeDelete/w", Value::Null).await;
+    assert_eq!((name.as_str(), descr.as_str()), ("busy", "'w' is open at client 19"));
     // A transport drops its session when it is cut.
     let (cut, was_cut) = tokio::sync::oneshot::channel();
     let cut = std::sync::Mutex::new(Some(cut));

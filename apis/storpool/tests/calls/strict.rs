@@ -1,5 +1,5 @@
-//! What the first bindings accept: every field that they call mandatory is there and of its type, no optional one is
-//! null. They pass over what they do not know.
+//! What the first bindings accept: every field that they call mandatory is there and of its type, no
+//! optional one is null. They pass over what they do not know.
 
 use serde_json::Value;
 

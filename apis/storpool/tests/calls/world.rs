@@ -1,4 +1,5 @@
-//! A running core over rows in memory and a store of bytes that only remembers sizes; the API in front of it is real.
+//! A running core over rows in memory and a store of bytes that only remembers sizes; the API in front of
+//! it is real.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -44,11 +45,14 @@ impl Home for Here {
     }
 }
 
+/// What, how large, and its label.
+type Piece = (Subject, u64, Vec<u8>);
+
 /// Sizes and labels, no bytes.
 struct Sizes {
     pool: PoolId,
     fault: Option<String>,
-    held: Mutex<HashMap<Uuid, (Subject, u64, Vec<u8>)>>,
+    held: Mutex<HashMap<Uuid, Piece>>,
 }
 
 impl Sizes {
@@ -186,8 +190,9 @@ impl World {
         let (ports, exports, runner) = start(parts).await.unwrap();
         let (stop, stopped) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {
+            // Nobody stops it: it goes with the test's runtime.
+            let _stop = stop;
             runner.run(stopped).await.unwrap();
-            drop(stop);
         });
         let other = login(&*meta, Api::OpenStack, Login::Local).await.unwrap();
         first_pools(&ports, &other).await.unwrap();
