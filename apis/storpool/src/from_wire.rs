@@ -177,6 +177,12 @@ pub fn volume_delete(body: &Value) -> Result<bool, Condition> {
     }
 }
 
+/// `VolumeRevert`: the snapshot's name.
+pub fn volume_revert(body: &Value) -> Result<String, Condition> {
+    let name = Fields::of("body", body)?.name("toSnapshot")?;
+    name.map(str::to_string).ok_or_else(|| Condition::invalid("toSnapshot", "it is missing"))
+}
+
 /// `VolumeSnapshot`.
 #[derive(Debug, Default)]
 pub struct SnapshotCreate {

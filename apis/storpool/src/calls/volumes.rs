@@ -6,8 +6,8 @@ use parpen_model::lifecycle::Life;
 use parpen_model::{Condition, Kind, Limits, SnapshotId};
 use parpen_service::names::Naming;
 use parpen_service::volumes::{
-    self, DeleteTerms, Edit, Filter, From, Key, NewSize, NewVolume, Options, Place, ResizeTerms, Snapshots,
-    View,
+    self, DeleteTerms, Edit, Filter, From, Key, NewSize, NewVolume, Options, Place, ResizeTerms,
+    RollbackTerms, Snapshots, View,
 };
 use parpen_service::{snapshots, types};
 use serde_json::{Value, json};
@@ -153,6 +153,18 @@ pub async fn delete(c: &Call<'_>) -> Result<Done, Condition> {
     let terms = DeleteTerms { snapshots: Snapshots::Keep, force, ignore_lock: false };
     let held = |e| held_as_called(e, &volume.handle, c.name());
     let started = volumes::delete(c.ports, c.actor, volume.id, terms).await.map_err(held)?;
+    c.wait(started.job).await.map_err(held)?;
+    c.done(Value::Null).await
+}
+
+/// `VolumeRevert`: the volume's content and size become those of one of its snapshots.
+pub async fn revert(c: &Call<'_>) -> Result<Done, Condition> {
+    let to = from_wire::volume_revert(c.body)?;
+    let volume = c.volume(c.name()).await?.volume;
+    let to = c.snapshot(&to).await?.snapshot.id;
+    let held = |e| held_as_called(e, &volume.handle, c.name());
+    let terms = RollbackTerms::default();
+    let started = volumes::rollback(c.ports, c.actor, volume.id, to, terms).await.map_err(held)?;
     c.wait(started.job).await.map_err(held)?;
     c.done(Value::Null).await
 }

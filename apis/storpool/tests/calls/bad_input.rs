@@ -62,6 +62,7 @@ async fn bad_values_are_invalid_and_change_nothing() {
         ("VolumesReassign", json!([{ "volume": "v", "detach": "some" }])),
         ("VolumesReassign", json!([7])),
         ("VolumesReassignWait", json!([])),
+        ("VolumeRevert/v", json!({})),
         ("VolumeTemplateCreate", json!({})),
         ("VolumeTemplateCreate", json!({ "name": "a.b" })),
     ];

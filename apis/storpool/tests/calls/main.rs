@@ -109,6 +109,11 @@ async fn snapshots_are_parents() {
         (&json!(true), &json!(false), &made["snapshotGlobalId"])
     );
 
+    w.post("VolumeUpdate/v", json!({ "sizeAdd": GB })).await;
+    w.post("VolumeRevert/v", json!({ "toSnapshot": "first" })).await;
+    let v = one(&w, "Volume/v").await;
+    assert_eq!((&v["size"], &v["parentName"]), (&json!(GB), &json!("first")));
+
     // The parent's size where none is named; its template's placement is its own.
     w.post("VolumeCreate", json!({ "name": "child", "parent": "first" })).await;
     let child = one(&w, "Volume/child").await;

@@ -11,7 +11,7 @@ use parpen_block::{Address, Claim, Exports, Gate, Home, Memory, Peer, ReactorId,
 use parpen_http::{HttpRequest, Service, Via};
 use parpen_identity::{Actor, Login, bootstrap, login};
 use parpen_meta::Store;
-use parpen_model::ports::{DataPath, Drivers, Made, Media, MetaStore, VolumeBackend};
+use parpen_model::ports::{DataPath, Drivers, Made, Media, MetaStore, Rollback, VolumeBackend};
 use parpen_model::{
     Api, Condition, Disk, Driver, Found, Label, NewBytes, Pool, PoolId, SnapshotId, Source, Space, Subject,
     VolumeId,
@@ -116,8 +116,18 @@ impl VolumeBackend for Sizes {
     fn space(&self) -> Boxed<'_, Result<Space, Condition>> {
         Box::pin(async { Ok(Space { capacity: 100 * GIB, used: 0, free: 100 * GIB }) })
     }
+    fn rollback(&self) -> Option<&dyn Rollback> {
+        Some(self)
+    }
     fn media(&self) -> Option<&dyn Media> {
         Some(self)
+    }
+}
+
+impl Rollback for Sizes {
+    fn rollback(&self, id: VolumeId, to: SnapshotId) -> Boxed<'_, Result<(), Condition>> {
+        let size = self.size_of(to.0);
+        Box::pin(async move { self.resize(id, size?).await })
     }
 }
 
