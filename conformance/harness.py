@@ -98,6 +98,15 @@ class Server:
             command = self.wrapper + args + self.extra_args
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._environments = {}
+        try:
+            self._wait_until_up(run_file, before)
+        except BaseException:
+            self.kill()
+            self._remove()
+            raise
+        return self
+
+    def _wait_until_up(self, run_file, before):
         end = time.monotonic() + START_SECONDS
         while not (run_file.exists() and run_file.stat().st_mtime_ns != before and self._healthy()):
             if self.process.poll() is not None:
@@ -105,7 +114,6 @@ class Server:
             if time.monotonic() > end:
                 raise AssertionError(f"the server did not answer within {START_SECONDS} s:\n{self.log_tail()}")
             time.sleep(0.05)
-        return self
 
     def _healthy(self):
         try:
@@ -154,16 +162,23 @@ class Server:
             self.stop()
         finally:
             self.kill()
-            if "PARPEN_KEEP" not in os.environ:
-                shutil.rmtree(self.folder, ignore_errors=True)
+            self._remove()
+
+    def _remove(self):
+        # PARPEN_KEEP leaves the data of a failure behind, to be looked at.
+        if "PARPEN_KEEP" not in os.environ:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def log_tail(self, size=3000):
         """The end of the log."""
-        return self.log.read_text(errors="replace")[-size:]
+        return self._log_text()[-size:]
+
+    def _log_text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def check_log(self):
         """No thread may ever panic."""
-        lines = self.log.read_text(errors="replace").splitlines()
+        lines = self._log_text().splitlines()
         panics = [line for line in lines if "panicked at" in line]
         if panics:
             raise AssertionError("panics in the log:\n" + "\n".join(panics))

@@ -8,7 +8,6 @@ import unittest
 import uuid
 
 import harness
-from test_crash import openstack_token
 
 server = None
 
@@ -23,6 +22,19 @@ def setUpModule():
 
 def tearDownModule():
     server.close()
+
+
+def openstack_token(server):
+    """A token of the built-in identity service."""
+    env = server.env("openstack")
+    domain = {"name": env.get("OS_USER_DOMAIN_NAME", "Default")}
+    user = {"name": env["OS_USERNAME"], "domain": domain, "password": env["OS_PASSWORD"]}
+    scope = {"project": {"name": env["OS_PROJECT_NAME"], "domain": domain}}
+    identity = {"methods": ["password"], "password": {"user": user}}
+    answer = server.http("POST", "/identity/v3/auth/tokens", {"auth": {"identity": identity, "scope": scope}})
+    if answer.status != 201:
+        raise AssertionError(f"no token: {answer}")
+    return answer.headers["X-Subject-Token"]
 
 
 class Api(unittest.TestCase):

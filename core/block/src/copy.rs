@@ -25,10 +25,10 @@ pub trait Progress: Send + Sync {
     fn durable(&self, offset: u64);
 }
 
-/// Copies all of `from` from byte `start` on to the same place in `to`, and flushes; the answer is the number of bytes
-/// that were written, zeros not counted. Zeros of the source are zeros of the target afterwards, whatever stood there,
-/// and take no room where neither device keeps any. A target that is larger keeps its tail; a smaller one is
-/// [`IoError::Invalid`].
+/// Copies all of `from` from byte `start` on to the same place in `to`, and flushes; the answer is the
+/// number of bytes that were written, zeros not counted. Zeros of the source are zeros of the target
+/// afterwards, whatever stood there, and take no room where neither device keeps any. A target that is
+/// larger keeps its tail; a smaller one is [`IoError::Invalid`].
 ///
 /// Dropping the future cancels it; a few writes may still land. It may be started again at any offset that
 /// [`Progress::durable`] was told, or that lies before one.
@@ -67,8 +67,8 @@ struct Piece {
     zero: bool,
 }
 
-/// What has to be moved between two offsets, at most [`WINDOW`] apart. Where the source can say what is zero, that is
-/// not read.
+/// What has to be moved between two offsets, at most [`WINDOW`] apart. Where the source can say what is
+/// zero, that is not read.
 async fn plan(from: &Remote, to: &Remote, start: u64, end: u64) -> Result<Vec<Piece>, IoError> {
     let limit = CHUNK.min(from.geometry().maximum.into()).min(to.geometry().maximum.into()).max(1);
     let mut pieces = Vec::new();
@@ -140,7 +140,8 @@ fn is_zero(bytes: &[u8]) -> bool {
         && tail.iter().all(|b| *b == 0)
 }
 
-/// Makes a stretch of the target read as zeros, and touches nothing that does already where the target can say so.
+/// Makes a stretch of the target read as zeros, and touches nothing that does already where the target can
+/// say so.
 async fn clear(to: &Remote, offset: u64, len: u32) -> Result<(), IoError> {
     if !to.capabilities().extents {
         return to.zero(offset, len).await;
@@ -155,7 +156,8 @@ async fn clear(to: &Remote, offset: u64, len: u32) -> Result<(), IoError> {
     Ok(())
 }
 
-/// Runs futures, a few at a time, and hands their results on in the order of the futures. The first error ends it.
+/// Runs futures, a few at a time, and hands their results on in the order of the futures. The first error
+/// ends it.
 async fn in_order<'a, T>(
     mut work: impl Iterator<Item = Boxed<'a, Result<T, IoError>>>,
     mut each: impl FnMut(T),

@@ -9,7 +9,8 @@ use crate::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, Refusal, Request, Wake,
 };
 
-/// Bytes in pages; what was never written, or given back, takes no room and reads as zeros. Clones are the same device.
+/// Bytes in pages; what was never written, or given back, takes no room and reads as zeros. Clones are the
+/// same device.
 #[derive(Clone)]
 pub struct Memory(Arc<Mutex<Bytes>>);
 
@@ -34,6 +35,12 @@ impl Memory {
             }
         }
         bytes.size = size;
+    }
+
+    /// A new device of `size` bytes (at least its own) with the same content.
+    pub fn copy(&self, size: u64) -> Memory {
+        let pages = self.lock().pages.clone();
+        Memory(Arc::new(Mutex::new(Bytes { size, pages })))
     }
 
     /// Bytes of memory that its pages take.

@@ -1,7 +1,7 @@
 //! Work that must stay on one thread, reached from others by number.
 //!
-//! A queue is not `Send`, and [`Home::run`] takes only what is. So whatever owns a queue is kept in a table of its
-//! thread, and other threads send that thread the number.
+//! A queue is not `Send`, and [`Home::run`] takes only what is. So whatever owns a queue is kept in a table
+//! of its thread, and other threads send that thread the number.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -20,8 +20,9 @@ pub struct Extent {
     pub zero: bool,
 }
 
-/// A session that any thread and any runtime may use; its queue lives on the device's home. Clones are the same
-/// session. When the last one is dropped the queue is closed on its thread and the session leaves the gate.
+/// A session that any thread and any runtime may use; its queue lives on the device's home. Clones are the
+/// same session. When the last one is dropped the queue is closed on its thread and the session leaves the
+/// gate.
 ///
 /// A future that is dropped takes back what the device has not seen yet; the rest is finished and forgotten.
 #[derive(Clone)]
@@ -73,8 +74,8 @@ impl Drop for Shared {
 }
 
 impl Remote {
-    /// Opens a queue of `depth` requests in flight on the device's home, or on `fallback` where it has none. More
-    /// requests than that wait their turn.
+    /// Opens a queue of `depth` requests in flight on the device's home, or on `fallback` where it has
+    /// none. More requests than that wait their turn.
     pub async fn open(session: Session, depth: u16, fallback: Arc<dyn Home>) -> Result<Remote, Refusal> {
         let home = session.home().unwrap_or(fallback);
         let (session, inbox, number) = (Arc::new(session), Arc::new(Inbox::default()), pinned::number());
@@ -118,8 +119,8 @@ impl Remote {
         self.0.session.capabilities()
     }
 
-    /// Runs one request; its buffer comes back with the completion, whose tag means nothing. When the device's thread
-    /// ends meanwhile this is [`IoError::Io`], without the buffer.
+    /// Runs one request; its buffer comes back with the completion, whose tag means nothing. When the
+    /// device's thread ends meanwhile this is [`IoError::Io`], without the buffer.
     pub async fn run(&self, op: Op, offset: u64, len: u32, buf: Option<Buf>) -> Completion {
         let (answer, done) = oneshot();
         let job = Job { request: Request { tag: 0, op, offset, len, buf }, answer };
@@ -328,6 +329,28 @@ mod tests {
         d.finish(1);
         three.into_iter().for_each(|f| block_on(f).unwrap());
         block_on(flush).unwrap();
+        home.stop();
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // the users are on threads of their own
+    fn loses_no_wake_among_many_users() {
+        let home = ThreadHome::start();
+        let (_g, s) = session(Memory::new(1 << 20));
+        let r = block_on(Remote::open(s, 3, home.clone())).unwrap();
+        let users: Vec<_> = (0..6u8)
+            .map(|user| {
+                let r = r.clone();
+                std::thread::spawn(move || {
+                    for round in 0..300u64 {
+                        let (at, byte) = (u64::from(user) * 1000 + round % 7, user ^ round as u8);
+                        block_on(r.write(at, Buf::copy_of(&[byte; 900]), round % 9 == 0)).unwrap();
+                        assert!(block_on(r.read(at, 900)).unwrap().iter().all(|b| *b == byte));
+                    }
+                })
+            })
+            .collect();
+        users.into_iter().for_each(|u| u.join().unwrap());
         home.stop();
     }
 

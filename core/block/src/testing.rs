@@ -1,4 +1,5 @@
-//! What the tests of this crate share: a home thread, hand-turned time, and a device that answers when told to.
+//! What the tests of this crate share: a home thread, hand-turned time, and a device that answers when told
+//! to.
 #![allow(clippy::disallowed_methods)] // tests make the threads that core/ring makes otherwise
 
 use std::collections::{HashMap, VecDeque};
@@ -92,7 +93,8 @@ impl Clock for HandTime {
     }
 }
 
-/// A device that keeps every request until it is told to finish it; a dropped queue's requests land all the same.
+/// A device that keeps every request until it is told to finish it; a dropped queue's requests land all the
+/// same.
 #[derive(Clone, Default)]
 pub(crate) struct HandDevice {
     hand: Arc<Mutex<Hand>>,

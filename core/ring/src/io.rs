@@ -1,6 +1,7 @@
 //! Files and sockets. Memory is given to an operation and comes back with its result.
 
 use std::io;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
@@ -22,10 +23,12 @@ const MOST: usize = 0x7fff_f000;
 struct Submit {
     new: Option<(Op, Arc<OwnedFd>, Payload)>,
     key: Option<Key>,
+    /// A key means something to the reactor that gave it, so the future stays on its thread.
+    not_send: PhantomData<*const ()>,
 }
 
 fn submit(op: Op, fd: &Arc<OwnedFd>, payload: Payload) -> Submit {
-    Submit { new: Some((op, fd.clone(), payload)), key: None }
+    Submit { new: Some((op, fd.clone(), payload)), key: None, not_send: PhantomData }
 }
 
 impl Future for Submit {

@@ -46,7 +46,7 @@ const BANNED: &[Banned] = &[
         homes: &["parpen/", "xtask/", "sim/"],
         instead: "the binary reads the environment and hands values down",
     },
-    Banned { path: &["mem", "forget"], homes: &[], instead: "give the value an owner" },
+    Banned { path: &["mem", "forget"], homes: &["core/ring/", "sim/"], instead: "give the value an owner" },
     Banned { path: &["Box", "leak"], homes: &[], instead: "give the value an owner" },
     Banned { path: &["println", "!"], homes: PRINTERS, instead: "libraries speak through tracing" },
     Banned { path: &["print", "!"], homes: PRINTERS, instead: "libraries speak through tracing" },

@@ -1,8 +1,9 @@
-//! ONE suite that every block device must pass. A device's crate calls [`run`] from a test; each case gets a fresh
-//! device, uses it through the gate as everybody does, and panics with the reason when the device is wrong.
+//! ONE suite that every block device must pass. A device's crate calls [`run`] from a test; each case gets
+//! a fresh device, uses it through the gate as everybody does, and panics with the reason when the device
+//! is wrong.
 //!
-//! A device without a home is driven on the calling thread; one with a home on its home, which must be running on a
-//! thread of its own.
+//! A device without a home is driven on the calling thread; one with a home on its home, which must be
+//! running on a thread of its own.
 
 mod cases;
 mod random;
@@ -26,7 +27,8 @@ impl TestDevice {
         TestDevice { device, end: None }
     }
 
-    /// Calls `end` after the case, when all its queues are gone: to stop a reactor, to check a store's invariants.
+    /// Calls `end` after the case, when all its queues are gone: to stop a reactor, to check a store's
+    /// invariants.
     pub fn ending(mut self, end: impl FnOnce() + 'static) -> TestDevice {
         self.end = Some(Box::new(end));
         self

@@ -7,8 +7,8 @@ use crate::{Capabilities, Completion, Op, Request};
 use super::rig::{Rig, request};
 use super::{SIZE, TestDevice};
 
-/// Runs `rounds` rounds of the stream that `seed` names. Requests in flight together never overlap, but they share
-/// blocks, so a device that reads, changes and writes back a block has to keep them apart.
+/// Runs `rounds` rounds of the stream that `seed` names. Requests in flight together never overlap, but
+/// they share blocks, so a device that reads, changes and writes back a block has to keep them apart.
 pub fn random(make: &impl Fn(u64) -> TestDevice, seed: u64, rounds: u32) {
     let (device, dice) = (make(SIZE), SeededEntropy::new(seed));
     let mut oracle = Oracle { bytes: vec![0; SIZE as usize], loose: vec![false; SIZE as usize] };

@@ -181,12 +181,18 @@ impl Drop for Rig {
     fn drop(&mut self) {
         lock(&self.commands).close = true;
         self.poke();
-        if !std::thread::panicking() {
-            // So that nothing of this case is left in the device when its `end` is called.
-            while !self.gate.all_sessions().is_empty() {
-                std::thread::yield_now();
-            }
+        if std::thread::panicking() {
+            return;
         }
+        // So that nothing of this case is left in the device when its `end` is called.
+        let (_never, silence) = mpsc::channel::<()>();
+        for _ in 0..PATIENCE.as_millis() {
+            if self.gate.all_sessions().is_empty() {
+                return;
+            }
+            silence.recv_timeout(Duration::from_millis(1)).unwrap_or_default();
+        }
+        panic!("the device does not end what it has in a minute");
     }
 }
 

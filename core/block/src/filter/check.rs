@@ -1,10 +1,11 @@
-//! Argument checks, once for all devices. Every queue that the gate gives has this in front, so what reaches a device
-//! is valid and a device does not check again.
+//! Argument checks, once for all devices. Every queue that the gate gives has this in front, so what
+//! reaches a device is valid and a device does not check again.
 //!
-//! A device may rely on: the range lies within its size and is not empty; a read or a write carries a buffer of exactly
-//! `len` bytes, at most `maximum`, and nothing else carries one; a flush has no range; a queue that is read-only gets no
-//! write, zero or discard; extents, discard and prefetch come only where the device says it can, and `fast` zeroing only
-//! where zeroing is. Offsets and lengths have no alignment. Ranges without a payload may be as long as a `u32` says.
+//! A device may rely on: the range lies within its size and is not empty; a read or a write carries a
+//! buffer of exactly `len` bytes, at most `maximum`, and nothing else carries one; a flush has no range; a
+//! queue that is read-only gets no write, zero or discard; extents, discard and prefetch come only where
+//! the device says it can, and `fast` zeroing only where zeroing is. Offsets and lengths have no alignment.
+//! Ranges without a payload may be as long as a `u32` says.
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ pub struct Rule {
     pub kind: Option<Kind>,
     /// The error that is told.
     pub error: IoError,
-    /// This many are spared first.
+    /// This many are spared first. One that is given back and submitted again counts twice.
     pub skip: u64,
     /// Then so many fail; the rule is used up afterwards.
     pub times: u64,
@@ -47,6 +47,11 @@ impl Faults {
     /// Ends all rules.
     pub fn clear(&self) {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The request that was struck did not fit: the next one is struck instead.
+    fn owe(&self, rule: Rule) {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).insert(0, rule);
     }
 
     /// The error of a request of this kind, and whether the device is to do it.
@@ -124,15 +129,15 @@ struct FaultQueue {
 impl Queue for FaultQueue {
     fn submit(&mut self, r: Request) -> Result<(), Request> {
         let tag = r.tag;
-        match self.faults.strike(Kind::of(r.op)) {
-            None => self.inner.submit(r),
-            Some((error, false)) => self.failed.fail(r, error),
-            Some((error, true)) => {
-                self.inner.submit(r)?;
-                self.spoiled.push((tag, error));
-                Ok(())
-            }
+        let kind = Kind::of(r.op);
+        let Some((error, done)) = self.faults.strike(kind) else { return self.inner.submit(r) };
+        let result = if done { self.inner.submit(r) } else { self.failed.fail(r, error) };
+        match &result {
+            Ok(()) if done => self.spoiled.push((tag, error)),
+            Ok(()) => {}
+            Err(_) => self.faults.owe(Rule { done, ..Rule::next(kind, error) }),
         }
+        result
     }
 
     fn kick(&mut self) {

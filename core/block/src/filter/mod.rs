@@ -1,5 +1,6 @@
-//! What can stand between a queue's user and its device. Each filter wraps a device and puts itself around every queue
-//! that is opened; they stack in any order. The argument checks stand in front of all and belong to the gate.
+//! What can stand between a queue's user and its device. Each filter wraps a device and puts itself around
+//! every queue that is opened; they stack in any order. The argument checks stand in front of all and
+//! belong to the gate.
 
 mod answers;
 mod check;

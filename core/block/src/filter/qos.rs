@@ -1,8 +1,9 @@
 //! Ceilings per volume: one token bucket for all queues of a device, changed live.
 //!
-//! A request goes on while nothing is owed, and then owes its whole cost; so a request larger than a bucket passes, and
-//! the rate over time is exact. While idle a tenth of a second's worth is saved up. What has to wait is given back
-//! to its owner, who is woken in time: a filter never sits on a request, or a cut would wait for the ceiling.
+//! A request goes on while nothing is owed, and then owes its whole cost; so a request larger than a bucket
+//! passes, and the rate over time is exact. While idle a tenth of a second's worth is saved up. What has to
+//! wait is given back to its owner, who is woken in time: a filter never sits on a request, or a cut would
+//! wait for the ceiling.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -150,7 +151,8 @@ impl Shared {
         );
     }
 
-    /// Wakes who waits; each asks again. An alarm that a nearer one has replaced wakes too: that costs one more asking.
+    /// Wakes who waits; each asks again. An alarm that a nearer one has replaced wakes too: that costs one
+    /// more asking.
     fn ring(&self, due: Option<Duration>) {
         let mut state = self.lock();
         if due.is_none() || state.alarm == due {

@@ -10,8 +10,8 @@ use crate::{BlockDevice, Capabilities, Completion, Geometry, Home, Queue, Refusa
 
 use super::Kind;
 
-/// Classes of latency: class `i` holds what took less than `2^i` microseconds and fits no smaller one; the last one
-/// holds the rest.
+/// Classes of latency: class `i` holds what took less than `2^i` microseconds and fits no smaller one; the
+/// last one holds the rest.
 pub const BUCKETS: usize = 25;
 
 /// The running counters of a device; read them at any time from any thread.
@@ -124,7 +124,8 @@ impl BlockDevice for Stat {
     }
 }
 
-/// A request in flight. The device gets its index as tag, so that the end finds the beginning without a search.
+/// A request in flight. The device gets its index as tag, so that the end finds the beginning without a
+/// search.
 #[derive(Clone, Copy)]
 struct Slot {
     tag: u32,

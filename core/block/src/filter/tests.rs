@@ -109,6 +109,14 @@ fn rules_fail_whom_they_name_before_or_after_the_deed() {
     assert!((60..140).contains(&lost), "one in four: {lost}");
     faults.clear();
     assert!((0..40).all(|_| run(crate::Op::Read, 0).result.is_ok()));
+
+    let mut narrow = queue(&fault, 1);
+    narrow.submit(request(1, WRITE, 0, 1)).unwrap();
+    faults.add(Rule { done: true, ..Rule::next(Kind::Write, IoError::Io) });
+    assert!(narrow.submit(request(2, WRITE, 0, 1)).is_err());
+    assert!(narrow.reap().unwrap().result.is_ok());
+    narrow.submit(request(2, WRITE, 0, 1)).unwrap();
+    assert_eq!(narrow.reap().unwrap().result, Err(IoError::Io), "a full queue uses no rule up");
 }
 
 #[test]

@@ -2,27 +2,30 @@
 //!
 //! # Why nothing of the old holder lands after [`Fenced`]
 //!
-//! 1. Each session has one atomic word: a count of the requests that the device has and the flags SHUT and HELD.
-//!    A submit first adds one to the word and looks at the flags *that same addition* returned; with a flag set it
-//!    takes the one back and the device never sees the request. A cut sets SHUT in the same word. All changes of one
-//!    atomic are in one order, so each submit is either before the cut (its one is in the count that the cut waits
-//!    for) or after it (refused). There is no third case, and no lock on the way.
-//! 2. The one is taken off only when the *device* has given the completion out of `reap`, the moment from which the
-//!    device no longer works on the request. Nothing else takes it off, dropping a queue included: a device may
-//!    disown what is in flight then, and a disowned write can still land. So a dropped queue with requests in flight
-//!    is kept on its home thread until the device has answered them all (`queue.rs`); where a device has no
-//!    home the drop itself waits. When that thread ends first, the count never falls and the cut never resolves:
-//!    no proof is better than a false one, and the process is ending anyway.
-//! 3. No session can be added behind the back of a cut: `admit`, `publish`, `close` and the list that `cut` waits for
-//!    are under one mutex, a cut closes the export to those it means until the next publish, and a session
-//!    stays in the list until the session, all its queues and all it has in flight are gone.
-//! 4. The waiter cannot sleep through the end: it stores its waker and then looks at the counts, both under the
-//!    mutex; whoever takes the last one off a flagged word takes the mutex afterwards and wakes it.
+//! 1. Each session has one atomic word: a count of the requests that the device has and the flags SHUT and
+//!    HELD. A submit first adds one to the word and looks at the flags *that same addition* returned; with
+//!    a flag set it takes the one back and the device never sees the request. A cut sets SHUT in the same
+//!    word. All changes of one atomic are in one order, so each submit is either before the cut (its one is
+//!    in the count that the cut waits for) or after it (refused). There is no third case, and no lock on
+//!    the way.
+//! 2. The one is taken off only when the *device* has given the completion out of `reap`, the moment from
+//!    which the device no longer works on the request. Nothing else takes it off, dropping a queue
+//!    included: a device may disown what is in flight then, and a disowned write can still land. So a
+//!    dropped queue with requests in flight is kept on its home thread until the device has answered them
+//!    all (`queue.rs`); where a device has no home the drop itself waits. When that thread ends first, the
+//!    count never falls and the cut never resolves: no proof is better than a false one, and the process is
+//!    ending anyway.
+//! 3. No session can be added behind the back of a cut: `admit`, `publish`, `close` and the list that `cut`
+//!    waits for are under one mutex, a cut closes the export to those it means until the next publish, and
+//!    a session stays in the list until the session, all its queues and all it has in flight are gone.
+//! 4. The waiter cannot sleep through the end: it stores its waker and then looks at the counts, both under
+//!    the mutex; whoever takes the last one off a flagged word takes the mutex afterwards and wakes it.
 //! 5. [`Fenced`] has private fields and is made in one place, after that wait.
 //!
-//! The same word makes a hold an instant: once every count is 0 under HELD, nothing is in the devices and nothing
-//! enters until the release. Besides, `admit` keeps a new holder out while one who is no longer let in still has
-//! requests in the device, so that two publishes without a cut between cannot make two holders overlap.
+//! The same word makes a hold an instant: once every count is 0 under HELD, nothing is in the devices and
+//! nothing enters until the release. Besides, `admit` keeps a new holder out while one who is no longer let
+//! in still has requests in the device, so that two publishes without a cut between cannot make two holders
+//! overlap.
 
 mod queue;
 mod session;
@@ -79,7 +82,8 @@ struct Entry {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code that can panic leaves the state half changed, so a poisoned mutex still guards a sound state.
+        // No code that can panic leaves the state half changed, so a poisoned mutex still guards a sound
+        // state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -148,9 +152,10 @@ impl Gate {
         Gate::default()
     }
 
-    /// Sets the rules of an export and ends what was closed; ignored when `epoch` is older than one already heard of.
-    /// Every live session is decided anew: one that is no longer let in, or may do less than it was given, is shut at
-    /// once and its `on_cut` hooks are called. This does not wait for its last requests; [`Gate::cut`] does.
+    /// Sets the rules of an export and ends what was closed; ignored when `epoch` is older than one already
+    /// heard of. Every live session is decided anew: one that is no longer let in, or may do less than it
+    /// was given, is shut at once and its `on_cut` hooks are called. This does not wait for its last
+    /// requests; [`Gate::cut`] does.
     pub fn publish(&self, e: ExportId, table: AccessTable, epoch: u64) {
         let mut state = self.0.lock();
         let entry = state.exports.entry(e).or_default();
@@ -194,8 +199,8 @@ impl Gate {
         Ok(Session::new(Arc::new(Ticket { gate: Arc::clone(&self.0), live }), device))
     }
 
-    /// Lets none of `whom` in from now until the next [`Gate::publish`], and says which of them are inside. A close of
-    /// an older epoch than one already heard of closes nothing.
+    /// Lets none of `whom` in from now until the next [`Gate::publish`], and says which of them are inside.
+    /// A close of an older epoch than one already heard of closes nothing.
     pub fn close(&self, e: ExportId, whom: Whom, epoch: u64) -> Vec<SessionInfo> {
         let mut state = self.0.lock();
         let entry = state.exports.entry(e).or_default();
@@ -207,8 +212,9 @@ impl Gate {
         entry.meant(whom).iter().map(|l| l.info.clone()).collect()
     }
 
-    /// Closes `e` to `whom`, shuts the queues they have, calls their `on_cut` hooks, and resolves when the devices have
-    /// nothing of theirs in flight any more. Dropping the future leaves them shut; cut again to get the proof.
+    /// Closes `e` to `whom`, shuts the queues they have, calls their `on_cut` hooks, and resolves when the
+    /// devices have nothing of theirs in flight any more. Dropping the future leaves them shut; cut again
+    /// to get the proof.
     pub async fn cut(&self, e: ExportId, whom: Whom) -> Fenced {
         let (epoch, out) = self.shut(e, whom);
         out.iter().for_each(|l| l.tell());
@@ -226,10 +232,10 @@ impl Gate {
         (entry.epoch, out)
     }
 
-    /// Stops new requests of these exports (they are given back, none fails) and resolves when nothing of theirs is in
-    /// flight. Dropping the [`Held`], or this future, lets them go on. After `at_most_ms` from the call they go on in
-    /// any case, so that no client hangs on a job that does: before the drain this is [`IoError::Io`], after it
-    /// [`Held::release`] tells.
+    /// Stops new requests of these exports (they are given back, none fails) and resolves when nothing of
+    /// theirs is in flight. Dropping the [`Held`], or this future, lets them go on. After `at_most_ms` from
+    /// the call they go on in any case, so that no client hangs on a job that does: before the drain this
+    /// is [`IoError::Io`], after it [`Held::release`] tells.
     pub async fn hold(&self, es: &[ExportId], at_most_ms: u32, timer: &dyn Timer) -> Result<Held, IoError> {
         let (held, sessions) = Held::start(&self.0, es);
         timer.after(at_most_ms, held.breaker());
@@ -248,7 +254,8 @@ impl Gate {
         self.0.lock().exports.values().flat_map(|x| &x.live).map(|l| l.info.clone()).collect()
     }
 
-    /// The export is gone: nobody is let in any more, and when its last session has left nothing remembers it.
+    /// The export is gone: nobody is let in any more, and when its last session has left nothing remembers
+    /// it.
     pub fn forget(&self, e: ExportId) {
         let mut state = self.0.lock();
         if let Some(entry) = state.exports.get_mut(&e) {

@@ -1,5 +1,5 @@
-//! The gate's own queue: counts what the device has, gives back while held, fences after a cut, and never lets go of
-//! a device queue before the device is done.
+//! The gate's own queue: counts what the device has, gives back while held, fences after a cut, and never
+//! lets go of a device queue before the device is done.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -150,8 +150,8 @@ impl Drop for Gated {
     fn drop(&mut self) {
         let Some(mut counted) = self.counted.take() else { return };
         counted.ticket.live.remove(&self.lane);
-        // First the flag, then the look: what the device finishes before the flag is seen here, what it finishes
-        // afterwards wakes the one who drains.
+        // First the flag, then the look: what the device finishes before the flag is seen here, what it
+        // finishes afterwards wakes the one who drains.
         self.lane.left.store(true, Ordering::SeqCst);
         counted.inner.kick();
         if counted.drain() {
@@ -159,8 +159,8 @@ impl Drop for Gated {
         }
         match &self.lane.drain {
             Drain::Home(_, number) => {
-                // Wakes of this thread's device can only run after this one returns to its reactor; wakes from others
-                // are run here too. So nothing looks for the pump before it is kept.
+                // Wakes of this thread's device can only run after this one returns to its reactor; wakes
+                // from others are run here too. So nothing looks for the pump before it is kept.
                 pinned::keep(*number, Box::new(move || counted.drain()));
             }
             Drain::Here(news, bell) => {

@@ -97,7 +97,8 @@ impl Live {
         }
     }
 
-    /// Calls the hooks of a shut session and wakes its queues. Not under the gate's mutex: hooks may use the gate.
+    /// Calls the hooks of a shut session and wakes its queues. Not under the gate's mutex: hooks may use
+    /// the gate.
     pub(super) fn tell(&self) {
         let mut hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
         hooks.told = true;
@@ -142,18 +143,19 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         match self.live.in_flight() {
             0 => self.gate.leave(&self.live),
-            // Only when a thread ended with a queue on it. The device may still work on these: the session stays
-            // on the list for good, so that no cut proves what is not known.
+            // Only when a thread ended with a queue on it. The device may still work on these: the session
+            // stays on the list for good, so that no cut proves what is not known.
             n => tracing::error!(
                 export = %self.live.info.export.0,
                 in_flight = n,
-                "a thread ended before the device had answered; this export cannot be cut in this process any more"
+                "a thread ended before its device had answered; until a restart this export cannot be cut"
             ),
         }
     }
 }
 
-/// One admitted connection to a device. Dropping it leaves the gate, as soon as its queues are dropped and drained.
+/// One admitted connection to a device. Dropping it leaves the gate, as soon as its queues are dropped and
+/// drained.
 pub struct Session {
     ticket: Arc<Ticket>,
     device: Arc<dyn BlockDevice>,
@@ -191,23 +193,25 @@ impl Session {
         self.ticket.live.is_shut()
     }
 
-    /// Calls `hook` once when the session is cut, on the thread of whoever cuts, or now if it has been. The hook
-    /// shuts the socket or the like, whose owner then drops its queues; it must not block.
+    /// Calls `hook` once when the session is cut, on the thread of whoever cuts, or now if it has been. The
+    /// hook shuts the socket or the like, whose owner then drops its queues; it must not block, and must
+    /// not own the session.
     pub fn on_cut(&self, hook: Box<dyn Fn() + Send + Sync>) {
         self.ticket.live.on_cut(hook);
     }
 
-    /// Opens a queue of at most `depth` requests in flight, on the device's home thread. Arguments are checked, the
-    /// rights are kept, and after a cut every submitted request ends in [`crate::IoError::Fenced`].
+    /// Opens a queue of at most `depth` requests in flight, on the device's home thread. Arguments are
+    /// checked, the rights are kept, and after a cut every submitted request ends in
+    /// [`crate::IoError::Fenced`].
     ///
-    /// The queue of a device without a home lives on the calling thread, and dropping it waits for the device to
-    /// answer what is in flight; [`Session::open_on`] avoids the wait.
+    /// The queue of a device without a home lives on the calling thread, and dropping it waits for the
+    /// device to answer what is in flight; [`Session::open_on`] avoids the wait.
     pub fn open(&self, depth: u16, wake: Wake) -> Result<Box<dyn Queue>, Refusal> {
         self.open_with(self.device.home(), depth, wake)
     }
 
-    /// As [`Session::open`], for a caller on a reactor: where the device has no home, `here`, which must be the home of
-    /// the calling thread, finishes the queue when it is dropped.
+    /// As [`Session::open`], for a caller on a reactor: where the device has no home, `here`, which must be
+    /// the home of the calling thread, finishes the queue when it is dropped.
     pub fn open_on(&self, here: &Arc<dyn Home>, depth: u16, wake: Wake) -> Result<Box<dyn Queue>, Refusal> {
         let home = self.device.home().unwrap_or_else(|| Arc::clone(here));
         self.open_with(Some(home), depth, wake)

@@ -10,9 +10,9 @@ use crate::{ExportId, IoError, Whom, pinned};
 use super::Inner;
 use super::session::Live;
 
-/// The proof that at the given epoch nobody of `whom` can reach the device through this export any more: nothing of
-/// theirs is in flight and nothing new gets in until rules are published. Only [`super::Gate::cut`] makes one, and
-/// only with one may the row that hands the device over be written.
+/// The proof that at the given epoch nobody of `whom` can reach the device through this export any more:
+/// nothing of theirs is in flight and nothing new gets in until rules are published. Only
+/// [`super::Gate::cut`] makes one, and only with one may the row that hands the device over be written.
 #[derive(Debug)]
 #[must_use = "it is the proof that the final row may be written"]
 pub struct Fenced {
@@ -73,19 +73,18 @@ impl Future for Drained {
         this.sessions.retain(|l| l.in_flight() > 0);
         let broken = this.unless.as_ref().is_some_and(|h| h.released.load(Ordering::SeqCst));
         let ended = this.sessions.is_empty() || broken;
-        if ended {
-            state.waiters.remove(&this.number);
-        }
+        let own = if ended { state.waiters.remove(&this.number) } else { None };
         drop(state);
-        drop(old);
+        // Not under the mutex: the last waker of a task drops what the task owns, a hold for example.
+        drop((old, own));
         if ended { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
 impl Drop for Drained {
     fn drop(&mut self) {
-        let waiter = self.gate.lock().waiters.remove(&self.number);
-        drop(waiter);
+        let own = self.gate.lock().waiters.remove(&self.number);
+        drop(own);
     }
 }
 
@@ -137,8 +136,8 @@ impl Held {
         self.0.released.load(Ordering::SeqCst)
     }
 
-    /// Lets the exports go on; [`IoError::Io`] when they did so before, because the time had run out. What was done
-    /// under a broken hold is not of one instant and has to be undone.
+    /// Lets the exports go on; [`IoError::Io`] when they did so before, because the time had run out. What
+    /// was done under a broken hold is not of one instant and has to be undone.
     pub fn release(self) -> Result<(), IoError> {
         if self.0.release() { Ok(()) } else { Err(IoError::Io) }
     }

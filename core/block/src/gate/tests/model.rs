@@ -82,7 +82,8 @@ proptest! {
                         *k = Known { table: Some(table(rights, admits)), epoch, closed: vec![], kept: true };
                         for o in open.iter_mut().filter(|o| o.0 == e) {
                             let now = k.lets_in(o.1);
-                            o.4 |= now.is_none() || (now == Some(Rights::ReadOnly) && o.2 == Rights::ReadWrite);
+                            let less = now == Some(Rights::ReadOnly) && o.2 == Rights::ReadWrite;
+                            o.4 |= now.is_none() || less;
                         }
                     }
                 }

@@ -1,5 +1,5 @@
-//! Takeovers under load, with real threads: a device whose writes land late, on another thread, and which knows who
-//! may write at the moment of landing.
+//! Takeovers under load, with real threads: a device whose writes land late, on another thread, and which
+//! knows who may write at the moment of landing.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -138,7 +138,8 @@ fn nothing_of_the_old_holder_lands_after_the_proof() {
         let mut inside = 0u64;
         while !knocking.load(SeqCst) {
             if let Ok(s) = gate.admit(export(E), Some(host(7)), peer(), Arc::clone(&device)) {
-                // Host 7 is let in during terms it does not write in: it only shows that admit and cut may meet.
+                // Host 7 is let in during terms it does not write in: it only shows that admit and cut may
+                // meet.
                 inside += u64::from(term_now.term.load(SeqCst) > 0);
                 drop(s);
             }
@@ -208,7 +209,7 @@ fn a_hold_is_an_instant_for_all_its_exports() {
 
 #[test]
 fn a_request_enters_before_the_cut_or_not_at_all() {
-    const ROUNDS: usize = 30_000;
+    const ROUNDS: usize = 10_000;
     let info = || SessionInfo { export: export(E), host: None, peer: peer(), rights: Rights::ReadWrite };
     let lives: Arc<Vec<Live>> = Arc::new((0..ROUNDS).map(|_| Live::new(info(), false)).collect());
     let (proven, inside) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
