@@ -211,7 +211,7 @@ class Sessions(unittest.TestCase):
         server.cli("volume", "snapshot", "busy", "s")
         for command in (
             ("volume", "delete", "busy"),
-            ("volume", "resize", "busy", "32MiB"),
+            ("volume", "resize", "busy", "32MiB", "--shrink"),
             ("volume", "rollback", "busy", "s"),
         ):
             refused = server.cli(*command, check=False)
