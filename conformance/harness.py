@@ -3,6 +3,7 @@
 Only the standard library is used, because every client set brings an interpreter of its own.
 """
 
+import faulthandler
 import http.client
 import json
 import os
@@ -23,6 +24,8 @@ VENVS = pathlib.Path(os.environ.get("PARPEN_VENVS", ROOT / "target/venv"))
 START_SECONDS = 30
 STOP_SECONDS = 20
 COMMAND_SECONDS = 120
+# A client library may wait for ever; then the file's tests have failed, with the place where they stood.
+FILE_SECONDS = 1200
 
 # `requests` lets these two override the certificate that a client pins.
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -92,12 +95,22 @@ class Server:
         """Start the server and wait until it answers."""
         run_file = self.data / "run.json"
         before = run_file.stat().st_mtime_ns if run_file.exists() else None
-        args = [BINARY, "serve", "--data-dir", str(self.data)]
+        # The server ends with us, however we end.
+        args = ["setpriv", "--pdeathsig", "KILL", BINARY, "serve", "--data-dir", str(self.data)]
         args += ["--listen", "127.0.0.1:0", "--nbd", "127.0.0.1:0"]
         with open(self.log, "ab") as log:
             command = self.wrapper + args + self.extra_args
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._environments = {}
+        try:
+            self._wait_until_up(run_file, before)
+        except BaseException:
+            self.kill()
+            self._remove()
+            raise
+        return self
+
+    def _wait_until_up(self, run_file, before):
         end = time.monotonic() + START_SECONDS
         while not (run_file.exists() and run_file.stat().st_mtime_ns != before and self._healthy()):
             if self.process.poll() is not None:
@@ -105,7 +118,6 @@ class Server:
             if time.monotonic() > end:
                 raise AssertionError(f"the server did not answer within {START_SECONDS} s:\n{self.log_tail()}")
             time.sleep(0.05)
-        return self
 
     def _healthy(self):
         try:
@@ -154,16 +166,23 @@ class Server:
             self.stop()
         finally:
             self.kill()
-            if "PARPEN_KEEP" not in os.environ:
-                shutil.rmtree(self.folder, ignore_errors=True)
+            self._remove()
+
+    def _remove(self):
+        # PARPEN_KEEP leaves the data of a failure behind, to be looked at.
+        if "PARPEN_KEEP" not in os.environ:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def log_tail(self, size=3000):
         """The end of the log."""
-        return self.log.read_text(errors="replace")[-size:]
+        return self._log_text()[-size:]
+
+    def _log_text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def check_log(self):
         """No thread may ever panic."""
-        lines = self.log.read_text(errors="replace").splitlines()
+        lines = self._log_text().splitlines()
         panics = [line for line in lines if "panicked at" in line]
         if panics:
             raise AssertionError("panics in the log:\n" + "\n".join(panics))
@@ -304,6 +323,7 @@ def main(module="__main__"):
 
 def finish(suite):
     """Run a suite, print the closing line, and end with the exit code that belongs to it."""
+    faulthandler.dump_traceback_later(FILE_SECONDS, exit=True, file=sys.stdout)
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=CountingResult).run(suite)
     passed, failed = len(result.passed_ids - result.failed_ids), len(result.failed_ids)
     skipped = len(result.skipped)

@@ -8,7 +8,6 @@ import unittest
 import uuid
 
 import harness
-from test_crash import openstack_token
 
 server = None
 
@@ -23,6 +22,19 @@ def setUpModule():
 
 def tearDownModule():
     server.close()
+
+
+def openstack_token(server):
+    """A token of the built-in identity service."""
+    env = server.env("openstack")
+    domain = {"name": env.get("OS_USER_DOMAIN_NAME", "Default")}
+    user = {"name": env["OS_USERNAME"], "domain": domain, "password": env["OS_PASSWORD"]}
+    scope = {"project": {"name": env["OS_PROJECT_NAME"], "domain": domain}}
+    identity = {"methods": ["password"], "password": {"user": user}}
+    answer = server.http("POST", "/identity/v3/auth/tokens", {"auth": {"identity": identity, "scope": scope}})
+    if answer.status != 201:
+        raise AssertionError(f"no token: {answer}")
+    return answer.headers["X-Subject-Token"]
 
 
 class Api(unittest.TestCase):
@@ -111,7 +123,9 @@ class OpenStack(Api):
                 self.refused({400}, self.call("POST", self.PATH, body, **json_type))
 
     def test_long_names(self):
-        self.refused({400}, self.create(size=1, name=MEGABYTE_NAME))
+        # Cinder, too, has a limit on the body that is smaller than this.
+        self.refused({400, 413}, self.create(size=1, name=MEGABYTE_NAME))
+        self.refused({400}, self.create(size=1, name="n" * 300))
         self.refused({400, 404, 414}, self.call("GET", f"{self.PATH}/{'n' * 60_000}"))
 
     def test_bad_markers_and_limits(self):
@@ -175,9 +189,10 @@ class StorPool(Api):
                 self.refused({400}, self.call("POST", "VolumeCreate", body), "invalidParam")
 
     def test_bad_and_long_names(self):
-        for name in ("", "a b", "a/b", "list", "status", "ä", "n" * 200, MEGABYTE_NAME, 7, None):
+        # An empty name is no error: the server makes one.
+        for name in ("a b", "a/b", "list", "status", "ä", "n" * 200, MEGABYTE_NAME, 7):
             with self.subTest(name=str(name)[:20]):
-                self.refused({400}, self.create(name=name), "invalidParam")
+                self.refused({400, 413}, self.create(name=name), "invalidParam")
         self.refused({400, 404, 414}, self.call("GET", "Volume/" + "n" * 60_000))
 
 
@@ -244,7 +259,7 @@ class Lxd(Api):
     def test_bad_and_long_names(self):
         for name in ("", "a/b", MEGABYTE_NAME):
             with self.subTest(name=name[:20]):
-                self.refused({400}, self.create(name=name))
+                self.refused({400, 413}, self.create(name=name))
         self.refused({400, 404, 414}, self.call("GET", f"{self.CUSTOM}/{'n' * 60_000}"))
 
 
@@ -370,8 +385,8 @@ class Rapyuta(Api):
     def test_bad_and_long_names(self):
         for name in ("", "ab", "a b", "n" * 76, MEGABYTE_NAME, 7, None):
             with self.subTest(name=str(name)[:20]):
-                self.refused({400}, self.create(name=name))
-                self.refused({400}, self.create_v2(name, 4))
+                self.refused({400, 413}, self.create(name=name))
+                self.refused({400, 413}, self.create_v2(name, 4))
         self.refused({400, 404, 414}, self.call("GET", f"/v2/disks/{'n' * 60_000}/"))
 
 

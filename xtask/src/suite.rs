@@ -21,7 +21,7 @@ pub struct TestArgs {
     /// Also check bans, licences and sources of dependencies, and fuzz for real, where the tools exist
     #[arg(long, conflicts_with = "quick")]
     full: bool,
-    /// How long the simulation may search [default: 60, quick: 5]
+    /// How long the simulation may search with each of its profiles [default: 20, quick: 2]
     #[arg(long, value_name = "N")]
     sim_seconds: Option<u64>,
     /// How many cases each property test tries [default: 256, quick: 32]
@@ -95,9 +95,9 @@ fn check_tidy(root: &Path) -> Result<Outcome> {
 }
 
 fn rust_tests(root: &Path, args: &TestArgs) -> Result<Outcome> {
-    let sim_seconds = args.sim_seconds.unwrap_or(if args.quick { 5 } else { 60 });
+    let sim_seconds = args.sim_seconds.unwrap_or(if args.quick { 2 } else { 20 });
     let cases = args.proptest_cases.unwrap_or(if args.quick { 32 } else { 256 });
-    println!("simulation {sim_seconds} s, property tests {cases} cases");
+    println!("simulation {sim_seconds} s per profile, property tests {cases} cases");
     let mut command = cargo(root);
     command.env("PARPEN_SIM_SECONDS", sim_seconds.to_string()).env("PROPTEST_CASES", cases.to_string());
     let watch = if command::exists("cargo-nextest") {

@@ -15,14 +15,10 @@ mod request;
 mod server;
 mod wire;
 
-use std::pin::Pin;
-
 pub use api::{Answer, Api, Service, serve};
 pub use listen::{Address, BindError, Listener, UNIX_PATH_MAX};
+pub use parpen_base::Boxed;
 pub use reply::{Pieces, Reply, ReplyBody, Upgrade, UpgradedIo};
 pub use request::{HttpRequest, Via, parse_json};
 pub use server::{Metrics, Server};
 pub use wire::Patience;
-
-/// A boxed future that can be sent.
-pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

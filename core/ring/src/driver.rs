@@ -104,16 +104,24 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        match &mut self.engine {
-            Engine::Threads(_) => {} // its threads own what they work on, and its own drop waits for them
-            Engine::Uring(uring) => {
-                if let Err(error) = uring.drain(&mut self.table) {
-                    // The kernel may still write into these buffers: better lost than freed.
-                    tracing::error!(%error, "could not end the operations in flight; their memory is given up");
-                    uring.abandon();
-                    std::mem::forget(std::mem::take(&mut self.table));
-                }
-            }
+        // the pool's threads own what they work on, and its own drop waits for them
+        let Engine::Uring(uring) = &mut self.engine else { return };
+        let unsound = AbortOnUnwind;
+        if let Err(error) = uring.drain(&mut self.table) {
+            // The kernel may still write into these buffers: better lost than freed.
+            tracing::error!(%error, "could not end the operations in flight; their memory is given up");
+            uring.abandon();
+            std::mem::forget(std::mem::take(&mut self.table));
         }
+        std::mem::forget(unsound);
+    }
+}
+
+/// Ends the process when a panic would free memory that the kernel still writes to.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        std::process::abort();
     }
 }

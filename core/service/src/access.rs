@@ -98,7 +98,8 @@ pub(crate) async fn shut(
     let Some(rule) = rule else { return Ok(None) };
     let open = gate.close(rule.export, whom, rule.epoch);
     if !open.is_empty() && !force {
-        return Err(in_use_by(subject, &open));
+        let name = read(meta, move |tx| title(tx, subject)).await?;
+        return Err(in_use_by(subject.kind(), name, &open));
     }
     Ok(Some(gate.cut(rule.export, whom).await))
 }
@@ -122,9 +123,18 @@ pub(crate) async fn shut_all(
 }
 
 /// The refusal that names who has it open.
-pub(crate) fn in_use_by(subject: Subject, open: &[SessionInfo]) -> Condition {
+pub(crate) fn in_use_by(what: Kind, name: impl ToString, open: &[SessionInfo]) -> Condition {
     let by = open.iter().map(|s| format!("{} {}", s.peer.transport, s.peer.address)).collect();
-    Condition::in_use(subject.kind(), subject.uuid(), by)
+    Condition::in_use(what, name, by)
+}
+
+/// The handle of a volume or snapshot, or its id when it is gone: for messages.
+pub(crate) fn title(tx: &dyn ReadTx, subject: Subject) -> Result<String, Condition> {
+    let handle = match subject {
+        Subject::Volume(id) => tx.find::<Volume>(Scope::All, id)?.map(|v| v.handle),
+        Subject::Snapshot(id) => tx.find::<Snapshot>(Scope::All, id)?.map(|s| s.handle),
+    };
+    Ok(handle.map_or_else(|| subject.uuid().to_string(), |h| h.to_string()))
 }
 
 /// Refuses when a lock of another host is on the volume. `None`: the caller is no host at all.

@@ -25,4 +25,4 @@ pub mod volumes;
 pub use backends::Backends;
 pub use exports::HouseExports;
 pub use ports::{Figures, OpenSessions, Ports, Started};
-pub use start::{Start, first_pools, start};
+pub use start::{Start, first_pools, open_pools, start};

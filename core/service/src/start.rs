@@ -119,3 +119,16 @@ pub async fn first_pools(ports: &Ports, actor: &Actor) -> Result<(), Condition> 
     }
     Ok(())
 }
+
+/// Opens every pool now, so that a disk that cannot be opened is said at the start; its volumes stay unavailable.
+pub async fn open_pools(ports: &Ports) {
+    let pools = match read(&*ports.meta, |tx| tx.list::<Pool>(Scope::All, &Query::default())).await {
+        Ok(pools) => pools,
+        Err(e) => return tracing::error!(error = ?e, "the pools could not be listed"),
+    };
+    for pool in pools {
+        if let Err(e) = ports.figures.space(&pool).await {
+            tracing::error!(pool = pool.name, error = %e, "the pool could not be opened; its volumes are unavailable");
+        }
+    }
+}

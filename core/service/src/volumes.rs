@@ -11,7 +11,7 @@ pub use create::{From, NewVolume, Options, Place, create};
 pub use delete::{DeleteTerms, Snapshots, delete};
 pub use edit::{ChangeAttributes, Edit, edit, rename};
 pub use list::{Attached, Filter, Key, View, get, list, stored};
-pub use resize::{ResizeTerms, resize};
+pub use resize::{NewSize, ResizeTerms, resize};
 pub use rollback::{RollbackTerms, rollback};
 
 /// Largest volume, in bytes: 1 PiB.

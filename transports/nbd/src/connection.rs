@@ -17,8 +17,6 @@ use crate::oneshot::oneshot;
 use crate::registry::Seat;
 use crate::transmission::{self, Fault, offer};
 
-/// How long a client may take for each option, and the house for each answer.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes received at once during the handshake.
 const INPUT: usize = 4096;
 
@@ -79,15 +77,16 @@ async fn transmit(connection: Connection, opened: Opened) {
 /// Negotiates; none if the client leaves without an export.
 async fn handshake(connection: &Connection) -> Result<Option<Opened>, Fault> {
     let Connection { socket, peer, exports, seat } = connection;
+    let patience = seat.patience();
     let mut machine = Handshake::new();
     let mut buf = Buf::zeroed(INPUT);
     loop {
         let want = machine.next();
-        buf = send(socket, &mut machine.output, buf).await?;
+        buf = send(socket, &mut machine.output, buf, patience).await?;
         match want {
-            Want::Bytes => buf = feed(socket, &mut machine, buf).await?,
+            Want::Bytes => buf = feed(socket, &mut machine, buf, patience).await?,
             Want::Admission(name) => {
-                let decision = admit(exports, peer, &name).await;
+                let decision = admit(exports, peer, &name, patience).await;
                 let told = decision.as_ref().map(offer).map_err(Refusal::clone);
                 if !machine.answer(&told) {
                     continue; // and a session that was only looked at leaves
@@ -97,13 +96,13 @@ async fn handshake(connection: &Connection) -> Result<Option<Opened>, Fault> {
                 // an error says that the client was faster
                 session.on_cut(Box::new(move || drop(cut.shutdown(Shutdown::Both))));
                 seat.opened(&name, session.info());
-                send(socket, &mut machine.output, buf).await?;
+                send(socket, &mut machine.output, buf, patience).await?;
                 return Ok(Some(Opened { session, rest: machine.rest() }));
             }
             Want::Names => {
                 let (give, take) = oneshot();
                 exports.visible(peer.clone(), Box::new(|names| give.give(names)));
-                let names = timeout(PATIENCE, take).await.flatten();
+                let names = timeout(patience, take).await.flatten();
                 machine.list(&names.ok_or(Fault::Protocol("the house did not answer"))?);
             }
             Want::Transmission => return Err(Fault::Protocol("the export was opened twice")),
@@ -116,11 +115,16 @@ async fn handshake(connection: &Connection) -> Result<Option<Opened>, Fault> {
 }
 
 /// Asks the house for an export.
-async fn admit(exports: &Arc<dyn Exports>, peer: &Peer, name: &str) -> Result<Session, Refusal> {
+async fn admit(
+    exports: &Arc<dyn Exports>,
+    peer: &Peer,
+    name: &str,
+    patience: Duration,
+) -> Result<Session, Refusal> {
     let (give, take) = oneshot();
     let claim = Claim { name: name.to_owned(), peer: peer.clone() };
     exports.admit(claim, Box::new(|answer| give.give(answer)));
-    match timeout(PATIENCE, take).await {
+    match timeout(patience, take).await {
         Some(Some(answer)) => answer,
         Some(None) => Err(Refusal::Unavailable("the service is about to stop".into())),
         None => Err(Refusal::Unavailable("the service did not answer in time; try again".into())),
@@ -128,7 +132,7 @@ async fn admit(exports: &Arc<dyn Exports>, peer: &Peer, name: &str) -> Result<Se
 }
 
 /// Sends what stands in `output` and empties it.
-async fn send(socket: &Socket, output: &mut Vec<u8>, buf: Buf) -> Result<Buf, Fault> {
+async fn send(socket: &Socket, output: &mut Vec<u8>, buf: Buf, patience: Duration) -> Result<Buf, Fault> {
     if output.is_empty() {
         return Ok(buf);
     }
@@ -137,7 +141,7 @@ async fn send(socket: &Socket, output: &mut Vec<u8>, buf: Buf) -> Result<Buf, Fa
     buf.copy_from_slice(output);
     output.clear();
     let len = buf.len();
-    match timeout(PATIENCE, socket.send(buf, 0..len)).await {
+    match timeout(patience, socket.send(buf, 0..len)).await {
         Some((sent, mut buf)) => {
             sent?;
             buf.resize(INPUT);
@@ -148,8 +152,8 @@ async fn send(socket: &Socket, output: &mut Vec<u8>, buf: Buf) -> Result<Buf, Fa
 }
 
 /// Receives until the machine has understood something. The time runs from option to option, not from byte to byte.
-async fn feed(socket: &Socket, machine: &mut Handshake, buf: Buf) -> Result<Buf, Fault> {
-    let received = timeout(PATIENCE, async {
+async fn feed(socket: &Socket, machine: &mut Handshake, buf: Buf, patience: Duration) -> Result<Buf, Fault> {
+    let received = timeout(patience, async {
         let mut buf = buf;
         loop {
             let (n, back) = socket.recv(buf, 0..INPUT).await;

@@ -19,5 +19,5 @@ mod wire;
 #[cfg(test)]
 mod testing;
 
-pub use registry::ConnectionInfo;
+pub use registry::{ConnectionInfo, Limits};
 pub use server::{Listen, Server};

@@ -4,9 +4,9 @@
 use parpen_base::{Buf, PAGE};
 
 /// Sizes are powers of two from one page; larger ones than the last class are not kept.
-const CLASSES: usize = 9;
+const CLASSES: usize = 10;
 /// Bytes kept in all.
-const KEPT: usize = 4 << 20;
+const KEPT: usize = 8 << 20;
 
 #[derive(Default)]
 pub(crate) struct Pool {
@@ -52,15 +52,15 @@ mod tests {
     #[test]
     fn gives_the_length_asked_for_and_keeps_a_bounded_lot() {
         let mut pool = Pool::default();
-        for len in [1, 4096, 4097, 1 << 20, (1 << 20) + 1, 32 << 20] {
+        for len in [1, 4096, 4097, 2 << 20, (2 << 20) + 1, 32 << 20] {
             let buf = pool.get(len);
             assert_eq!(buf.len(), len);
             pool.put(buf);
         }
         let kept: usize = pool.classes.iter().flatten().map(Buf::capacity).sum();
-        assert_eq!((kept, pool.kept), (4096 + 8192 + (1 << 20), kept));
-        let many: Vec<Buf> = (0..9).map(|_| pool.get(1 << 20)).collect();
+        assert_eq!((kept, pool.kept), (4096 + 8192 + (2 << 20), kept));
+        let many: Vec<Buf> = (0..5).map(|_| pool.get(2 << 20)).collect();
         many.into_iter().for_each(|buf| pool.put(buf));
-        assert!(pool.kept <= KEPT && pool.classes[8].len() == 3);
+        assert!(pool.kept <= KEPT && pool.classes[9].len() == 3);
     }
 }

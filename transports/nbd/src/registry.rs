@@ -8,8 +8,21 @@ use std::time::Duration;
 use parpen_block::{Peer, SessionInfo};
 use parpen_ring::Socket;
 
-/// Connections that are open at a time; each may hold 32 MiB of payload and a few buffers.
-const MAX_CONNECTIONS: usize = 1000;
+/// What clients may cost together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections that are open at a time. Each may hold 32 MiB of payload and a few MiB of buffers.
+    pub connections: usize,
+    /// How long a client may take for each option and each answer of the handshake, and the house for a decision.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    /// 1000 connections, 30 seconds.
+    fn default() -> Limits {
+        Limits { connections: 1000, patience: Duration::from_secs(30) }
+    }
+}
 
 /// An open connection, for people.
 #[derive(Clone, Debug)]
@@ -35,13 +48,17 @@ struct State {
 }
 
 /// All connections of one server.
-#[derive(Default)]
 pub(crate) struct Registry {
+    limits: Limits,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 impl Registry {
+    pub(crate) fn new(limits: Limits) -> Arc<Registry> {
+        Arc::new(Registry { limits, state: Mutex::default(), changed: Condvar::new() })
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // inserts and removes only; a panic cannot leave the list torn
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -53,7 +70,7 @@ impl Registry {
         if state.closed {
             return Err("the server is about to stop");
         }
-        if state.live.len() >= MAX_CONNECTIONS {
+        if state.live.len() >= self.limits.connections {
             return Err("there are too many connections");
         }
         state.last += 1;
@@ -94,6 +111,11 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
+    /// How long the handshake waits for each thing it waits for.
+    pub(crate) fn patience(&self) -> Duration {
+        self.registry.limits.patience
+    }
+
     /// The connection has opened an export.
     pub(crate) fn opened(&self, name: &str, session: &SessionInfo) {
         if let Some(live) = self.registry.lock().live.get_mut(&self.id) {

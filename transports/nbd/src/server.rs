@@ -15,7 +15,7 @@ use parpen_ring::{Handle, Listener, Socket, sleep, spawn_local};
 
 use crate::connection::{Connection, serve};
 use crate::oneshot::{Give, Take, oneshot};
-use crate::registry::{ConnectionInfo, Registry};
+use crate::registry::{ConnectionInfo, Limits, Registry};
 
 /// After a failed accept, which is mostly a lack of descriptors, the next one waits so long.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -42,8 +42,9 @@ impl Server {
         reactor: &Handle,
         listeners: impl IntoIterator<Item = Listen>,
         exports: Arc<dyn Exports>,
+        limits: Limits,
     ) -> Server {
-        let registry = Arc::new(Registry::default());
+        let registry = Registry::new(limits);
         let mut stops = Vec::new();
         for listen in listeners {
             let (give, stop) = oneshot();
@@ -92,13 +93,17 @@ async fn accept(listen: Listen, registry: Arc<Registry>, exports: Arc<dyn Export
             Poll::Pending => next.as_mut().poll(cx).map(Some),
         });
         let Some(accepted) = accepted.await else { return };
-        let welcomed = accepted.and_then(|fd| welcome(fd, tcp, &registry, &exports));
-        match welcomed {
-            Ok(connection) => spawn_local(serve(connection)),
+        let fd = match accepted {
+            Ok(fd) => fd,
             Err(error) => {
-                tracing::warn!(%error, "an NBD connection was not taken");
+                tracing::warn!(%error, "no NBD connection can be accepted now");
                 sleep(PAUSE).await;
+                continue;
             }
+        };
+        match welcome(fd, tcp, &registry, &exports) {
+            Ok(connection) => spawn_local(serve(connection)),
+            Err(error) => tracing::warn!(%error, "an NBD connection was not taken"),
         }
     }
 }

@@ -106,7 +106,7 @@ fn starts_of<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 
 }
 
 fn continues(rest: &str) -> bool {
-    rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+    rest.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '-')
 }
 
 #[cfg(test)]
@@ -136,6 +136,7 @@ mod tests {
     fn comments_and_longer_words_do_not_count() {
         assert_eq!(found("core/model/src/x.rs", "// in-use\n/* placeTail */ struct VolumeNames;"), 0);
         assert_eq!(found("core/model/src/x.rs", "const X: &str = \"begin-user\";"), 0);
+        assert_eq!(found("core/model/src/x.rs", "const X: &str = \"in-use-by-others\";"), 0);
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub async fn connect(
         let open = ports_in.sessions.of(access::plain_export(a.subject));
         let open: Vec<_> = open.into_iter().filter(|s| s.host != Some(host.id.into())).collect();
         if a.exclusive && !open.is_empty() {
-            return Err(access::in_use_by(a.subject, &open));
+            let name = access::title(tx.read(), a.subject)?;
+            return Err(access::in_use_by(a.subject.kind(), name, &open));
         }
         a.state = attachment(a.state, AttachEvent::Connect).map_err(|r| r.about(Kind::Attachment, a.id))?;
         a.host = Some(host.id);

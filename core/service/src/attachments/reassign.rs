@@ -155,7 +155,7 @@ fn refuse_open(tx: &dyn ReadTx, ports: &Ports, a: &Attachment, force: bool) -> R
     if !open || force {
         return Ok(());
     }
-    Err(Condition::in_use(a.subject.kind(), a.subject.uuid(), vec![holder(tx, a)?]))
+    Err(Condition::in_use(a.subject.kind(), access::title(tx, a.subject)?, vec![holder(tx, a)?]))
 }
 
 fn leave(tx: &mut dyn WriteTx, a: &mut Attachment) -> Result<(), Condition> {

@@ -1,5 +1,6 @@
 //! Runs jobs step by step and logs each step together with the rows it changed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parpen_model::{Condition, Job, JobId, JobState, Query, Scope, read, write};
@@ -29,18 +30,27 @@ impl Runner {
     /// at their present step, for the next start.
     pub async fn run(mut self, mut stop: tokio::sync::watch::Receiver<bool>) -> Result<(), Condition> {
         let mut running = JoinSet::new();
+        // A job that is found unfinished may also be announced: it runs once all the same.
+        let mut known = HashSet::new();
         for job in unfinished(&self.world).await? {
-            tracing::info!(id = %job.id, kind = %job.kind, "taking up a job of an earlier life");
+            tracing::info!(id = %job.id, kind = %job.kind, "taking up a job");
+            known.insert(job.id);
             running.spawn(run_job(self.world.clone(), self.end.changes.clone(), job.id));
         }
         loop {
             tokio::select! {
                 _ = stop.wait_for(|s| *s) => break,
                 id = self.end.start.recv() => match id {
-                    Some(id) => { running.spawn(run_job(self.world.clone(), self.end.changes.clone(), id)); }
+                    Some(id) if known.insert(id) => {
+                        running.spawn(run_job(self.world.clone(), self.end.changes.clone(), id));
+                    }
+                    Some(_) => {}
                     None => break,
                 },
-                Some(_) = running.join_next() => {}
+                Some(ended) = running.join_next() => match ended {
+                    Ok(id) => { known.remove(&id); }
+                    Err(e) => tracing::error!(error = %e, "a job panicked; it is taken up at the next start"),
+                }
             }
         }
         while running.join_next().await.is_some() {}
@@ -61,12 +71,14 @@ async fn unfinished(world: &World) -> Result<Vec<Job>, Condition> {
     Ok(jobs)
 }
 
-async fn run_job(world: Arc<World>, changes: broadcast::Sender<Job>, id: JobId) {
+/// Runs a job unless it is over already; answers its id.
+async fn run_job(world: Arc<World>, changes: broadcast::Sender<Job>, id: JobId) -> JobId {
     let job = match read(&*world.meta, move |tx| tx.get::<Job>(Scope::All, id)).await {
+        Ok(j) if j.is_final() => return id,
         Ok(j) => j,
         Err(e) => {
             tracing::error!(%id, error = ?e, "a job that was to start cannot be read");
-            return;
+            return id;
         }
     };
     let mut cx = StepCx { job, world, changes };
@@ -75,6 +87,7 @@ async fn run_job(world: Arc<World>, changes: broadcast::Sender<Job>, id: JobId) 
         tracing::error!(%id, kind = %cx.job.kind, error = ?e, "a job stopped because its row could not be written");
     }
     let _ = cx.changes.send(cx.job.clone()); // nobody listening is no fault
+    id
 }
 
 /// Runs a job to its end. `Err` only when the job's own row cannot be written.

@@ -44,7 +44,7 @@ pub async fn delete(
             return Err(Condition::in_use(Kind::Snapshot, &s.handle, held));
         }
         if !open.is_empty() && !terms.force {
-            return Err(access::in_use_by(id.into(), &open));
+            return Err(access::in_use_by(Kind::Snapshot, &s.handle, &open));
         }
         if !tx.read().children::<Pin>(id)?.is_empty() {
             return Err(Condition::in_use(

@@ -59,7 +59,7 @@ pub async fn delete(
         may(&actor_in, Power::Write, Some(v.project))?;
         refuse_held(tx, &v, terms)?;
         if !open.is_empty() && !terms.force {
-            return Err(access::in_use_by(id.into(), &open));
+            return Err(access::in_use_by(Kind::Volume, &v.handle, &open));
         }
         let kept: Vec<Snapshot> =
             tx.read().children::<Snapshot>(id)?.into_iter().filter(|s| !s.transient).collect();

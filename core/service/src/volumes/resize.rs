@@ -25,6 +25,30 @@ pub struct ResizeTerms {
     pub force: bool,
 }
 
+/// The size that is wanted, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewSize {
+    /// This.
+    To(u64),
+    /// So much more than it has in the moment of the change.
+    By(u64),
+}
+
+impl From<u64> for NewSize {
+    fn from(bytes: u64) -> NewSize {
+        NewSize::To(bytes)
+    }
+}
+
+impl NewSize {
+    fn of(self, now: u64) -> Result<u64, Condition> {
+        match self {
+            NewSize::To(bytes) => core_size(bytes),
+            NewSize::By(more) => core_size(now.saturating_add(more)),
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Args {
     volume: VolumeId,
@@ -32,21 +56,22 @@ struct Args {
     force: bool,
 }
 
-/// Sets a volume's size in bytes.
+/// Changes a volume's size.
 pub async fn resize(
     ports: &Ports,
     actor: &Actor,
     id: VolumeId,
-    bytes: u64,
+    size: impl Into<NewSize>,
     terms: ResizeTerms,
 ) -> Result<Started<Volume>, Condition> {
-    let to = core_size(bytes)?;
+    let size = size.into();
     let open = ports.sessions.of(access::plain_export(id.into()));
     let (ports_in, actor_in) = (ports.clone(), actor.clone());
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
         at_rest(&v)?;
+        let to = size.of(v.size)?;
         let shrinks = to < v.size;
         if shrinks && !terms.allow_shrink {
             return Err(Condition::invalid("size", "it is smaller than the volume; shrinking loses data"));
@@ -56,7 +81,7 @@ pub async fn resize(
             return Err(Condition::in_use(Kind::Volume, &v.handle, held));
         }
         if shrinks && !open.is_empty() && !terms.force {
-            return Err(access::in_use_by(id.into(), &open));
+            return Err(access::in_use_by(Kind::Volume, &v.handle, &open));
         }
         v.work.push(Work::Resizing);
         tx.update(&mut v)?;

@@ -64,7 +64,7 @@ pub async fn rollback(
             return Err(Condition::in_use(Kind::Volume, &v.handle, held));
         }
         if !open.is_empty() && !terms.force {
-            return Err(access::in_use_by(id.into(), &open));
+            return Err(access::in_use_by(Kind::Volume, &v.handle, &open));
         }
         v.work.push(Work::RollingBack);
         v.epoch += 1;

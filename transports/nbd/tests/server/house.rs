@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use parpen_block::{
     AccessTable, Admits, BlockDevice, Claim, ExportId, Exports, Gate, Memory, Peer, Refusal, Rights, Session,
 };
-use parpen_nbd::{Listen, Server};
+use parpen_nbd::{Limits, Listen, Server};
 use parpen_ring::{Backend, Handle, Reactor};
 
 type Shown = (ExportId, Arc<dyn BlockDevice>);
@@ -75,6 +75,10 @@ pub struct House {
 impl House {
     /// Serves `disk` (64 MiB, writable), `snap` (the same bytes, read-only) and `locked` (admits nobody).
     pub fn open(backend: Backend) -> House {
+        House::open_with(backend, Limits::default())
+    }
+
+    pub fn open_with(backend: Backend, limits: Limits) -> House {
         let names = Arc::new(Names::default());
         let memory = Memory::new(SIZE);
         let device: Arc<dyn BlockDevice> = Arc::new(memory.clone());
@@ -87,8 +91,13 @@ impl House {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = tcp.local_addr().unwrap();
         let listeners = [Listen::Tcp(tcp), Listen::Unix(UnixListener::bind(&unix).unwrap())];
-        let server = Server::start(&reactor, listeners, Arc::new(Elsewhere(names.clone())));
+        let server = Server::start(&reactor, listeners, Arc::new(Elsewhere(names.clone())), limits);
         House { names, reactor, server, tcp: address, unix, disk, memory, _dir: dir }
+    }
+
+    /// Serves one more writable device.
+    pub fn add(&self, name: &str, device: impl BlockDevice + 'static) {
+        self.names.add(name, Arc::new(device), Rights::ReadWrite, Admits::Everyone);
     }
 
     /// `nbd+unix:///disk?socket=...`, which every client of today understands.

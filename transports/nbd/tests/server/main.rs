@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which the lint does not know as such
 
 mod client;
+mod devices;
 mod hostile;
 mod house;
+mod limits;
 mod requests;
 mod tools;
 
