@@ -134,6 +134,11 @@ endpoints! {
     InstancePut = PUT "/1.0/instances/{instance}" absent,
     InstancePatch = PATCH "/1.0/instances/{instance}" absent,
     InstanceDelete = DELETE "/1.0/instances/{instance}" absent,
+    // Clients of servers without the extension `instances` ask under the older names.
+    ContainerList = GET "/1.0/containers" built,
+    ContainerGet = GET "/1.0/containers/{instance}" built,
+    MachineList = GET "/1.0/virtual-machines" built,
+    MachineGet = GET "/1.0/virtual-machines/{instance}" built,
 }
 
 /// The operation and the names in its path. LXD knows no slash at the end, and no HEAD.

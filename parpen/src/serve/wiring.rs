@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parpen_http::{Service, serve};
+use parpen_lxd::Lxd;
 use parpen_model::{Api, Condition};
 use parpen_native::{House, Native, Rotate};
 use parpen_openstack::OpenStack;
@@ -53,6 +54,7 @@ pub fn apis(_s: &Settings, p: Parts) -> Served {
         parpen_openstack::Config { public: None, region: "RegionOne".into(), nbd: p.nbd_door() },
     ));
     let storpool = serve(StorPool::new(p.ports.clone()));
+    let lxd = serve(Lxd::new(p.ports.clone(), env!("CARGO_PKG_VERSION")));
     let metrics = p.metrics.clone();
     let native = serve(Native::new(House {
         ports: p.ports.clone(),
@@ -62,7 +64,7 @@ pub fn apis(_s: &Settings, p: Parts) -> Served {
         rotate: rotate(p.ports.clone(), p.data.clone()),
         version: env!("CARGO_PKG_VERSION"),
     }));
-    Served { all: vec![native, openstack, storpool], socket: Vec::new() }
+    Served { all: vec![native, openstack, storpool, lxd.clone()], socket: vec![lxd] }
 }
 
 /// New secrets go to the file before the database, so that no moment has a secret that nobody can read.
