@@ -57,6 +57,12 @@ impl Cx<'_> {
         etag::check(self.request.header("if-match"), hash)
     }
 
+    /// Whether the client has a version in mind. If not, a job that touches the row meanwhile is no
+    /// hindrance.
+    fn conditional(&self) -> bool {
+        self.request.header("if-match").is_some()
+    }
+
     async fn pool(&self) -> Result<Pool, Condition> {
         pool_cases::get(self.ports(), &self.actor, self.params.get("pool")).await
     }

@@ -1,4 +1,5 @@
-//! Every operation of LXD's storage API, and of what its clients touch besides: which are built, which are only known.
+//! Every operation of LXD's storage API, and of what its clients touch besides: which are built, which are
+//! only known.
 
 use http::{Method, StatusCode};
 use parpen_http::path::{self, Found, Params};

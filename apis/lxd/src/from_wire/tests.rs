@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::pools::pool_path;
+use super::volumes::volume_name;
 use super::*;
+use crate::to_wire::NO_DATE;
 use crate::wire;
 
 fn volumes_post(body: serde_json::Value) -> Result<WantedVolume, Condition> {
@@ -15,7 +18,7 @@ fn nulls_are_nothing() {
     let w = volumes_post(json!({
         "name": "v", "config": null, "description": null, "content_type": null,
         // As lxc sends it for a blank volume.
-        "source": { "type": "", "name": "", "pool": "", "volume_only": false, "refresh": false, "project": "" },
+        "source": { "type": "", "name": "", "pool": "", "volume_only": false, "refresh": false },
     }))
     .unwrap();
     assert_eq!((w.source, w.config.len(), w.description), (WantedSource::Blank, 0, None));

@@ -84,3 +84,31 @@ async fn there_is_one_project() {
     w.get("/1.0/storage-pools?target=none").await.ok();
     w.get("/1.0/storage-pools?target=other").await.refused(400);
 }
+
+#[tokio::test]
+async fn envelopes_are_those_of_lxd_to_the_letter() {
+    // As recorded from LXD 5.0.2; the order of keys too.
+    let w = World::new().await;
+    let sync = r#"{"type":"sync","status":"Success","status_code":200,"operation":"","#.to_string()
+        + r#""error_code":0,"error":"","metadata":["/1.0"]}"#;
+    assert_eq!(w.get("/").await.body.to_string(), sync);
+    let error = r#"{"type":"error","status":"","status_code":0,"operation":"","#.to_string()
+        + r#""error_code":404,"error":"not found","metadata":null}"#;
+    assert_eq!(w.get("/1.0/nothere").await.body.to_string(), error);
+    w.volume("v", "1MiB").await;
+    let answer = w.post(&format!("{}/snapshots", crate::world::at("v")), json!({ "name": "s" })).await;
+    let keys = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    let envelope = "type status status_code operation error_code error metadata";
+    let operation = "id class description created_at updated_at status status_code resources metadata \
+                     may_cancel err location";
+    assert_eq!(keys(&answer.body), envelope);
+    assert_eq!(keys(&answer.body["metadata"]), operation);
+    let volume = "config description name type used_by location content_type project created_at";
+    assert_eq!(keys(&w.get(&crate::world::at("v")).await.ok()), volume);
+    let pool = "config description name driver used_by status locations managed";
+    assert_eq!(keys(&w.get("/1.0/storage-pools/local").await.ok()), pool);
+    w.wait(answer).await;
+    let snapshot = "description expires_at name config content_type created_at";
+    let one = format!("{}/snapshots/s", crate::world::at("v"));
+    assert_eq!(keys(&w.get(&one).await.ok()), snapshot);
+}

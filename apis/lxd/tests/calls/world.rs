@@ -1,4 +1,5 @@
-//! A running core over rows in memory and a store of bytes that only remembers sizes; the API in front of it is real.
+//! A running core over rows in memory and a store of bytes that only remembers sizes; the API in front of
+//! it is real.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
