@@ -41,6 +41,9 @@ class Api(unittest.TestCase):
     """What the tests of one API share. `error` knows that API's error document."""
 
     def setUp(self):
+        # What the test before has begun must not look like our doing.
+        at_rest = lambda: all(each["state"] == "ready" for each in server.cli_json("volume", "list"))
+        harness.wait_until("rest", at_rest)
         self.before = self.volumes()
 
     def tearDown(self):

@@ -110,7 +110,6 @@ async fn run(s: Settings) -> anyhow::Result<()> {
     if let Ok(ended) = tokio::time::timeout(DRAIN, jobs).await {
         ended.context("the job runner ended badly")??;
     }
-    drivers.close().await;
     reactor.shutdown();
     reactor.join().context("the reactor ended badly")?;
     store.close();

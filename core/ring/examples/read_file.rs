@@ -1,6 +1,7 @@
 //! Random 4 KiB reads of a file, for measurements: `read_file PATH DEPTH SECONDS [uring|threads]`.
 
 use std::cell::Cell;
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -41,7 +42,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         sleep(Duration::from_secs(seconds)).await;
         count.get()
     })?;
-    println!("{} reads a second over {:?}, {depth} at a time", count / seconds, reactor.backend());
+    let mut out = std::io::stdout();
+    writeln!(out, "{} reads a second over {:?}, {depth} at a time", count / seconds, reactor.backend())?;
     reactor.shutdown();
     Ok(reactor.join()?)
 }

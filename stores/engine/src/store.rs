@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::device::{EngineDevice, LocalTask};
 use crate::engine::Engine;
-use crate::{Disk, EngineError, Found, Kind, OpenError, Rules, Sound, Space, Violation};
+use crate::{Disk, EngineError, Format, Found, Kind, OpenError, Rules, Sound, Space, Violation};
 
 /// Starts a task on the thread that calls it: `parpen_ring::spawn_local`, or a simulator's.
 pub type Spawn = fn(LocalTask<'static, ()>);
@@ -188,6 +188,9 @@ pub enum StoreError {
     /// The disk's content.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// It could not be formatted.
+    #[error("it could not be formatted: {0}")]
+    Format(#[from] EngineError),
     /// The reactor that was to be its home has ended.
     #[error("the reactor of the store has ended")]
     Ended,
@@ -212,6 +215,30 @@ impl Store {
             spawn(Box::pin(async move {
                 let opened = async {
                     let engine = Engine::<D, Sound>::open_store(disk()?, entropy, store).await?;
+                    Ok(Store::register(engine, at, spawn))
+                };
+                give.give(opened.await);
+            }));
+        }));
+        take.await.unwrap_or(Err(StoreError::Ended))
+    }
+
+    /// Formats the disk that `disk` gives and opens it. Whatever stood there is gone.
+    pub async fn format<D: Disk + 'static>(
+        home: Arc<dyn Home>,
+        spawn: Spawn,
+        entropy: Arc<dyn Entropy>,
+        format: Format,
+        disk: impl FnOnce() -> Result<D, StoreError> + Send + 'static,
+    ) -> Result<Store, StoreError> {
+        let (give, take) = answer();
+        let at = home.clone();
+        home.run(Box::new(move || {
+            spawn(Box::pin(async move {
+                let opened = async {
+                    let disk = disk()?;
+                    Engine::<D, Sound>::format(&disk, format).await?;
+                    let engine = Engine::<D, Sound>::open_store(disk, entropy, Some(format.store)).await?;
                     Ok(Store::register(engine, at, spawn))
                 };
                 give.give(opened.await);

@@ -35,7 +35,11 @@ const BANNED: &[Banned] = &[
         homes: &["parpen/src/main.rs"],
         instead: "return an error; exit skips every destructor",
     },
-    Banned { path: &["process", "abort"], homes: &[], instead: "panic with the broken invariant" },
+    Banned {
+        path: &["process", "abort"],
+        homes: &["core/ring/"],
+        instead: "panic with the broken invariant",
+    },
     Banned {
         path: &["env", "set_var"],
         homes: &[],
