@@ -99,6 +99,12 @@ impl VolumeBackend for Sizes {
     fn space(&self) -> Boxed<'_, Result<Space, Condition>> {
         Box::pin(async { Ok(Space { capacity: 100 * GIB, used: GIB, free: 99 * GIB }) })
     }
+    fn at_generation(&self, _: u64) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn close(&self) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async { Ok(()) })
+    }
     fn rollback(&self) -> Option<&dyn Rollback> {
         Some(self)
     }
