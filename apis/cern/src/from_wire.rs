@@ -218,9 +218,10 @@ pub(crate) fn make(body: &[u8]) -> Result<Make, Stop> {
         (Some(snapshot), None) => Ok(Make::Rollback { snapshot: snapshot.to_string() }),
         (None, _) => {
             fields.check_policy()?;
-            let mut kept = Attributes::default();
+            let (size, mut kept) = (fields.size().unwrap_or(0), Attributes::default());
             kept.set(KEPT, fields.kept());
-            Ok(Make::Blank { size: fields.size().unwrap_or(0), kept })
+            kept.entry(KEPT).insert("size_total".into(), Value::from(size));
+            Ok(Make::Blank { size, kept })
         }
     }
 }
