@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parpen_cern::Cern;
 use parpen_http::{Service, serve};
+use parpen_lxd::Lxd;
 use parpen_model::{Api, Condition};
 use parpen_native::{House, Native, Rotate};
 use parpen_openstack::OpenStack;
+use parpen_rapyuta::Rapyuta;
 use parpen_service::{HouseExports, Ports};
 use parpen_storpool::StorPool;
 
@@ -47,12 +50,15 @@ pub struct Served {
 }
 
 /// Every API over the same ports. The first that claims a path serves it.
-pub fn apis(_s: &Settings, p: Parts) -> Served {
+pub fn apis(s: &Settings, p: Parts) -> Served {
     let openstack = serve(OpenStack::new(
         p.ports.clone(),
         parpen_openstack::Config { public: None, region: "RegionOne".into(), nbd: p.nbd_door() },
     ));
     let storpool = serve(StorPool::new(p.ports.clone()));
+    let lxd = serve(Lxd::new(p.ports.clone(), env!("CARGO_PKG_VERSION")));
+    let cern = serve(Cern::new(p.ports.clone(), s.cern_anonymous_read));
+    let rapyuta = serve(Rapyuta::new(p.ports.clone()));
     let metrics = p.metrics.clone();
     let native = serve(Native::new(House {
         ports: p.ports.clone(),
@@ -62,7 +68,7 @@ pub fn apis(_s: &Settings, p: Parts) -> Served {
         rotate: rotate(p.ports.clone(), p.data.clone()),
         version: env!("CARGO_PKG_VERSION"),
     }));
-    Served { all: vec![native, openstack, storpool], socket: Vec::new() }
+    Served { all: vec![native, openstack, storpool, lxd.clone(), cern, rapyuta], socket: vec![lxd] }
 }
 
 /// New secrets go to the file before the database, so that no moment has a secret that nobody can read.
