@@ -146,8 +146,8 @@ impl Fields {
 
     /// What is kept beside the volume.
     fn kept(&self) -> Map<String, Value> {
-        let fate = ["name", "from_snapshot", "from_volume", "active_policy_name"];
-        let kept = self.values.iter().filter(|(name, _)| !fate.contains(name));
+        let used_up = ["name", "from_snapshot", "from_volume", "active_policy_name"];
+        let kept = self.values.iter().filter(|(name, _)| !used_up.contains(name));
         let value = |field: &Field| match field {
             Field::Bool(b) => Value::Bool(*b),
             Field::Int(literal) => Value::String(literal.clone()),
