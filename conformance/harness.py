@@ -3,6 +3,7 @@
 Only the standard library is used, because every client set brings an interpreter of its own.
 """
 
+import faulthandler
 import http.client
 import json
 import os
@@ -23,6 +24,8 @@ VENVS = pathlib.Path(os.environ.get("PARPEN_VENVS", ROOT / "target/venv"))
 START_SECONDS = 30
 STOP_SECONDS = 20
 COMMAND_SECONDS = 120
+# A client library may wait for ever; then the file's tests have failed, with the place where they stood.
+FILE_SECONDS = 1200
 
 # `requests` lets these two override the certificate that a client pins.
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -92,7 +95,8 @@ class Server:
         """Start the server and wait until it answers."""
         run_file = self.data / "run.json"
         before = run_file.stat().st_mtime_ns if run_file.exists() else None
-        args = [BINARY, "serve", "--data-dir", str(self.data)]
+        # The server ends with us, however we end.
+        args = ["setpriv", "--pdeathsig", "KILL", BINARY, "serve", "--data-dir", str(self.data)]
         args += ["--listen", "127.0.0.1:0", "--nbd", "127.0.0.1:0"]
         with open(self.log, "ab") as log:
             command = self.wrapper + args + self.extra_args
@@ -319,6 +323,7 @@ def main(module="__main__"):
 
 def finish(suite):
     """Run a suite, print the closing line, and end with the exit code that belongs to it."""
+    faulthandler.dump_traceback_later(FILE_SECONDS, exit=True, file=sys.stdout)
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=CountingResult).run(suite)
     passed, failed = len(result.passed_ids - result.failed_ids), len(result.failed_ids)
     skipped = len(result.skipped)

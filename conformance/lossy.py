@@ -11,6 +11,7 @@ import nbd
 
 GREETING = struct.pack(">8s8sH", b"NBDMAGIC", b"IHAVEOPT", 3)
 OPTION_REPLY = 0x3E889045565A9
+NO_ZEROES = 2
 EXPORT_NAME, ABORT, GO = 1, 2, 7
 ACK, INFO, UNSUPPORTED = 1, 3, 0x80000001
 READ, WRITE, DISCONNECT, FLUSH = 0, 1, 2, 3
@@ -62,7 +63,7 @@ class LossyProxy:
 
     def _negotiate(self, peer, size):
         peer.sendall(GREETING)
-        receive(peer, 4)
+        (client_flags,) = struct.unpack(">I", receive(peer, 4))
         while True:
             _, option, length = struct.unpack(">8sII", receive(peer, 16))
             receive(peer, length)
@@ -70,7 +71,8 @@ class LossyProxy:
                 struct.pack(">QIII", OPTION_REPLY, option, kind, len(data)) + data
             )
             if option == EXPORT_NAME:
-                peer.sendall(struct.pack(">QH", size, TRANSMISSION))
+                padding = b"" if client_flags & NO_ZEROES else bytes(124)
+                peer.sendall(struct.pack(">QH", size, TRANSMISSION) + padding)
                 return True
             if option == GO:
                 reply(INFO, struct.pack(">HQH", 0, size, TRANSMISSION))

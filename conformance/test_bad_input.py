@@ -41,6 +41,9 @@ class Api(unittest.TestCase):
     """What the tests of one API share. `error` knows that API's error document."""
 
     def setUp(self):
+        # What the test before has begun must not look like our doing.
+        at_rest = lambda: all(each["state"] == "ready" for each in server.cli_json("volume", "list"))
+        harness.wait_until("rest", at_rest)
         self.before = self.volumes()
 
     def tearDown(self):
@@ -123,7 +126,9 @@ class OpenStack(Api):
                 self.refused({400}, self.call("POST", self.PATH, body, **json_type))
 
     def test_long_names(self):
-        self.refused({400}, self.create(size=1, name=MEGABYTE_NAME))
+        # Cinder, too, has a limit on the body that is smaller than this.
+        self.refused({400, 413}, self.create(size=1, name=MEGABYTE_NAME))
+        self.refused({400}, self.create(size=1, name="n" * 300))
         self.refused({400, 404, 414}, self.call("GET", f"{self.PATH}/{'n' * 60_000}"))
 
     def test_bad_markers_and_limits(self):
@@ -187,9 +192,10 @@ class StorPool(Api):
                 self.refused({400}, self.call("POST", "VolumeCreate", body), "invalidParam")
 
     def test_bad_and_long_names(self):
-        for name in ("", "a b", "a/b", "list", "status", "ä", "n" * 200, MEGABYTE_NAME, 7, None):
+        # An empty name is no error: the server makes one.
+        for name in ("a b", "a/b", "list", "status", "ä", "n" * 200, MEGABYTE_NAME, 7):
             with self.subTest(name=str(name)[:20]):
-                self.refused({400}, self.create(name=name), "invalidParam")
+                self.refused({400, 413}, self.create(name=name), "invalidParam")
         self.refused({400, 404, 414}, self.call("GET", "Volume/" + "n" * 60_000))
 
 
@@ -256,7 +262,7 @@ class Lxd(Api):
     def test_bad_and_long_names(self):
         for name in ("", "a/b", MEGABYTE_NAME):
             with self.subTest(name=name[:20]):
-                self.refused({400}, self.create(name=name))
+                self.refused({400, 413}, self.create(name=name))
         self.refused({400, 404, 414}, self.call("GET", f"{self.CUSTOM}/{'n' * 60_000}"))
 
 
@@ -382,8 +388,8 @@ class Rapyuta(Api):
     def test_bad_and_long_names(self):
         for name in ("", "ab", "a b", "n" * 76, MEGABYTE_NAME, 7, None):
             with self.subTest(name=str(name)[:20]):
-                self.refused({400}, self.create(name=name))
-                self.refused({400}, self.create_v2(name, 4))
+                self.refused({400, 413}, self.create(name=name))
+                self.refused({400, 413}, self.create_v2(name, 4))
         self.refused({400, 404, 414}, self.call("GET", f"/v2/disks/{'n' * 60_000}/"))
 
 

@@ -169,6 +169,19 @@ class Locks(CernTest):
         self.assertEqual(self.call("GET", f"/volumes/{name}/locks", 200), [])
         self.assertTrue(harness.opens(server.nbd_uri(name)))
 
+    def test_two_spellings_are_one_host_only_when_joined(self):
+        name = unique("joined")
+        self.create(name)
+        # A lock makes the address known as a host; the plain NBD peer is that host.
+        self.call("PUT", f"/volumes/{name}/locks/127.0.0.1", 201)
+        self.assertTrue(harness.opens(server.nbd_uri(name)))
+        self.call("DELETE", f"/volumes/{name}/locks/127.0.0.1", 204)
+        self.call("PUT", f"/volumes/{name}/locks/host-j", 201)
+        self.assertFalse(harness.opens(server.nbd_uri(name)))
+        server.cli("host", "join", "host-j", "127.0.0.1")
+        self.assertTrue(harness.opens(server.nbd_uri(name)))
+        self.call("DELETE", f"/volumes/{name}/locks/host-j", 204)
+
     def test_a_lock_on_nothing_is_not_found(self):
         self.message("PUT", f"/volumes/{unique('nosuch')}/locks/host-a", 404)
 

@@ -141,6 +141,40 @@ class CommandLine(unittest.TestCase):
         self.assertIn("nosuch", refused.stderr)
 
 
+    def test_pools_are_made_shown_and_deleted(self):
+        server.cli("pool", "create", "extra", "--driver", "memory", "--capacity", "256MiB")
+        self.assertEqual(server.cli_json("pool", "show", "extra")["driver"], "memory")
+        server.cli("volume", "create", "in-extra", "--size", "16MiB", "--pool", "extra")
+        harness.fill(server.nbd_uri("in-extra"), 0x17)
+        self.assertNotEqual(server.cli("pool", "delete", "extra", check=False).returncode, 0, "it is not empty")
+        self.assertTrue(harness.holds(server.nbd_uri("in-extra"), 0x17))
+        server.cli("volume", "delete", "in-extra")
+        server.cli("pool", "delete", "extra")
+        self.assertNotIn("extra", [pool["name"] for pool in server.cli_json("pool", "list")])
+
+    def test_pools_that_would_hide_a_path_are_refused(self):
+        for name in ("conf", "v3", "a/b", ""):
+            refused = server.cli("pool", "create", name, "--driver", "memory", check=False)
+            self.assertNotEqual(refused.returncode, 0, name)
+
+
+class Credentials(unittest.TestCase):
+    def test_rotated_secrets_end_at_once(self):
+        own = harness.Server().start()
+        try:
+            old = own.env("storpool")["SP_AUTH_TOKEN"]
+            listing = lambda token: own.http(
+                "GET", "/ctrl/1.0/VolumesList", headers={"Authorization": f"Storpool v1:{token}"}
+            ).status
+            self.assertEqual(listing(old), 200)
+            own.cli("credential", "rotate", "storpool")
+            new = own.cli("credential", "show", "storpool").stdout.strip()
+            self.assertNotEqual(new, old)
+            self.assertEqual((listing(old), listing(new)), (401, 200))
+        finally:
+            own.close()
+
+
 class Restart(unittest.TestCase):
     def test_volumes_and_bytes_are_there_after_a_restart_and_fsck_is_clean(self):
         own = harness.Server().start()

@@ -40,13 +40,22 @@ def handle(uri):
 class Exports(unittest.TestCase):
     def test_the_list_shows_plain_exports_only(self):
         volume("listed")
-        server.cli("volume", "snapshot", "listed", "hidden")
+        # An attachment has an export of its own, which nobody may guess.
+        token = server.env("storpool")["SP_AUTH_TOKEN"]
+        attached = server.http(
+            "POST",
+            "/ctrl/1.0/VolumesReassign",
+            [{"volume": "listed", "rw": [9]}],
+            {"Authorization": f"Storpool v1:{token}"},
+        )
+        self.assertEqual(attached.status, 200, attached)
         env = server.env("nbd")
         root = f"nbd://{env['NBD_HOST']}:{env['NBD_PORT']}"
         shown = json.loads(harness.run("nbdinfo", "--list", "--json", root).stdout)["exports"]
-        names = [export["export-name"] for export in shown]
+        names = {export["export-name"] for export in shown}
         self.assertIn("listed", names)
-        self.assertFalse([name for name in names if "hidden" in name])
+        handles = {each["handle"] for noun in ("volume", "snapshot") for each in server.cli_json(noun, "list")}
+        self.assertEqual(names - handles, set())
 
     def test_size_and_abilities_are_told(self):
         uri = volume("told", "96MiB")
@@ -56,7 +65,7 @@ class Exports(unittest.TestCase):
             self.assertTrue(info[ability], ability)
         self.assertFalse(info["is_read_only"])
         connection = handle(uri)
-        self.assertEqual(connection.get_block_size(nbd.SIZE_MINIMUM), 512)
+        self.assertLessEqual(connection.get_block_size(nbd.SIZE_MINIMUM), 512)
         self.assertEqual(connection.get_block_size(nbd.SIZE_MAXIMUM), 32 * MIB)
         connection.shutdown()
 
@@ -211,7 +220,7 @@ class Sessions(unittest.TestCase):
         server.cli("volume", "snapshot", "busy", "s")
         for command in (
             ("volume", "delete", "busy"),
-            ("volume", "resize", "busy", "32MiB"),
+            ("volume", "resize", "busy", "32MiB", "--shrink"),
             ("volume", "rollback", "busy", "s"),
         ):
             refused = server.cli(*command, check=False)

@@ -1,34 +1,242 @@
-//! Provisional.
-#[path = "../../core/service/tests/service/house/drivers.rs"]
-mod fake;
-use parpen_base::{Boxed, Entropy};
-use parpen_model::ports::*;
-use parpen_model::*;
-use std::path::PathBuf;
-use std::sync::Arc;
-pub struct LocalDrivers(fake::TestDrivers);
-impl LocalDrivers {
-    pub fn new(_d: PathBuf, _r: parpen_ring::Handle, _e: Arc<dyn Entropy>) -> Self {
-        LocalDrivers(Default::default())
-    }
-    pub fn notes(&self) -> Vec<String> {
-        vec!["provisional".into()]
-    }
-    pub async fn close(&self) {}
+//! Pools by driver: where their disks are and how their stores are made. The one place that knows the engine.
+
+pub mod fsck;
+mod store;
+
+use std::fs;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use parpen_base::{Boxed, Entropy, GIB, MIB, TIB, format_size};
+use parpen_block::Home;
+use parpen_engine::{FileDisk, Format, Layout, RamDisk, Store, StoreError, ring_spawn};
+use parpen_model::lifecycle::Life;
+use parpen_model::ports::{Drivers, VolumeBackend};
+use parpen_model::{Condition, Driver, Pool};
+use parpen_ring::Handle;
+
+use store::PoolStore;
+
+/// Smallest disk, in bytes.
+const SMALLEST: u64 = 64 * MIB;
+/// Bounds of a pool whose size nobody said, in bytes.
+const UNSAID: (u64, u64) = (8 * GIB, 16 * TIB);
+/// How much of a device's ends must be zeros before it is formatted.
+const LOOKED_AT: usize = MIB as usize;
+
+/// Makes and opens engine stores on one reactor.
+pub struct LocalDrivers {
+    data: PathBuf,
+    home: Arc<dyn Home>,
+    entropy: Arc<dyn Entropy>,
+    notes: Mutex<Vec<String>>,
 }
+
+fn refused(why: impl ToString) -> Condition {
+    Condition::Unavailable(why.to_string())
+}
+
+impl LocalDrivers {
+    /// Below a data directory.
+    pub fn new(data: PathBuf, reactor: Handle, entropy: Arc<dyn Entropy>) -> LocalDrivers {
+        LocalDrivers { data, home: Arc::new(reactor), entropy, notes: Mutex::default() }
+    }
+
+    /// What people should know of the disks, for the start table.
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, text: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    fn path(&self, pool: &Pool) -> Result<PathBuf, Condition> {
+        let path = pool.path.as_ref().ok_or_else(|| Condition::internal("a local pool without a path"))?;
+        Ok(self.data.join(path))
+    }
+
+    async fn open_local(&self, pool: &Pool) -> Result<Store, Condition> {
+        let path = self.path(pool)?;
+        let new = pool.life == Life::Creating;
+        match fs::symlink_metadata(&path) {
+            Ok(_) => match self.open_disk(pool, path.clone()).await {
+                Err(StoreError::Open(parpen_engine::OpenError::NotOurs)) if new => {
+                    self.claim(pool, path).await
+                }
+                opened => opened.map_err(|e| refused(format!("{}: {e}", path.display()))),
+            },
+            Err(e) if e.kind() == ErrorKind::NotFound && new => self.make_file(pool, path).await,
+            Err(e) => Err(refused(format!(
+                "the disk {} of pool {:?} cannot be found: {e}",
+                path.display(),
+                pool.name
+            ))),
+        }
+    }
+
+    async fn open_disk(&self, pool: &Pool, path: PathBuf) -> Result<Store, StoreError> {
+        let (home, entropy) = (self.home.clone(), self.entropy.clone());
+        let at = path.clone();
+        let (tell, told) = std::sync::mpsc::channel();
+        let disk = move || {
+            let disk = FileDisk::open(&at)?;
+            // The receiver lives until the store is open.
+            let _ = tell.send(disk.is_direct());
+            Ok(disk)
+        };
+        let store = Store::open(home, ring_spawn, entropy, Some(pool.id.0), disk).await?;
+        if told.recv() == Ok(false) {
+            self.note(format!(
+                "pool {:?}: {} refuses direct I/O; the page cache is used",
+                pool.name,
+                path.display()
+            ));
+        }
+        Ok(store)
+    }
+
+    fn format(&self, pool: &Pool, bytes: u64) -> Format {
+        Format { store: pool.id.0, disk: self.entropy.uuid(), layout: Layout::product(bytes) }
+    }
+
+    /// A new sparse file: made under another name, so that a crash never leaves half a disk under this one.
+    async fn make_file(&self, pool: &Pool, path: PathBuf) -> Result<Store, Condition> {
+        let parent = path.parent().ok_or_else(|| Condition::invalid("path", "it names no file"))?;
+        let failed = |e: std::io::Error| refused(format!("{}: {e}", path.display()));
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
+        let mut unfinished = path.clone().into_os_string();
+        unfinished.push(".unfinished");
+        let unfinished = PathBuf::from(unfinished);
+        match fs::remove_file(&unfinished) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(failed(e)),
+        }
+        FileDisk::create(&unfinished, pool.capacity).map_err(refused)?;
+        let (home, entropy, at) = (self.home.clone(), self.entropy.clone(), unfinished.clone());
+        let disk = move || Ok(FileDisk::open(&at)?);
+        let format = self.format(pool, pool.capacity);
+        let made = Store::format(home, ring_spawn, entropy, format, disk).await.map_err(refused)?;
+        made.close().await.map_err(refused)?;
+        fs::rename(&unfinished, &path).map_err(failed)?;
+        fs::File::open(parent).and_then(|d| d.sync_all()).map_err(failed)?;
+        self.open_disk(pool, path).await.map_err(refused)
+    }
+
+    /// A file or device that somebody named for a new pool: formatted only when it is blank.
+    async fn claim(&self, pool: &Pool, path: PathBuf) -> Result<Store, Condition> {
+        let size = blank(&path)?;
+        if size < SMALLEST {
+            let text =
+                format!("{} is too small: a disk has at least {}", path.display(), format_size(SMALLEST));
+            return Err(Condition::invalid("path", text));
+        }
+        let (home, entropy, at) = (self.home.clone(), self.entropy.clone(), path.clone());
+        let disk = move || Ok(FileDisk::open(&at)?);
+        Store::format(home, ring_spawn, entropy, self.format(pool, size), disk).await.map_err(refused)
+    }
+
+    async fn open_memory(&self, pool: &Pool) -> Result<Store, Condition> {
+        let (home, entropy, bytes) = (self.home.clone(), self.entropy.clone(), pool.capacity);
+        let format = self.format(pool, bytes);
+        Store::format(home, ring_spawn, entropy, format, move || Ok(RamDisk::new(bytes)))
+            .await
+            .map_err(refused)
+    }
+}
+
+/// The size of a file or device in bytes, if both its ends are zeros.
+fn blank(path: &Path) -> Result<u64, Condition> {
+    let look = || -> std::io::Result<(u64, bool)> {
+        let mut f = fs::File::open(path)?;
+        let size = f.seek(SeekFrom::End(0))?;
+        let mut clean = true;
+        for at in [0, size.saturating_sub(LOOKED_AT as u64)] {
+            f.seek(SeekFrom::Start(at))?;
+            let mut piece = Vec::with_capacity(LOOKED_AT);
+            f.by_ref().take(LOOKED_AT as u64).read_to_end(&mut piece)?;
+            clean &= piece.iter().all(|b| *b == 0);
+        }
+        Ok((size, clean))
+    };
+    match look() {
+        Ok((size, true)) => Ok(size),
+        Ok((_, false)) => Err(Condition::invalid(
+            "path",
+            format!(
+                "{} holds something that is no parpen disk; wipe it first if it is not needed",
+                path.display()
+            ),
+        )),
+        Err(e) => Err(refused(format!("{}: {e}", path.display()))),
+    }
+}
+
+/// 90 % of what the file system at or above `path` has free.
+fn free_at(path: &Path) -> Result<u64, Condition> {
+    let there = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
+    let stat = rustix::fs::statvfs(there).map_err(|e| refused(format!("{}: {e}", there.display())))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize) / 10 * 9)
+}
+
+/// Half of the machine's memory.
+fn half_of_memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    (info.totalram as u64).saturating_mul(u64::from(info.mem_unit)) / 2
+}
+
 impl Drivers for LocalDrivers {
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
-        self.0.open(pool)
+        Box::pin(async move {
+            let store = match pool.driver {
+                Driver::Local => self.open_local(pool).await?,
+                Driver::Memory => self.open_memory(pool).await?,
+            };
+            let path = pool.path.as_ref().map(|p| self.data.join(p));
+            let store: Arc<dyn VolumeBackend> = Arc::new(PoolStore::new(store, pool.clone(), path));
+            Ok(store)
+        })
     }
+
     fn destroy<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<(), Condition>> {
-        self.0.destroy(pool)
+        Box::pin(async move {
+            if pool.driver == Driver::Memory {
+                return Ok(());
+            }
+            let path = self.path(pool)?;
+            let is_device = fs::metadata(&path).is_ok_and(|m| m.file_type().is_block_device());
+            // A device stays what it is; only files are ours to remove.
+            match if is_device { Ok(()) } else { fs::remove_file(&path) } {
+                Ok(()) => Ok(()),
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+                Err(e) => Err(refused(format!("{}: {e}", path.display()))),
+            }
+        })
     }
-    fn capacity_for(&self, d: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
-        self.0.capacity_for(d, path, asked)
+
+    fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
+        let path = path.map(|p| self.data.join(p));
+        let device = path.as_ref().filter(|p| fs::metadata(p).is_ok_and(|m| m.file_type().is_block_device()));
+        let bytes = match (driver, asked, device, &path) {
+            (_, _, Some(device), _) => device_size(device)?,
+            (_, Some(asked), None, _) => asked,
+            (Driver::Local, None, None, Some(path)) => free_at(path)?.clamp(UNSAID.0, UNSAID.1),
+            (Driver::Local, None, None, None) => {
+                return Err(Condition::internal("a local pool without a path"));
+            }
+            (Driver::Memory, None, None, _) => half_of_memory(),
+        };
+        if !(SMALLEST..=1 << 50).contains(&bytes) {
+            return Err(Condition::invalid("capacity", "a pool has 64 MiB to 1 PiB"));
+        }
+        Ok(bytes)
     }
 }
-pub mod fsck {
-    pub fn run(_d: &std::path::Path, _x: bool) -> anyhow::Result<()> {
-        anyhow::bail!("no engine yet")
-    }
+
+fn device_size(device: &Path) -> Result<u64, Condition> {
+    let end = fs::File::open(device).and_then(|mut f| f.seek(SeekFrom::End(0)));
+    end.map_err(|e| refused(format!("{}: {e}", device.display())))
 }

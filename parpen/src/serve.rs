@@ -13,6 +13,7 @@ use parpen_base::{Clock, Entropy, SystemClock, SystemEntropy};
 use parpen_block::Gate;
 use parpen_meta::{DataDir, Store};
 use parpen_model::Api;
+use parpen_nbd::{Limits, Server};
 use parpen_ring::{Backend, Reactor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -71,14 +72,14 @@ async fn run(s: Settings) -> anyhow::Result<()> {
     parpen_service::open_pools(&ports).await;
 
     let doors = doors::open(&s, data.path()).await?;
-    let nbd = Arc::new(parpen_nbd::Server::start(&reactor, doors.nbd, Arc::new(exports.clone())));
+    let nbd = Arc::new(Server::start(&reactor, doors.nbd, Arc::new(exports.clone()), Limits::default()));
     let metrics = Arc::new(metrics::Metrics::new(gate, nbd.clone()));
     let apis = wiring::apis(
         &s,
         wiring::Parts {
             ports,
             exports,
-            nbd: doors.run.nbd.clone(),
+            nbd: doors.nbd_address,
             nbd_socket: doors.run.nbd_socket.clone(),
             data: data.path().to_path_buf(),
             metrics: metrics.clone(),
@@ -109,7 +110,6 @@ async fn run(s: Settings) -> anyhow::Result<()> {
     if let Ok(ended) = tokio::time::timeout(DRAIN, jobs).await {
         ended.context("the job runner ended badly")??;
     }
-    drivers.close().await;
     reactor.shutdown();
     reactor.join().context("the reactor ended badly")?;
     store.close();

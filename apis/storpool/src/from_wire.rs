@@ -2,6 +2,7 @@
 
 use parpen_model::{Condition, Limits};
 use parpen_service::media::WantedPlacement;
+use parpen_service::volumes::NewSize;
 use serde_json::{Map, Value};
 
 use crate::fields::{Ceiling, Fields};
@@ -69,10 +70,8 @@ fn placement(f: &Fields<'_>) -> Result<WantedPlacement, Condition> {
     let group = |field| Ok::<_, Condition>(f.name(field)?.filter(|g| *g != "-").map(str::to_string));
     let (all, head) = (group("placeAll")?, group("placeHead")?);
     if head.is_some() && head != all {
-        return Err(Condition::Unsupported(
-            "a placement group of its own for the first replica is not implemented: placeHead must be placeAll"
-                .into(),
-        ));
+        let why = "a group of its own for the first replica is not implemented: placeHead must be placeAll";
+        return Err(Condition::Unsupported(why.into()));
     }
     Ok(WantedPlacement { all, tail: group("placeTail")?, replication })
 }
@@ -120,22 +119,13 @@ impl VolumeCreate {
     }
 }
 
-/// How a size is to change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resize {
-    /// To so many bytes.
-    To(u64),
-    /// By so many bytes.
-    By(u64),
-}
-
 /// `VolumeUpdate`.
 #[derive(Debug, Default)]
 pub struct VolumeUpdate {
     /// The new name.
     pub rename: Option<String>,
     /// The new size.
-    pub resize: Option<Resize>,
+    pub resize: Option<NewSize>,
     /// What lies beyond a smaller size may be lost.
     pub shrink_ok: bool,
     /// Ceilings on I/O.
@@ -163,7 +153,7 @@ impl VolumeUpdate {
         refuse_moves(&f)?;
         let resize = match (f.size("size")?, f.size("sizeAdd")?) {
             (Some(_), Some(_)) => return Err(Condition::invalid("sizeAdd", "give either size or sizeAdd")),
-            (to, by) => to.map(Resize::To).or(by.map(Resize::By)),
+            (to, by) => to.map(NewSize::To).or(by.map(NewSize::By)),
         };
         Ok(VolumeUpdate {
             rename: f.name("rename")?.map(|n| names::volume_name("rename", n)).transpose()?,
@@ -185,6 +175,12 @@ pub fn volume_delete(body: &Value) -> Result<bool, Condition> {
         }
         Some(_) => Err(Condition::invalid("onAttached", "it is fail, detach or detachForce")),
     }
+}
+
+/// `VolumeRevert`: the snapshot's name.
+pub fn volume_revert(body: &Value) -> Result<String, Condition> {
+    let name = Fields::of("body", body)?.name("toSnapshot")?;
+    name.map(str::to_string).ok_or_else(|| Condition::invalid("toSnapshot", "it is missing"))
 }
 
 /// `VolumeSnapshot`.

@@ -70,6 +70,10 @@ pub trait VolumeBackend: Send + Sync {
     fn inventory(&self) -> Boxed<'_, Result<Vec<Found>, Condition>>;
     /// Capacity and use, in bytes.
     fn space(&self) -> Boxed<'_, Result<Space, Condition>>;
+    /// Tells the present configuration generation; the store notes it with what is written from now on.
+    fn at_generation(&self, generation: u64) -> Boxed<'_, Result<(), Condition>>;
+    /// Lets go of the medium in order; nothing works afterwards.
+    fn close(&self) -> Boxed<'_, Result<(), Condition>>;
     /// Puts a volume back to a snapshot, if the store can.
     fn rollback(&self) -> Option<&dyn Rollback> {
         None
@@ -96,7 +100,7 @@ pub trait Media: Send + Sync {
 pub trait Drivers: Send + Sync {
     /// Opens a pool's store, making it if it is not there yet (idempotent).
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>>;
-    /// Closes a pool's store and removes its files; absent = done. Only ever called when it holds no volume.
+    /// Removes a closed store's files; absent = done. Only ever called when it holds no volume.
     fn destroy<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<(), Condition>>;
     /// How far a new pool may grow: what was asked for if it fits its bounds, else what the medium allows, in bytes.
     fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition>;

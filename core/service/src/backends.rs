@@ -33,9 +33,30 @@ impl Backends {
         Ok(b)
     }
 
+    /// Tells every open store the configuration generation.
+    pub(crate) async fn at_generation(&self, generation: u64) {
+        for b in self.open.lock().await.values() {
+            // Only the note beside later writes is at stake; a store that is down says so to its own callers.
+            if let Err(e) = b.at_generation(generation).await {
+                tracing::debug!(error = ?e, "a store did not hear of the generation");
+            }
+        }
+    }
+
+    /// Closes every store in order.
+    pub async fn close(&self) {
+        for (pool, b) in self.open.lock().await.drain() {
+            if let Err(e) = b.close().await {
+                tracing::error!(%pool, error = ?e, "a store did not close in order; the next start recovers it");
+            }
+        }
+    }
+
     /// Closes a pool's store and removes its files.
     pub async fn destroy(&self, pool: &Pool) -> Result<(), Condition> {
-        self.open.lock().await.remove(&pool.id);
+        if let Some(b) = self.open.lock().await.remove(&pool.id) {
+            b.close().await?;
+        }
         self.drivers.destroy(pool).await
     }
 }

@@ -1,6 +1,6 @@
 //! Addresses and sockets, and the table that says where they are.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ pub struct Doors {
     pub lxd: Option<Listener>,
     /// NBD's listeners.
     pub nbd: Vec<Listen>,
+    /// NBD's real TCP address.
+    pub nbd_address: SocketAddr,
     /// Where they really are.
     pub run: RunFile,
     /// What could not be opened, in words.
@@ -54,7 +56,7 @@ pub async fn open(s: &Settings, data: &Path) -> anyhow::Result<Doors> {
         }
         Err(e) => return Err(e).with_context(|| format!("cannot listen on {} for NBD", s.nbd)),
     };
-    let nbd_addr = tcp.local_addr()?.to_string();
+    let nbd_address = tcp.local_addr()?;
     let mut nbd = vec![Listen::Tcp(tcp)];
     let nbd_path = data.join("nbd.socket");
     let nbd_socket = match unix(&nbd_path) {
@@ -70,12 +72,12 @@ pub async fn open(s: &Settings, data: &Path) -> anyhow::Result<Doors> {
     let run = RunFile {
         pid: std::process::id(),
         http: http.address().to_string(),
-        nbd: nbd_addr,
+        nbd: nbd_address.to_string(),
         nbd_socket,
         lxd_socket: lxd.as_ref().map(|_| lxd_path),
         version: env!("CARGO_PKG_VERSION").into(),
     };
-    Ok(Doors { http, lxd, nbd, run, warnings })
+    Ok(Doors { http, lxd, nbd, nbd_address, run, warnings })
 }
 
 /// The lock on the data directory says that nobody else uses a socket that stands there.

@@ -1,12 +1,18 @@
 //! Which APIs there are.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parpen_cern::Cern;
 use parpen_http::{Service, serve};
+use parpen_lxd::Lxd;
 use parpen_model::{Api, Condition};
 use parpen_native::{House, Native, Rotate};
+use parpen_openstack::OpenStack;
+use parpen_rapyuta::Rapyuta;
 use parpen_service::{HouseExports, Ports};
+use parpen_storpool::StorPool;
 
 use super::metrics::Metrics;
 use crate::config::Settings;
@@ -19,13 +25,20 @@ pub struct Parts {
     /// The way to the bytes.
     pub exports: HouseExports,
     /// NBD's address.
-    pub nbd: String,
+    pub nbd: SocketAddr,
     /// NBD's socket.
     pub nbd_socket: Option<PathBuf>,
     /// The data directory.
     pub data: PathBuf,
     /// Figures.
     pub metrics: Arc<Metrics>,
+}
+
+impl Parts {
+    fn nbd_door(&self) -> parpen_openstack::Nbd {
+        let host = self.nbd.ip().to_string();
+        parpen_openstack::Nbd { host, port: self.nbd.port(), socket: self.nbd_socket.clone() }
+    }
 }
 
 /// The APIs of each door.
@@ -36,18 +49,26 @@ pub struct Served {
     pub socket: Vec<Arc<dyn Service>>,
 }
 
-/// Every API over the same ports.
-pub fn apis(_s: &Settings, p: Parts) -> Served {
+/// Every API over the same ports. The first that claims a path serves it.
+pub fn apis(s: &Settings, p: Parts) -> Served {
+    let openstack = serve(OpenStack::new(
+        p.ports.clone(),
+        parpen_openstack::Config { public: None, region: "RegionOne".into(), nbd: p.nbd_door() },
+    ));
+    let storpool = serve(StorPool::new(p.ports.clone()));
+    let lxd = serve(Lxd::new(p.ports.clone(), env!("CARGO_PKG_VERSION")));
+    let cern = serve(Cern::new(p.ports.clone(), s.cern_anonymous_read));
+    let rapyuta = serve(Rapyuta::new(p.ports.clone()));
     let metrics = p.metrics.clone();
     let native = serve(Native::new(House {
         ports: p.ports.clone(),
         exports: p.exports.clone(),
-        nbd: p.nbd.clone(),
+        nbd: p.nbd.to_string(),
         metrics: Arc::new(move || metrics.text()),
         rotate: rotate(p.ports.clone(), p.data.clone()),
         version: env!("CARGO_PKG_VERSION"),
     }));
-    Served { all: vec![native], socket: Vec::new() }
+    Served { all: vec![native, openstack, storpool, lxd.clone(), cern, rapyuta], socket: vec![lxd] }
 }
 
 /// New secrets go to the file before the database, so that no moment has a secret that nobody can read.

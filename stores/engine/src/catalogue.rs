@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use parpen_base::Buf;
 use uuid::Uuid;
 
 use crate::engine::Engine;
@@ -58,6 +59,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let made = self.find(id, |_, n| (n.kind, n.of, n.bytes));
         let grown = match made {
             Err(EngineError::NotFound) => {
+                let clean = match from {
+                    None => true,
+                    Some(from) => self.is_clean_beyond(from).await?,
+                };
                 self.catalogue_room([label.len()].into_iter()).await?;
                 let (parent, size) = match from {
                     None => (0, bytes),
@@ -71,8 +76,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 }
                 let lineage = self.state.borrow().next_lineage;
                 let of = from.unwrap_or_default();
-                self.change(Op::Create { lineage, parent, id, of, bytes: size, label: label.to_vec() })?;
-                size < bytes
+                let at_once = clean || size == bytes;
+                let first = if at_once { bytes } else { size };
+                self.change(Op::Create { lineage, parent, id, of, bytes: first, label: label.to_vec() })?;
+                !at_once
             }
             Err(e) => return Err(e),
             Ok((NodeKind::Volume, of, size)) if of == from.unwrap_or_default() && size <= bytes => {
@@ -80,10 +87,43 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             }
             Ok(_) => return Err(EngineError::Exists),
         };
-        if grown {
-            self.grow(id, bytes).await?;
+        if grown && let Err(e) = self.grow(id, bytes).await {
+            if made == Err(EngineError::NotFound) && self.alive().is_ok() {
+                // It was not there before, so it must not be there now.
+                let (lineage, _) = self.writable(id)?;
+                self.change(Op::Forget { lineage })?;
+                self.flush().await?;
+                self.reclaim_quietly().await?;
+            }
+            return Err(e);
         }
         self.flush().await
+    }
+
+    /// Whether nothing but zeros stands behind the end of a snapshot. Only a shrink that a crash interrupted leaves
+    /// anything there.
+    async fn is_clean_beyond(&self, snapshot: Uuid) -> Result<bool, EngineError> {
+        let (lineage, bytes) = self.find(snapshot, |lineage, n| (lineage, n.bytes))?;
+        let from = bytes.div_ceil(BLOCK);
+        {
+            let state = self.state.borrow();
+            let object_blocks = state.object_blocks;
+            let last = VOLUME_MAX / BLOCK / object_blocks;
+            for index in state.touched_objects(lineage, from / object_blocks, last) {
+                let start = from.max(index * object_blocks);
+                let len = (index + 1) * object_blocks - start;
+                if state.entries(lineage, start, len as usize).iter().any(|d| d.is_some()) {
+                    return Ok(false);
+                }
+            }
+        }
+        let within = (bytes % BLOCK) as usize;
+        if within == 0 {
+            return Ok(true);
+        }
+        let (result, block) = self.fetch(snapshot, bytes / BLOCK, Buf::zeroed(BLOCK as usize)).await;
+        result?;
+        Ok(block[within..].iter().all(|b| *b == 0))
     }
 
     /// Takes snapshots of all these volumes at one instant: `(volume, snapshot, label)`. Writes in flight may or may

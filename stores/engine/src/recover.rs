@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::alloc::{Alloc, Run};
 use crate::blob::{Blobs, DEPTH, Plan};
-use crate::checkpoint::{Boot, write_superblocks};
+use crate::checkpoint::{Boot, repair_superblocks, write_superblocks};
 use crate::codec::{BlobRef, Identity, Type, begin, seal};
 use crate::engine::{Engine, Log, Room, Turns, block_checksum};
 use crate::layout::BLOCK;
@@ -24,6 +24,8 @@ use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules};
 
 /// Largest read of the verification, in blocks.
 const VERIFY_BLOCKS: u32 = 256;
+/// Times that a block of the tail is read before its fate is decided without it.
+const VERIFY_TRIES: u32 = 3;
 
 /// Marks what never holds data: the superblocks and the log.
 pub(crate) fn fixed_areas(alloc: &mut Alloc, sb: &Superblock) {
@@ -97,6 +99,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let (records, log) = read_log::<D, R>(&disk, &sb).await?;
         replay::<D, R>(&disk, &sb, &mut loaded.state, records).await?;
         let room = count_room(&sb, &mut loaded)?;
+        repair_superblocks(&disk, &sb, verdict.stale).await?;
         let boot = Boot { epoch: verdict.max_epoch.saturating_add(1), nonce: entropy.u64() };
         let engine = Rc::new(Engine {
             disk,
@@ -246,8 +249,16 @@ async fn read_piece<D: Disk>(disk: &D, piece: Piece) -> Result<Buf, DiskError> {
         return Ok(Buf::zeroed(0));
     }
     let len = u64::from(piece.len) * BLOCK;
-    let (r, buf) = disk.read(piece.phys * BLOCK, Buf::zeroed(len as usize)).await;
-    r.map(|()| buf)
+    let mut buf = Buf::zeroed(len as usize);
+    for _ in 1..VERIFY_TRIES {
+        let result;
+        (result, buf) = disk.read(piece.phys * BLOCK, buf).await;
+        if result.is_ok() {
+            return Ok(buf);
+        }
+    }
+    let (result, buf) = disk.read(piece.phys * BLOCK, buf).await;
+    result.map(|()| buf)
 }
 
 /// Finds the free blocks: all that neither the fixed areas nor the checkpoint nor any map uses. A block that two want

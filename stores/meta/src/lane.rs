@@ -135,3 +135,68 @@ fn logged(e: &rusqlite::Error) -> Condition {
     tracing::error!(error = %e, "the database failed");
     condition(e)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parpen_model::{Kind, Query, Row};
+    use uuid::Uuid;
+
+    fn row(n: u128, bytes: usize) -> Row {
+        let (id, doc) = (Uuid::from_u128(n), "x".repeat(bytes));
+        Row { id, project: None, parent: None, seq: 0, revision: 1, doc, names: Vec::new() }
+    }
+
+    /// A lane on a database that cannot grow beyond a few pages.
+    fn small() -> Lane {
+        let mut conn = Connection::open_in_memory().unwrap();
+        crate::migrate::run(&mut conn).unwrap();
+        conn.execute_batch("PRAGMA max_page_count = 40").unwrap();
+        Lane { conn, broken: false }
+    }
+
+    fn ids(lane: &mut Lane) -> Vec<u128> {
+        let (send, seen) = mpsc::channel();
+        let look: ReadWork = Box::new(move |tx| {
+            send.send(tx.rows(Kind::Volume, &Query::default())?).map_err(Condition::internal)
+        });
+        lane.read(look).unwrap();
+        seen.recv().unwrap().iter().map(|r| r.id.as_u128()).collect()
+    }
+
+    #[test]
+    fn a_full_disk_rolls_back_and_the_lane_goes_on() {
+        let mut lane = small();
+        let too_much = lane.write(Box::new(|tx| {
+            tx.add(Kind::Volume, &row(1, 10))?;
+            tx.add(Kind::Volume, &row(2, 1 << 20)).map(|_| ())
+        }));
+        assert!(matches!(too_much, Err(Condition::NoSpace(_))), "{too_much:?}");
+        assert_eq!(ids(&mut lane), []);
+        assert_eq!(lane.write(Box::new(|tx| tx.add(Kind::Volume, &row(3, 10)).map(|_| ()))), Ok(0));
+        assert_eq!(ids(&mut lane), [3]);
+    }
+
+    #[test]
+    fn an_error_that_the_closure_ignores_still_keeps_it_from_committing() {
+        let mut lane = small();
+        let ignored = lane.write(Box::new(|tx| {
+            tx.add(Kind::Volume, &row(1, 10))?;
+            assert!(tx.add(Kind::Volume, &row(2, 1 << 20)).is_err());
+            assert!(tx.add(Kind::Volume, &row(3, 10)).is_err(), "the transaction is over");
+            Ok(())
+        }));
+        assert!(matches!(ignored, Err(Condition::NoSpace(_))), "{ignored:?}");
+        assert_eq!(ids(&mut lane), []);
+    }
+
+    #[test]
+    fn after_a_failure_of_the_medium_nothing_is_written_but_everything_can_be_read() {
+        let mut lane = small();
+        lane.write(Box::new(|tx| tx.add(Kind::Volume, &row(1, 10)).map(|_| ()))).unwrap();
+        lane.broken = true;
+        let refused = lane.write(Box::new(|tx| tx.add(Kind::Volume, &row(2, 10)).map(|_| ())));
+        assert!(matches!(refused, Err(Condition::Unavailable(_))), "{refused:?}");
+        assert_eq!(ids(&mut lane), [1]);
+    }
+}

@@ -1,11 +1,11 @@
 //! Attachments.
 
-use parpen_model::{Api, Condition, Subject};
+use parpen_model::{Api, Condition, Handle, Subject};
 use parpen_service::attachments::{self, Change, Detach};
 use parpen_service::snapshots;
 use serde_json::Value;
 
-use super::{Call, Done, volumes};
+use super::{Call, Done, held_as_called, volumes};
 use crate::from_wire::{Leaving, Reassign, Target};
 use crate::to_wire;
 
@@ -42,11 +42,17 @@ async fn apply(c: &Call<'_>, entries: Vec<Reassign>) -> Result<Done, Condition> 
     let mut changes = Vec::new();
     let mut names = Vec::new();
     for entry in entries {
-        let (subject, name): (Subject, String) = match entry.target {
-            Target::Volume(name) => (c.volume(&name).await?.volume.id.into(), name),
-            Target::Snapshot(name) => (c.snapshot(&name).await?.snapshot.id.into(), name),
+        let (subject, handle, name): (Subject, Handle, String) = match entry.target {
+            Target::Volume(name) => {
+                let found = c.volume(&name).await?.volume;
+                (found.id.into(), found.handle, name)
+            }
+            Target::Snapshot(name) => {
+                let found = c.snapshot(&name).await?.snapshot;
+                (found.id.into(), found.handle, name)
+            }
         };
-        names.push((subject, name));
+        names.push((handle, name));
         changes.push(Change {
             subject,
             detach: match entry.detach {
@@ -65,12 +71,6 @@ async fn apply(c: &Call<'_>, entries: Vec<Reassign>) -> Result<Done, Condition> 
 }
 
 /// What is held is named as the client named it.
-fn as_called(e: Condition, names: &[(Subject, String)]) -> Condition {
-    match e {
-        Condition::InUse { what, name, by } => {
-            let called = names.iter().find(|(s, _)| s.uuid().to_string() == name);
-            Condition::InUse { what, name: called.map_or(name.clone(), |(_, n)| n.clone()), by }
-        }
-        other => other,
-    }
+fn as_called(e: Condition, names: &[(Handle, String)]) -> Condition {
+    names.iter().fold(e, |e, (handle, name)| held_as_called(e, handle, name))
 }

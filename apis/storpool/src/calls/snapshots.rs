@@ -7,7 +7,7 @@ use parpen_service::names::Naming;
 use parpen_service::snapshots::{self, DeleteTerms, Edit, NewSnapshot};
 use serde_json::{Value, json};
 
-use super::{Call, Done, change_tags, new_attributes};
+use super::{Call, Done, change_tags, held_as_called, new_attributes};
 use crate::from_wire::{SnapshotCreate, SnapshotUpdate};
 use crate::names::{global_id, parse_global_id, space};
 use crate::to_wire;
@@ -80,7 +80,9 @@ pub async fn delete(c: &Call<'_>) -> Result<Done, Condition> {
         }
         found => found,
     }?;
-    let started = snapshots::delete(c.ports, c.actor, view.snapshot.id, DeleteTerms::default()).await?;
-    c.wait(started.job).await?;
+    let s = view.snapshot;
+    let held = |e| held_as_called(e, &s.handle, name);
+    let started = snapshots::delete(c.ports, c.actor, s.id, DeleteTerms::default()).await.map_err(held)?;
+    c.wait(started.job).await.map_err(held)?;
     c.done(Value::Null).await
 }

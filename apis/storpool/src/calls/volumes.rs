@@ -6,13 +6,14 @@ use parpen_model::lifecycle::Life;
 use parpen_model::{Condition, Kind, Limits, SnapshotId};
 use parpen_service::names::Naming;
 use parpen_service::volumes::{
-    self, DeleteTerms, Edit, Filter, From, Key, NewVolume, Options, Place, ResizeTerms, Snapshots, View,
+    self, DeleteTerms, Edit, Filter, From, Key, NewSize, NewVolume, Options, Place, ResizeTerms,
+    RollbackTerms, Snapshots, View,
 };
 use parpen_service::{snapshots, types};
 use serde_json::{Value, json};
 
-use super::{Call, Done, called, change_tags, new_attributes};
-use crate::from_wire::{self, Resize, VolumeCreate, VolumeUpdate};
+use super::{Call, Done, called, change_tags, held_as_called, new_attributes};
+use crate::from_wire::{self, VolumeCreate, VolumeUpdate};
 use crate::names::{global_id, space};
 use crate::to_wire;
 
@@ -77,7 +78,7 @@ pub async fn create(c: &Call<'_>) -> Result<Done, Condition> {
             placement: want.placement,
             limits: want.ceilings.over(Limits::default()),
         },
-        options: Options { shared: true, attributes: new_attributes(want.tags), ..Options::default() },
+        options: Options { attributes: new_attributes(want.tags), ..Options::default() },
     };
     let started = volumes::create(c.ports, c.actor, new).await?;
     // The service's own snapshot of a base may vanish at any time; it is named while it is there.
@@ -108,15 +109,11 @@ pub async fn update(c: &Call<'_>) -> Result<Done, Condition> {
     if let Some(to) = &rename {
         refuse_taken(c, to).await?;
     }
-    let size = match want.resize {
-        None => view.volume.size,
-        Some(Resize::To(bytes)) => bytes,
-        Some(Resize::By(bytes)) => view.volume.size.saturating_add(bytes),
-    };
-    if size != view.volume.size {
+    if let Some(size) = want.resize.filter(|s| *s != NewSize::To(view.volume.size)) {
         let terms = ResizeTerms { allow_shrink: want.shrink_ok, ..ResizeTerms::default() };
-        let started = volumes::resize(c.ports, c.actor, id, size, terms).await?;
-        c.wait(started.job).await?;
+        let held = |e| held_as_called(e, &view.volume.handle, c.name());
+        let started = volumes::resize(c.ports, c.actor, id, size, terms).await.map_err(held)?;
+        c.wait(started.job).await.map_err(held)?;
     }
     if !want.ceilings.is_empty() || want.tags.is_some() {
         let now = volumes::get(c.ports, c.actor, &Key::Id(id)).await?.volume;
@@ -152,9 +149,22 @@ async fn refuse_taken(c: &Call<'_>, name: &str) -> Result<(), Condition> {
 /// `VolumeDelete`.
 pub async fn delete(c: &Call<'_>) -> Result<Done, Condition> {
     let force = from_wire::volume_delete(c.body)?;
-    let id = c.volume(c.name()).await?.volume.id;
+    let volume = c.volume(c.name()).await?.volume;
     let terms = DeleteTerms { snapshots: Snapshots::Keep, force, ignore_lock: false };
-    let started = volumes::delete(c.ports, c.actor, id, terms).await?;
-    c.wait(started.job).await?;
+    let held = |e| held_as_called(e, &volume.handle, c.name());
+    let started = volumes::delete(c.ports, c.actor, volume.id, terms).await.map_err(held)?;
+    c.wait(started.job).await.map_err(held)?;
+    c.done(Value::Null).await
+}
+
+/// `VolumeRevert`: the volume's content and size become those of one of its snapshots.
+pub async fn revert(c: &Call<'_>) -> Result<Done, Condition> {
+    let to = from_wire::volume_revert(c.body)?;
+    let volume = c.volume(c.name()).await?.volume;
+    let to = c.snapshot(&to).await?.snapshot.id;
+    let held = |e| held_as_called(e, &volume.handle, c.name());
+    let terms = RollbackTerms::default();
+    let started = volumes::rollback(c.ports, c.actor, volume.id, to, terms).await.map_err(held)?;
+    c.wait(started.job).await.map_err(held)?;
     c.done(Value::Null).await
 }

@@ -26,8 +26,8 @@ impl Runner {
         (jobs, Runner { world: Arc::new(world), end })
     }
 
-    /// Takes up what an earlier life left, then runs what comes, until `stop` is told; jobs under way are then parked
-    /// at their present step, for the next start.
+    /// Takes up what an earlier life left, then runs what comes, until `stop` is told; jobs under way may end, then the
+    /// stores are closed.
     pub async fn run(mut self, mut stop: tokio::sync::watch::Receiver<bool>) -> Result<(), Condition> {
         let mut running = JoinSet::new();
         // A job that is found unfinished may also be announced: it runs once all the same.
@@ -54,6 +54,7 @@ impl Runner {
             }
         }
         while running.join_next().await.is_some() {}
+        self.world.backends.close().await;
         Ok(())
     }
 }
@@ -151,7 +152,7 @@ async fn backward(cx: &mut StepCx, table: &[&dyn JobStep]) -> Result<(), Conditi
 }
 
 async fn store(cx: &mut StepCx, after: Job, mut commit: Commit) -> Result<(), Condition> {
-    let (job, _) = write(&*cx.world.meta, move |tx| {
+    let (job, generation) = write(&*cx.world.meta, move |tx| {
         commit(tx)?;
         let mut job = after.clone();
         tx.update(&mut job)?;
@@ -159,6 +160,7 @@ async fn store(cx: &mut StepCx, after: Job, mut commit: Commit) -> Result<(), Co
     })
     .await?;
     cx.job = job;
+    cx.world.backends.at_generation(generation).await;
     let _ = cx.changes.send(cx.job.clone()); // nobody listening is no fault
     Ok(())
 }

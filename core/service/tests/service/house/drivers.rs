@@ -144,6 +144,12 @@ impl VolumeBackend for TestStore {
     fn space(&self) -> Boxed<'_, Result<Space, Condition>> {
         Box::pin(async { Ok(Space { capacity: 8 * GIB, used: 0, free: 8 * GIB }) })
     }
+    fn at_generation(&self, _generation: u64) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn close(&self) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async { Ok(()) })
+    }
     fn rollback(&self) -> Option<&dyn Rollback> {
         Some(self)
     }

@@ -1,0 +1,113 @@
+//! `parpen fsck`: the invariants of every store of a stopped data directory, and whether rows and stores agree.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use parpen_base::SystemEntropy;
+use parpen_engine::{FileDisk, Store, ring_spawn};
+use parpen_meta::DataDir;
+use parpen_model::lifecycle::Life;
+use parpen_model::ports::MetaStore;
+use parpen_model::{Driver, Job, Pool, Query, Scope, Snapshot, Volume, read};
+use parpen_ring::{Backend, Reactor};
+use uuid::Uuid;
+
+use super::store::condition;
+
+/// What the rows say: the pools, and the ids that each is to hold.
+struct Rows {
+    pools: Vec<Pool>,
+    /// (id, pool, title, must be there)
+    held: Vec<(Uuid, Uuid, String, bool)>,
+    /// What unfinished jobs are about: it may be on either side.
+    moving: HashSet<Uuid>,
+}
+
+/// Checks; an error when anything is wrong. `data` also reads every stored byte and verifies its checksum.
+pub fn run(dir: &Path, data: bool) -> anyhow::Result<()> {
+    if !dir.is_dir() {
+        bail!("there is no data directory {}", dir.display());
+    }
+    let held = DataDir::lock(dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let found = runtime.block_on(check(&held, data))?;
+    match found {
+        0 => {
+            println!("clean");
+            Ok(())
+        }
+        n => bail!("{n} things are wrong; see above"),
+    }
+}
+
+async fn check(dir: &DataDir, data: bool) -> anyhow::Result<usize> {
+    let meta = parpen_meta::Store::open(&dir.database())?;
+    let rows = rows(&meta).await?;
+    let reactor = Reactor::start("fsck", Backend::Auto).context("the reactor cannot start")?;
+    let mut wrong = 0;
+    for pool in rows.pools.iter().filter(|p| p.driver == Driver::Local && p.life == Life::Ready) {
+        let path = dir.path().join(pool.path.as_deref().unwrap_or_default());
+        let at = path.clone();
+        let disk = move || Ok(FileDisk::open(&at)?);
+        let home = Arc::new(reactor.clone());
+        let store = match Store::open(home, ring_spawn, Arc::new(SystemEntropy), Some(pool.id.0), disk).await
+        {
+            Ok(s) => s,
+            Err(e) => {
+                println!("pool {}: {}: {e}", pool.name, path.display());
+                wrong += 1;
+                continue;
+            }
+        };
+        let said = check_store(&store, pool, &rows, data).await?;
+        said.iter().for_each(|s| println!("pool {}: {s}", pool.name));
+        wrong += said.len();
+        println!("pool {}: {} checked", pool.name, path.display());
+        store.close().await.map_err(condition)?;
+    }
+    reactor.shutdown();
+    reactor.join()?;
+    meta.close();
+    Ok(wrong)
+}
+
+async fn rows(meta: &dyn MetaStore) -> anyhow::Result<Rows> {
+    let rows = read(meta, |tx| {
+        let every = Query::default();
+        let volumes: Vec<Volume> = tx.list(Scope::All, &every)?;
+        let snapshots: Vec<Snapshot> = tx.list(Scope::All, &every)?;
+        let jobs: Vec<Job> = tx.list(Scope::All, &every)?;
+        let of_volume =
+            |v: &Volume| (v.id.0, v.pool.0, format!("volume {}", v.handle), v.life == Life::Ready);
+        let of_snapshot =
+            |s: &Snapshot| (s.id.0, s.pool.0, format!("snapshot {}", s.handle), s.life == Life::Ready);
+        let open = jobs.iter().filter(|j| !j.is_final());
+        Ok(Rows {
+            pools: tx.list(Scope::All, &every)?,
+            held: volumes.iter().map(of_volume).chain(snapshots.iter().map(of_snapshot)).collect(),
+            moving: open.filter_map(|j| j.subject).map(|s| s.uuid()).collect(),
+        })
+    })
+    .await?;
+    Ok(rows)
+}
+
+async fn check_store(store: &Store, pool: &Pool, rows: &Rows, data: bool) -> anyhow::Result<Vec<String>> {
+    let mut said: Vec<String> =
+        store.fsck(data).await.map_err(condition)?.into_iter().map(|v| v.to_string()).collect();
+    let there: Vec<_> = store.inventory().await.map_err(condition)?;
+    let on_disk: HashSet<Uuid> = there.iter().map(|f| f.id).collect();
+    let mine: Vec<_> = rows.held.iter().filter(|(_, p, _, _)| *p == pool.id.0).collect();
+    for (id, _, title, must) in &mine {
+        if *must && !on_disk.contains(id) && !rows.moving.contains(id) {
+            said.push(format!("{title} ({id}) is in the database and not on the disk"));
+        }
+    }
+    let known: HashSet<Uuid> = mine.iter().map(|(id, ..)| *id).collect();
+    for f in there.iter().filter(|f| !known.contains(&f.id) && rows.moving.is_empty()) {
+        said.push(format!("{} is on the disk and not in the database", f.id));
+    }
+    Ok(said)
+}
