@@ -255,3 +255,6 @@ fn unclaimed(path: &str) -> Reply {
 fn plain(status: StatusCode, condition: &Condition) -> Reply {
     Reply::json(status, &serde_json::json!({ "error": condition.to_string() }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,8 @@ pub struct Patience {
     pub body: Duration,
     /// Between an answer and the next request.
     pub idle: Duration,
+    /// Between two pieces of an answer that the client takes.
+    pub write: Duration,
     /// For reading on after the last answer, so that a client still sending gets to see it.
     pub linger: Duration,
 }
@@ -31,6 +33,7 @@ impl Default for Patience {
             head: Duration::from_secs(15),
             body: Duration::from_secs(60),
             idle: Duration::from_secs(120),
+            write: Duration::from_secs(60),
             linger: Duration::from_secs(2),
         }
     }
@@ -110,6 +113,8 @@ pub(crate) struct Wire<S> {
     patience: Patience,
     wait: Wait,
     timer: Pin<Box<Sleep>>,
+    /// Runs while the client takes nothing of what is to be sent.
+    stuck: Option<Pin<Box<Sleep>>>,
     scratch: Box<[u8]>,
     /// Set while the connection is closed politely: bytes that may still be read and thrown away.
     lingering: Option<usize>,
@@ -130,6 +135,7 @@ impl<S> Wire<S> {
             patience,
             wait: Wait::Nothing,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            stuck: None,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             lingering: None,
         };
@@ -148,6 +154,18 @@ impl<S> Wire<S> {
             self.timer = Box::pin(tokio::time::sleep(length));
         }
         self.wait = wait;
+    }
+
+    /// A client that takes nothing for too long is given up.
+    fn taken(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if wrote.is_ready() {
+            self.stuck = None;
+            return wrote;
+        }
+        let patience = self.patience.write;
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(stuck.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer")))
     }
 }
 
@@ -238,7 +256,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+        let this = self.get_mut();
+        let wrote = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.taken(cx, wrote)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -250,7 +270,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let wrote = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.taken(cx, wrote)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -31,7 +31,11 @@ enum Endpoint {
     Shout,
     Stream,
     Slow,
+    Flood,
 }
+
+/// More than the kernel's buffers of a connection hold.
+const FLOOD: usize = 64 << 20;
 
 struct Fake;
 
@@ -46,6 +50,7 @@ fn table() -> Vec<path::Route<Endpoint>> {
         (Method::GET, "/fake/shout", Endpoint::Shout),
         (Method::GET, "/fake/stream", Endpoint::Stream),
         (Method::GET, "/fake/slow", Endpoint::Slow),
+        (Method::GET, "/fake/flood", Endpoint::Flood),
     ]
 }
 
@@ -95,6 +100,7 @@ async fn answer(endpoint: Endpoint, mut r: HttpRequest) -> Result<Reply, Conditi
             });
             Ok(reply)
         }
+        Endpoint::Flood => Ok(Reply::bytes(StatusCode::OK, "text/plain", vec![b'x'; FLOOD])),
         Endpoint::Slow => {
             tokio::time::sleep(Duration::from_millis(300)).await;
             ok(json!("slow"))
@@ -168,6 +174,7 @@ fn start(address: &Address) -> Running {
         head: Duration::from_millis(300),
         body: Duration::from_millis(300),
         idle: Duration::from_millis(600),
+        write: Duration::from_millis(300),
         linger: Duration::from_millis(200),
     };
     let server = Server::new(
@@ -372,6 +379,19 @@ fn slow_clients_are_not_waited_for() {
     let body = server.talk("PUT /fake/sum HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
     assert!(body.starts_with("HTTP/1.1 400 ") && body.contains("it broke off"), "{body}");
     assert_eq!(server.talk(""), "", "an idle connection is closed without a word");
+    server.end();
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_given_up() {
+    let server = Running::tcp();
+    let mut stuck = server.connect();
+    stuck.write_all(b"GET /fake/flood HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let pause = async { tokio::time::sleep(Duration::from_millis(1000)).await };
+    server.runtime.block_on(pause); // longer than the patience, with nothing taken
+    let mut all = Vec::new();
+    let end = stuck.read_to_end(&mut all);
+    assert!(end.is_err() || all.len() < FLOOD, "{} bytes came of an answer that was given up", all.len());
     server.end();
 }
 

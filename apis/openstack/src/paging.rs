@@ -1,5 +1,6 @@
 //! Lists: filters, order, pages, and the absolute link to the next page.
 
+use jiff::Timestamp;
 use parpen_model::Condition;
 use serde_json::Value;
 
@@ -37,6 +38,11 @@ pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condi
                 let pairs = pairs(wanted);
                 all.retain(|item| pairs.iter().all(|(k, v)| fits_metadata(item, k, v.as_deref())));
             }
+            name @ ("created_at" | "updated_at") => {
+                let bounds = bounds(name, wanted)?;
+                let moment = |item: &T| item.field(name).and_then(|have| moment(have.as_str()?));
+                all.retain(|item| moment(item).is_some_and(|at| bounds.iter().all(|b| b.admits(at))));
+            }
             name => all.retain(|item| item.field(name).is_none_or(|have| fits(&have, wanted))),
         }
     }
@@ -62,6 +68,43 @@ pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condi
     all.truncate(limit);
     let next = all.last().filter(|_| more).map(|last| next(cx, &query, &last.id()));
     Ok(Page { items: all, count, next })
+}
+
+/// A comparison with a moment.
+struct Bound {
+    how: &'static str,
+    at: Timestamp,
+}
+
+impl Bound {
+    fn admits(&self, at: Timestamp) -> bool {
+        match self.how {
+            "gt" => at > self.at,
+            "gte" => at >= self.at,
+            "lt" => at < self.at,
+            "lte" => at <= self.at,
+            "neq" => at != self.at,
+            _ => at == self.at,
+        }
+    }
+}
+
+/// A moment as Cinder prints it, or with a zone.
+fn moment(text: &str) -> Option<Timestamp> {
+    let zulu = |t: &str| t.parse().or_else(|_| format!("{t}Z").parse()).ok();
+    zulu(text).or_else(|| zulu(&text.replacen(' ', "T", 1)))
+}
+
+/// `gt:2026-11-21T00:00:00,lt:...`; without a word, that moment exactly.
+fn bounds(field: &str, wanted: &str) -> Result<Vec<Bound>, Condition> {
+    let one = |part: &str| {
+        let hows = ["gte", "gt", "lte", "lt", "neq", "eq"];
+        let named = hows.into_iter().find_map(|how| Some((how, part.strip_prefix(how)?.strip_prefix(':')?)));
+        let (how, text) = named.unwrap_or(("eq", part));
+        let why = || Condition::invalid(field, "a moment is written like gt:2026-11-21T00:00:00");
+        Ok(Bound { how, at: moment(text.trim()).ok_or_else(why)? })
+    };
+    wanted.split(',').map(one).collect()
 }
 
 /// The address of the page after `last`: this request's own, with another marker.
@@ -170,6 +213,18 @@ mod tests {
         assert_eq!(pairs("{'a': "), [("a".to_string(), None)]);
         assert!(pairs("{}").is_empty());
         assert_eq!(pairs("'"), [(String::new(), None)]);
+    }
+
+    #[test]
+    fn moments_are_compared() {
+        let at = |text| moment(text).unwrap();
+        let all = |wanted: &str, at| bounds("created_at", wanted).unwrap().iter().all(|b| b.admits(at));
+        let noon = at("2026-11-21T12:00:00.000000");
+        assert_eq!(noon, at("2026-11-21T13:00:00+01:00"));
+        assert!(all("gt:2026-11-21T11:00:00,lte:2026-11-21 12:00:00", noon));
+        assert!(!all("gt:2026-11-21T11:00:00,lt:2026-11-21T12:00:00Z", noon));
+        assert!(all("2026-11-21T12:00:00", noon) && !all("neq:2026-11-21T12:00:00", noon));
+        assert!(bounds("created_at", "yesterday").is_err() && bounds("created_at", "").is_err());
     }
 
     #[test]
