@@ -22,7 +22,7 @@ use crate::to_wire::{self, Mask, VolumeRead};
 use crate::{Caller, errors, session};
 
 /// Longest body, in bytes.
-const BODY: usize = 64 * 1024;
+const BODY: usize = 1024 * 1024;
 
 type Answer = Result<Reply, Stop>;
 
