@@ -4,7 +4,9 @@
 //! a failing test. [`exec`] picks the next task, [`disk`] does what media do, the rest drives and judges the engine.
 #![forbid(unsafe_code)]
 
+pub mod content;
 pub mod disk;
 pub mod exec;
+pub mod image;
 pub mod rng;
 pub mod trace;
