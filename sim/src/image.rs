@@ -69,6 +69,19 @@ impl State {
         (0..CELLS).all(|i| versions().chain(running()).any(|v| v[i] == found[i]))
     }
 
+    /// The same block when nothing runs any more and any of its versions may be the present one.
+    fn doubted(&self) -> State {
+        let mut out = self.clone();
+        for (_, patch) in out.running.drain(..) {
+            let content = patch.apply(self.latest());
+            out.versions.push(Version { content, done: 0 });
+        }
+        out.versions.iter_mut().for_each(|v| v.done = 0);
+        out.unsure = (out.versions.len() > 1).then_some(0);
+        out.mixed &= out.unsure.is_some();
+        out
+    }
+
     fn pin(&mut self, found: Block, now: u64) {
         self.versions.push(Version { content: found, done: now });
         self.unsure = None;
@@ -226,13 +239,15 @@ impl Image {
         Ok(())
     }
 
-    /// Judges the whole device as it was found after a crash, and holds it to that from now on.
-    pub fn judge_after_crash(&mut self, found: &[u32]) -> Result<(), Wrong> {
+    /// Judges the whole device as it was found after a crash, and holds it to that from now on. `None` is a block
+    /// that the engine says is lost; it keeps its doubts.
+    pub fn judge_after_crash(&mut self, found: &[Option<Block>]) -> Result<(), Wrong> {
         let mut held = Vec::with_capacity(self.blocks.len());
-        for (block, state) in self.blocks.iter().enumerate() {
-            let mut seen = ZEROS;
-            let part = &found[block * CELLS..found.len().min((block + 1) * CELLS)];
-            seen[..part.len()].copy_from_slice(part);
+        for (block, (state, found)) in self.blocks.iter().zip(found).enumerate() {
+            let Some(seen) = *found else {
+                held.push(state.doubted());
+                continue;
+            };
             if !state.allows(0, &seen, false) {
                 let allowed = state.versions.iter().map(|v| v.content).collect();
                 return Err(Wrong { block, found: seen, allowed });
@@ -247,16 +262,8 @@ impl Image {
     pub fn frozen(&self, submitted: u64) -> Image {
         let freeze = |state: &State| {
             let mut out = state.clone();
-            let since = state.unsure.unwrap_or_else(|| state.at(submitted));
-            out.versions.drain(..since);
-            for (_, patch) in out.running.drain(..) {
-                let content = patch.apply(state.latest());
-                out.versions.push(Version { content, done: 0 });
-            }
-            out.versions.iter_mut().for_each(|v| v.done = 0);
-            out.unsure = (out.versions.len() > 1).then_some(0);
-            out.mixed &= out.unsure.is_some();
-            out
+            out.versions.drain(..state.unsure.unwrap_or_else(|| state.at(submitted)));
+            out.doubted()
         };
         Image { size: self.size, blocks: self.blocks.iter().map(freeze).collect() }
     }
@@ -304,6 +311,10 @@ mod tests {
         vec![stamp; CELLS]
     }
 
+    fn whole(stamps: &[u32]) -> Vec<Option<Block>> {
+        stamps.chunks_exact(CELLS).map(|c| c.try_into().ok()).collect()
+    }
+
     fn device(image: &Image) -> Vec<u32> {
         image.blocks.iter().flat_map(|b| *b.latest()).collect()
     }
@@ -323,10 +334,13 @@ mod tests {
         image.submit(4, 0, &block(4));
         let found = |n: u32| [block(n), block(0)].concat();
         for (n, fine) in [(0, false), (1, false), (2, true), (3, true), (4, true)] {
-            assert_eq!(image.clone().judge_after_crash(&found(n)).is_ok(), fine, "{n}");
+            assert_eq!(image.clone().judge_after_crash(&whole(&found(n))).is_ok(), fine, "{n}");
         }
-        image.judge_after_crash(&found(3)).unwrap();
-        assert!(image.clone().judge_after_crash(&found(2)).is_err(), "a recovery is held to what it showed");
+        image.judge_after_crash(&whole(&found(3))).unwrap();
+        assert!(
+            image.clone().judge_after_crash(&whole(&found(2))).is_err(),
+            "a recovery is held to what it showed"
+        );
         assert!(image.judge(0, &found(4), 9, 9).is_err());
     }
 
@@ -337,15 +351,15 @@ mod tests {
         written(&mut image, 2, 4, &[3, 4], 2);
         let mut found = device(&image);
         found[0] = 0; // the first write undone, the second kept
-        assert!(image.clone().judge_after_crash(&found).is_err());
+        assert!(image.clone().judge_after_crash(&whole(&found)).is_err());
         image.flushed(3);
         image.submit(3, 0, &[7, 8]);
         image.submit(4, 4, &[9, 9]);
         let mut found = device(&image);
         (found[4], found[5]) = (9, 9);
-        image.clone().judge_after_crash(&found).unwrap();
+        image.clone().judge_after_crash(&whole(&found)).unwrap();
         found[9] = 9;
-        assert!(image.judge_after_crash(&found).is_err());
+        assert!(image.judge_after_crash(&whole(&found)).is_err());
     }
 
     #[test]

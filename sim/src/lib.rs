@@ -8,5 +8,7 @@ pub mod content;
 pub mod disk;
 pub mod exec;
 pub mod image;
+pub mod model;
+pub mod profile;
 pub mod rng;
 pub mod trace;
