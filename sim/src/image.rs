@@ -189,16 +189,13 @@ impl Image {
         }
     }
 
-    /// The request was answered well at `now`; with `durable` it survives a crash.
-    pub fn complete(&mut self, id: RequestId, now: u64, durable: bool) {
+    /// The request was answered well at `now`.
+    pub fn complete(&mut self, id: RequestId, now: u64) {
         for state in &mut self.blocks {
             let Some(i) = state.running.iter().position(|(other, _)| *other == id) else { continue };
             let (_, patch) = state.running.remove(i);
             let content = patch.apply(state.latest());
             state.versions.push(Version { content, done: now });
-            if durable {
-                state.flushed(now);
-            }
         }
     }
 
@@ -321,7 +318,7 @@ mod tests {
 
     fn written(image: &mut Image, id: u32, first: usize, stamps: &[u32], now: u64) {
         image.submit(id, first, stamps);
-        image.complete(id, now, false);
+        image.complete(id, now);
     }
 
     #[test]

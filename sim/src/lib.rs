@@ -4,11 +4,20 @@
 //! a failing test. [`exec`] picks the next task, [`disk`] does what media do, the rest drives and judges the engine.
 #![forbid(unsafe_code)]
 
+mod actions;
 pub mod content;
 pub mod disk;
 pub mod exec;
+pub mod history;
 pub mod image;
 pub mod model;
+pub mod mutants;
 pub mod profile;
+mod recovery;
+mod requests;
 pub mod rng;
+pub mod sweep;
 pub mod trace;
+mod world;
+
+pub use world::Tally;

@@ -45,11 +45,13 @@ pub struct Device {
     pub io: usize,
     /// Catalogue operations under way that touch it, as object or as source.
     pub held: usize,
+    /// One of them takes it away or turns it upside down: no data requests meanwhile.
+    pub closed: bool,
 }
 
 impl Device {
     fn new(kind: Kind, image: Image, label: u64) -> Device {
-        Device { kind, image, label, io: 0, held: 0 }
+        Device { kind, image, label, io: 0, held: 0, closed: false }
     }
 }
 
@@ -71,6 +73,8 @@ pub enum Change {
         from: Id,
         /// The new volume.
         id: Id,
+        /// Its size in bytes, at least the snapshot's.
+        size: u64,
     },
     /// The volume has the snapshot's content and size again.
     Rollback {
@@ -109,6 +113,14 @@ impl Change {
         }
     }
 
+    /// The device that takes no data requests meanwhile.
+    pub fn closes(&self) -> Option<Id> {
+        match self {
+            Change::Rollback { id, .. } | Change::Resize { id, .. } | Change::Delete(id) => Some(*id),
+            _ => None,
+        }
+    }
+
     /// Devices that it makes.
     pub fn makes(&self) -> Vec<Id> {
         match self {
@@ -127,14 +139,25 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// The devices of one kind.
-    pub fn of(&self, kind: Kind) -> Vec<Id> {
-        self.devices.iter().filter(|(_, d)| d.kind == kind).map(|(id, _)| *id).collect()
-    }
-
     /// The device, which exists: the driver names no others.
     pub fn get(&mut self, id: Id) -> &mut Device {
         self.devices.get_mut(&id).expect("the driver names only devices that exist")
+    }
+
+    /// The change is put to the engine.
+    pub fn hold(&mut self, change: &Change) {
+        change.touches().into_iter().for_each(|id| self.get(id).held += 1);
+        if let Some(id) = change.closes() {
+            self.get(id).closed = true;
+        }
+    }
+
+    /// The change's outcome is known.
+    pub fn release(&mut self, change: &Change) {
+        change.touches().into_iter().for_each(|id| self.get(id).held -= 1);
+        if let Some(id) = change.closes() {
+            self.get(id).closed = false;
+        }
     }
 
     /// The change happened. It was submitted at `submitted`; `answered` tells whether its answer came, which makes
@@ -154,8 +177,9 @@ impl Catalogue {
                     self.devices.insert(*snapshot, Device::new(Kind::Snapshot, frozen, 0));
                 }
             }
-            Change::Clone { from, id } => {
-                let image = self.get(*from).image.clone();
+            Change::Clone { from, id, size } => {
+                let mut image = self.get(*from).image.clone();
+                image.resize(*size);
                 self.devices.insert(*id, Device::new(Kind::Volume, image, 0));
             }
             Change::Rollback { id, to } => self.get(*id).image = self.devices[to].image.clone(),

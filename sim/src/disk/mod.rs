@@ -57,6 +57,10 @@ struct State {
     /// Counts submissions and answers, so that "answered before submitted" is a comparison.
     now: u64,
     steps: u64,
+    /// Writes and flushes that ended in an error of the medium since the last power cut.
+    failures: u64,
+    /// Faults that nobody was told of, since the disk was made.
+    silent: u64,
     violation: Option<String>,
     trace: Trace,
 }
@@ -75,6 +79,8 @@ impl SimDisk {
             rng,
             now: 0,
             steps: 0,
+            failures: 0,
+            silent: 0,
             violation: None,
             trace,
         })))
@@ -93,6 +99,16 @@ impl SimDisk {
     /// Requests that have ended so far.
     pub fn steps(&self) -> u64 {
         self.0.borrow().steps
+    }
+
+    /// Writes and flushes that ended in an error of the medium since the last power cut.
+    pub fn failures(&self) -> u64 {
+        self.0.borrow().failures
+    }
+
+    /// Faults that nobody was told of, since the disk was made.
+    pub fn silent_faults(&self) -> u64 {
+        self.0.borrow().silent
     }
 
     /// Pages that hold anything.
@@ -117,6 +133,7 @@ impl SimDisk {
         state.steps += 1;
         state.now += 1;
         let result = state.perform(&mut request);
+        state.failures += u64::from(result == Err(DiskError::Io) && request.kind != Kind::Read);
         state.note(&request, result);
         drop(state);
         let mut outcome = request.outcome.borrow_mut();
@@ -141,6 +158,7 @@ impl SimDisk {
             }
         }
         medium.crash(rng);
+        state.failures = 0;
         state.trace.note(1, || "== power cut".to_owned());
     }
 
@@ -252,59 +270,65 @@ impl State {
         }
     }
 
+    /// Whether a silent fault of these odds strikes the page now.
+    fn silently(&mut self, odds: u32, page: usize) -> bool {
+        let strikes = self.faults.strikes(page) && self.rng.chance(odds);
+        self.silent += u64::from(strikes);
+        strikes
+    }
+
     fn read(&mut self, request: &mut Pending) -> Result<(), DiskError> {
         if self.rng.chance(self.faults.read_error) {
             return Err(DiskError::Io);
         }
         let Some(buf) = &mut request.buf else { return Err(DiskError::Io) };
-        let State { medium, faults, pending, rng, .. } = self;
         for (i, out) in buf.chunks_exact_mut(PAGE).enumerate() {
-            let page = request.first + i;
-            let silent = faults.strikes(page);
-            if silent && rng.chance(faults.rot) {
-                let (byte, bit) = (rng.below(PAGE), rng.below(8));
-                medium.rot(page, |bytes| bytes[byte] ^= 1 << bit);
-            }
-            let from =
-                if silent && rng.chance(faults.stray_read) { elsewhere(faults, rng, page) } else { page };
-            medium.read(from, out);
-            if silent && rng.chance(faults.flipped_read) {
-                out[rng.below(PAGE)] ^= 1 << rng.below(8);
-            }
-            // A write under way may be seen in part.
-            for other in pending.iter().filter(|p| p.kind == Kind::Write && p.overlaps(page, 1)) {
-                let Some(bytes) = &other.buf else { continue };
-                let bytes = &bytes[(page - other.first) * PAGE..][..PAGE];
-                for at in (0..PAGE).step_by(512).filter(|_| rng.percent(50)) {
-                    out[at..at + 512].copy_from_slice(&bytes[at..at + 512]);
-                }
-            }
+            self.read_page(request.first + i, out);
         }
         Ok(())
     }
 
+    fn read_page(&mut self, page: usize, out: &mut [u8]) {
+        if self.silently(self.faults.rot, page) {
+            let (byte, bit) = (self.rng.below(PAGE), self.rng.below(8));
+            self.medium.rot(page, |bytes| bytes[byte] ^= 1 << bit);
+        }
+        let stray = self.silently(self.faults.stray_read, page);
+        let from = if stray { elsewhere(&self.faults, &mut self.rng, page) } else { page };
+        self.medium.read(from, out);
+        if self.silently(self.faults.flipped_read, page) {
+            out[self.rng.below(PAGE)] ^= 1 << self.rng.below(8);
+        }
+        // A write under way may be seen in part.
+        for other in self.pending.iter().filter(|p| p.kind == Kind::Write && p.overlaps(page, 1)) {
+            let Some(bytes) = &other.buf else { continue };
+            let bytes = &bytes[(page - other.first) * PAGE..][..PAGE];
+            for at in (0..PAGE).step_by(512).filter(|_| self.rng.percent(50)) {
+                out[at..at + 512].copy_from_slice(&bytes[at..at + 512]);
+            }
+        }
+    }
+
     fn write(&mut self, request: &mut Pending) -> Result<(), DiskError> {
         let Some(buf) = &request.buf else { return Err(DiskError::Io) };
-        let State { medium, faults, rng, now, .. } = self;
-        if rng.chance(faults.no_space) {
+        if self.rng.chance(self.faults.no_space) {
             return Err(DiskError::NoSpace);
         }
-        if let Some(limit) = faults.host_pages {
-            let fresh = (0..request.pages).filter(|i| !medium.holds(request.first + i)).count();
-            if fresh > 0 && medium.held() + fresh > limit {
+        if let Some(limit) = self.faults.host_pages {
+            let fresh = (0..request.pages).filter(|i| !self.medium.holds(request.first + i)).count();
+            if fresh > 0 && self.medium.held() + fresh > limit {
                 return Err(DiskError::NoSpace);
             }
         }
-        let failed = rng.chance(faults.write_error);
+        let failed = self.rng.chance(self.faults.write_error);
         for (i, bytes) in buf.chunks_exact(PAGE).enumerate() {
             let page = request.first + i;
-            let silent = faults.strikes(page);
-            if (failed && rng.percent(50)) || (silent && rng.chance(faults.lost_write)) {
+            if (failed && self.rng.percent(50)) || self.silently(self.faults.lost_write, page) {
                 continue;
             }
-            let to =
-                if silent && rng.chance(faults.stray_write) { elsewhere(faults, rng, page) } else { page };
-            medium.write(to, page_of(bytes), *now);
+            let stray = self.silently(self.faults.stray_write, page);
+            let to = if stray { elsewhere(&self.faults, &mut self.rng, page) } else { page };
+            self.medium.write(to, page_of(bytes), self.now);
         }
         if failed { Err(DiskError::Io) } else { Ok(()) }
     }
