@@ -67,10 +67,11 @@ impl<R: Rules> World<R> {
         }
         self.disk.set_faults(Faults::default());
         self.drain()?;
-        if (self.fenced || !self.in_doubt.is_empty() || self.disk.failures() > 0)
-            && self.restart()? == Opened::Unreadable
-        {
-            return Ok(());
+        if (self.fenced || !self.in_doubt.is_empty() || self.disk.failures() > 0) {
+            self.crash();
+            if self.recover()? == Opened::Unreadable {
+                return Ok(());
+            }
         }
         self.judge_live()?;
         self.delete_everything(empty)
@@ -128,7 +129,7 @@ impl<R: Rules> World<R> {
         self.trace.note(3, || format!("== closed: {closed:?}"));
         if closed.is_ok() {
             let now = self.tick();
-            self.model.devices.values_mut().for_each(|d| d.image.flushed(now));
+            self.model.flushed(now);
         }
         self.restart()
     }

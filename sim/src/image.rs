@@ -27,10 +27,13 @@ struct Version {
     done: u64,
 }
 
-/// One block. The first version is the last one that is surely durable; each later one was submitted after it.
+/// One block.
 #[derive(Clone, Debug)]
 struct State {
     versions: Vec<Version>,
+    /// The version that is surely durable: a crash leaves it or a later one. Older ones are only kept for snapshots
+    /// under way.
+    durable: usize,
     running: Vec<(RequestId, Patch)>,
     /// Two requests ran on it at once since the last durable version: then each cell is judged by itself, since the
     /// order in which the device took them is its own business.
@@ -44,6 +47,7 @@ impl State {
     fn holding(content: Block) -> State {
         State {
             versions: vec![Version { content, done: 0 }],
+            durable: 0,
             running: Vec::new(),
             mixed: false,
             unsure: None,
@@ -77,6 +81,7 @@ impl State {
             out.versions.push(Version { content, done: 0 });
         }
         out.versions.iter_mut().for_each(|v| v.done = 0);
+        out.durable = 0;
         out.unsure = (out.versions.len() > 1).then_some(0);
         out.mixed &= out.unsure.is_some();
         out
@@ -88,15 +93,18 @@ impl State {
     }
 
     fn flushed(&mut self, submitted: u64) {
-        let mut base = self.at(submitted);
-        if let Some(first) = self.unsure {
-            base = base.min(first);
-            self.unsure = Some(first - base);
-        }
-        self.versions.drain(..base);
-        if self.versions.len() == 1 && self.running.is_empty() {
+        let first_unsure = self.unsure.unwrap_or(usize::MAX);
+        self.durable = self.at(submitted).min(first_unsure).max(self.durable);
+        if self.durable + 1 == self.versions.len() && self.running.is_empty() {
             self.mixed = false;
         }
+    }
+
+    /// Forgets versions before `from`.
+    fn trim(&mut self, from: usize) {
+        self.versions.drain(..from);
+        self.durable = self.durable.saturating_sub(from);
+        self.unsure = self.unsure.map(|i| i.saturating_sub(from));
     }
 }
 
@@ -216,6 +224,11 @@ impl Image {
         self.blocks.iter_mut().for_each(|b| b.flushed(submitted));
     }
 
+    /// Forgets what neither a read nor a crash can show any more. Not while a snapshot is under way, which may show it.
+    pub fn trim(&mut self) {
+        self.blocks.iter_mut().for_each(|b| b.trim(b.durable));
+    }
+
     /// Judges what a read that ran from `submitted` to `now` found in whole blocks from `first` on.
     pub fn judge(&mut self, first: usize, found: &[u32], submitted: u64, now: u64) -> Result<(), Wrong> {
         for (block, from, n) in pieces(first, found.len()) {
@@ -242,11 +255,13 @@ impl Image {
         let mut held = Vec::with_capacity(self.blocks.len());
         for (block, (state, found)) in self.blocks.iter().zip(found).enumerate() {
             let Some(seen) = *found else {
+                let mut state = state.clone();
+                state.trim(state.durable);
                 held.push(state.doubted());
                 continue;
             };
-            if !state.allows(0, &seen, false) {
-                let allowed = state.versions.iter().map(|v| v.content).collect();
+            if !state.allows(state.durable, &seen, false) {
+                let allowed = state.versions[state.durable..].iter().map(|v| v.content).collect();
                 return Err(Wrong { block, found: seen, allowed });
             }
             held.push(State::holding(seen));
@@ -259,15 +274,10 @@ impl Image {
     pub fn frozen(&self, submitted: u64) -> Image {
         let freeze = |state: &State| {
             let mut out = state.clone();
-            out.versions.drain(..state.unsure.unwrap_or_else(|| state.at(submitted)));
+            out.trim(state.unsure.unwrap_or_else(|| state.at(submitted)));
             out.doubted()
         };
         Image { size: self.size, blocks: self.blocks.iter().map(freeze).collect() }
-    }
-
-    /// What a snapshot that was never answered may hold if it is there after a crash.
-    pub fn frozen_by_crash(&self) -> Image {
-        self.frozen(0)
     }
 
     /// The device has this size now: what is cut off is gone, what is new is zeros.

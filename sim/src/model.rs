@@ -146,9 +146,23 @@ impl Catalogue {
 
     /// The change is put to the engine.
     pub fn hold(&mut self, change: &Change) {
-        change.touches().into_iter().for_each(|id| self.get(id).held += 1);
+        for id in change.touches() {
+            let device = self.get(id);
+            device.image.trim();
+            device.held += 1;
+        }
         if let Some(id) = change.closes() {
             self.get(id).closed = true;
+        }
+    }
+
+    /// A flush that was submitted at `submitted` was answered well.
+    pub fn flushed(&mut self, submitted: u64) {
+        for device in self.devices.values_mut() {
+            device.image.flushed(submitted);
+            if device.held == 0 && device.io == 0 {
+                device.image.trim();
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! How each request is put to the engine and to the oracle.
 
 use parpen_base::Buf;
-use parpen_engine::{BLOCK, EngineError, Rules};
+use parpen_engine::{EngineError, Rules};
 
 use crate::content::{CELL, CELLS, write_cells};
 use crate::image::RequestId;
@@ -96,12 +96,12 @@ impl<R: Rules> World<R> {
         let size = self.model.get(volume).image.size();
         let which = self.rng.below(if snapshot.is_some() { 4 } else { 3 });
         let future = async move {
-            let page = Buf::zeroed(BLOCK as usize);
+            let little = Buf::zeroed(CELL);
             match (which, snapshot) {
-                (0, _) => engine.read(volume.uuid(), size - 1, page).await.0.map(|_| ()),
-                (1, _) => engine.write(ghost.uuid(), 0, page).await.0,
-                (2, _) => engine.write(volume.uuid(), u64::MAX - 5, page).await.0,
-                (_, Some(id)) => engine.write(id.uuid(), 0, page).await.0,
+                (0, _) => engine.read(volume.uuid(), size - 1, little).await.0.map(|_| ()),
+                (1, _) => engine.write(ghost.uuid(), 0, little).await.0,
+                (2, _) => engine.write(volume.uuid(), u64::MAX - 5, little).await.0,
+                (_, Some(id)) => engine.write(id.uuid(), 0, little).await.0,
                 (_, None) => Ok(()),
             }
         };

@@ -279,8 +279,7 @@ impl<R: Rules> World<R> {
                 Ok(())
             }
             What::Flush => {
-                let flushed = request.submitted;
-                self.model.devices.values_mut().for_each(|d| d.image.flushed(flushed));
+                self.model.flushed(request.submitted);
                 Ok(())
             }
             What::Change(change) => {
