@@ -1,182 +1,259 @@
-//! The engine's face: what callers may ask of one disk.
+//! The engine's one structure, and how every change goes into memory and into the log.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::rc::Rc;
-use std::sync::Arc;
 
-use parpen_base::{Buf, Entropy};
+use parpen_base::crc32c_seeded;
 use uuid::Uuid;
 
-use crate::{Disk, EngineError, Format, OpenError, Rules, Sound};
+use crate::alloc::{Alloc, Run};
+use crate::blob::Blobs;
+use crate::codec::{BlobRef, Identity};
+use crate::layout::{BLOCK, Layout};
+use crate::map::{Data, SpanMap};
+use crate::record::Op;
+use crate::state::{Cause, Freed, Node, NodeKind, PAGE_HEAD, State};
+use crate::superblock::Superblock;
+use crate::sync::{Event, RangeGuard, RangeLocks};
+use crate::{Disk, EngineError, Rules, Sound};
 
-/// What an id names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Can be written.
-    Volume,
-    /// Never changes.
-    Snapshot,
+/// Allocation hints kept, at most.
+const HINTS_MAX: usize = 1 << 16;
+
+/// What is free, what is on its way to be.
+pub(crate) struct Room {
+    pub(crate) alloc: Alloc,
+    pub(crate) blobs: Blobs,
+    /// Where the next blocks of an object should go: behind its last ones.
+    hints: BTreeMap<(u64, u64), u64>,
+    /// Blocks freed by changes that are not durable yet.
+    pub(crate) deferred: u64,
+    /// Blocks that hold data which is being written and is not mapped yet.
+    pub(crate) in_flight: u64,
+    /// Blocks that the checkpoint in flight may still take.
+    pub(crate) promised: u64,
 }
 
-/// A volume or snapshot as it stands on the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Its id.
-    pub id: Uuid,
-    /// What it is.
-    pub kind: Kind,
-    /// A snapshot: the volume it was taken of. A volume: the snapshot it was made from. (May be gone by now.)
-    pub of: Option<Uuid>,
-    /// The nearest snapshot it shares blocks with that still has a name.
-    pub parent: Option<Uuid>,
-    /// Its size.
-    pub bytes: u64,
-    /// Its label, as it was given.
-    pub label: Vec<u8>,
-    /// +1 with each change of the label; starts at 1.
-    pub label_version: u64,
-    /// Bytes on the disk that it does not share with its parent.
-    pub stored: u64,
+/// What waits for the next commit, and where the log stands.
+pub(crate) struct Log {
+    pub(crate) pending: Vec<Op>,
+    pub(crate) freed: Vec<(Run, Cause)>,
+    /// Data bytes and operations since the last commit.
+    pub(crate) tail: u64,
+    pub(crate) next_seq: u64,
+    pub(crate) pos: u64,
+    pub(crate) hash: u64,
+    pub(crate) durable_upto: u64,
 }
 
-/// How full the disk is, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Space {
-    /// What data and metadata can use together.
-    pub capacity: u64,
-    /// Mapped data.
-    pub data: u64,
-    /// Checkpointed metadata.
-    pub metadata: u64,
-    /// Freed, but not reusable before the next commit.
-    pub deferred: u64,
-    /// What new data can still take (without the reserve).
-    pub free: u64,
+/// The pages of the last checkpoint.
+#[derive(Default)]
+pub(crate) struct Pages {
+    pub(crate) versions: Vec<BlobRef>,
+    pub(crate) nodes: Vec<BlobRef>,
+    pub(crate) root: BlobRef,
 }
 
-/// A piece of a volume's map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
-    /// Length in bytes.
-    pub len: u64,
-    /// It reads as zeros and takes no space.
-    pub zero: bool,
+/// Commits in turn: `started` and `done` count them.
+#[derive(Default)]
+pub(crate) struct Turns {
+    pub(crate) started: Cell<u64>,
+    pub(crate) done: Cell<u64>,
+    pub(crate) running: Cell<bool>,
+    pub(crate) ended: Event,
 }
-
-/// An invariant that does not hold, in plain words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation(pub String);
 
 /// One disk with everything on it. Single-threaded; share it by `Rc`.
 ///
 /// Futures that change something must be polled to their end: one that is dropped within a commit fences the engine.
 pub struct Engine<D: Disk, R: Rules = Sound> {
-    disk: D,
-    rules: PhantomData<R>,
+    pub(crate) disk: D,
+    pub(crate) id: Identity,
+    pub(crate) layout: Layout,
+    pub(crate) state: RefCell<State>,
+    pub(crate) room: RefCell<Room>,
+    pub(crate) log: RefCell<Log>,
+    pub(crate) pages: RefCell<Pages>,
+    pub(crate) superblock: Cell<Superblock>,
+    /// Highest superblock sequence ever seen or used.
+    pub(crate) max_sequence: Cell<u64>,
+    pub(crate) turns: Turns,
+    pub(crate) fenced: Cell<bool>,
+    pub(crate) locks: RangeLocks,
+    pub(crate) generation: Cell<u64>,
+    pub(crate) reclaiming: Cell<bool>,
+    pub(crate) rules: PhantomData<R>,
+}
+
+impl Room {
+    pub(crate) fn new(alloc: Alloc, blobs: Blobs) -> Room {
+        Room { alloc, blobs, hints: BTreeMap::new(), deferred: 0, in_flight: 0, promised: 0 }
+    }
 }
 
 impl<D: Disk, R: Rules> Engine<D, R> {
-    /// Makes an empty store of the disk; whatever was there is lost.
-    pub async fn format(_disk: &D, _options: Format) -> Result<(), EngineError> {
-        Err(EngineError::Fenced)
+    /// The store that the disk belongs to.
+    pub fn store_id(&self) -> Uuid {
+        self.id.store
     }
 
-    /// Opens the disk: recovers, makes the outcome durable, then serves.
-    pub async fn open(_disk: D, _entropy: Arc<dyn Entropy>) -> Result<Rc<Self>, OpenError> {
-        Err(OpenError::NotOurs)
+    /// The disk's own id.
+    pub fn disk_id(&self) -> Uuid {
+        self.id.disk
     }
 
-    /// Makes a volume, empty or from a snapshot (then at least as large).
-    pub async fn create(
-        &self,
-        _id: Uuid,
-        _bytes: u64,
-        _from: Option<Uuid>,
-        _label: &[u8],
-    ) -> Result<(), EngineError> {
-        Err(EngineError::Fenced)
+    /// The geometry that the disk was formatted with.
+    pub fn layout(&self) -> Layout {
+        self.layout
     }
 
-    /// Takes snapshots of all these volumes at one instant: `(volume, snapshot, label)`.
-    pub async fn snapshot(&self, _all: &[(Uuid, Uuid, Vec<u8>)]) -> Result<(), EngineError> {
-        Err(EngineError::Fenced)
-    }
-
-    /// Changes the size of a volume; what is cut off is gone, what is added reads as zeros.
-    pub async fn resize(&self, _volume: Uuid, _bytes: u64) -> Result<(), EngineError> {
-        Err(EngineError::Fenced)
-    }
-
-    /// Gives a volume the content and size of a snapshot; the snapshot stays.
-    pub async fn rollback(&self, _volume: Uuid, _snapshot: Uuid) -> Result<(), EngineError> {
-        Err(EngineError::Fenced)
-    }
-
-    /// Deletes a volume or snapshot; one that is not there is deleted already.
-    pub async fn delete(&self, _id: Uuid) -> Result<(), EngineError> {
-        Err(EngineError::Fenced)
-    }
-
-    /// Replaces the label.
-    pub async fn relabel(&self, _id: Uuid, _label: &[u8]) -> Result<(), EngineError> {
-        Err(EngineError::Fenced)
-    }
-
-    /// All volumes and snapshots, by id.
-    pub fn inventory(&self) -> Vec<Found> {
-        Vec::new()
-    }
-
-    /// How full the disk is.
-    pub fn space(&self) -> Space {
-        Space { capacity: self.disk.size(), data: 0, metadata: 0, deferred: 0, free: 0 }
-    }
-
-    /// Fills `buf` from `offset`; `Ok(true)` when nothing but unmapped zeros was there.
-    pub async fn read(&self, _id: Uuid, _offset: u64, buf: Buf) -> (Result<bool, EngineError>, Buf) {
-        (Err(EngineError::Fenced), buf)
-    }
-
-    /// Stores `buf` at `offset`; durable after a later flush.
-    pub async fn write(&self, _id: Uuid, _offset: u64, buf: Buf) -> (Result<(), EngineError>, Buf) {
-        (Err(EngineError::Fenced), buf)
-    }
-
-    /// The range reads as zeros afterwards and its space is given back.
-    pub async fn zero(&self, _id: Uuid, _offset: u64, _len: u64) -> Result<(), EngineError> {
-        Err(EngineError::Fenced)
-    }
-
-    /// Whole blocks within the range are given back and read as zeros afterwards; partial ones stay as they are.
-    pub async fn discard(&self, _id: Uuid, _offset: u64, _len: u64) -> Result<(), EngineError> {
-        Err(EngineError::Fenced)
-    }
-
-    /// Makes everything that was answered before this call durable: one flush of the disk, shared by concurrent calls.
-    pub async fn flush(&self) -> Result<(), EngineError> {
-        Err(EngineError::Fenced)
-    }
-
-    /// The map of a range, from `offset` on.
-    pub fn extents(&self, _id: Uuid, _offset: u64, _len: u64) -> Result<Vec<Extent>, EngineError> {
-        Err(EngineError::Fenced)
+    /// Whether a write or flush failed, after which nothing is answered any more.
+    pub fn is_fenced(&self) -> bool {
+        self.fenced.get()
     }
 
     /// The configuration generation that later writes are stamped with.
-    pub fn set_generation(&self, _generation: u64) {}
-
-    /// Flushes and writes a checkpoint, so that the next opening is quick.
-    pub async fn close(&self) -> Result<(), EngineError> {
-        Err(EngineError::Fenced)
+    pub fn set_generation(&self, generation: u64) {
+        self.generation.set(generation);
     }
 
-    /// The invariants of the state in memory.
-    pub fn check(&self) -> Vec<Violation> {
-        Vec::new()
+    pub(crate) fn alive(&self) -> Result<(), EngineError> {
+        if self.fenced.get() { Err(EngineError::Fenced) } else { Ok(()) }
     }
 
-    /// [`Engine::check`], and with `data` every block of every volume and snapshot is read and verified.
-    pub async fn fsck(&self, _data: bool) -> Result<Vec<Violation>, EngineError> {
-        Err(EngineError::Fenced)
+    /// Ends all service: what the disk holds is no longer known.
+    pub(crate) fn fence(&self) {
+        if !self.fenced.replace(true) {
+            tracing::error!(disk = %self.id.disk, "a write or flush failed: the disk is fenced");
+        }
+        self.turns.ended.fire();
     }
+
+    /// Makes a change in memory and queues it for the log, in this order with all others.
+    pub(crate) fn change(&self, op: Op) -> Result<(), EngineError> {
+        let mut freed = Freed::default();
+        if self.state.borrow_mut().apply(&op, &mut freed).is_err() {
+            tracing::error!(?op, "an operation does not fit the state");
+            self.fence();
+            return Err(EngineError::Fenced);
+        }
+        let mut log = self.log.borrow_mut();
+        let mut room = self.room.borrow_mut();
+        log.tail += 64;
+        log.pending.push(op);
+        for (run, cause) in freed.0 {
+            let defer = if cause == Cause::Deleted { R::DEFER_DELETE_FREE } else { R::DEFER_FREE };
+            if defer {
+                room.deferred += run.len;
+                log.freed.push((run, cause));
+            } else {
+                room.alloc.release(run);
+            }
+        }
+        Ok(())
+    }
+
+    /// Exclusive use of blocks `first..=last` of a volume against other writers.
+    pub(crate) async fn lock_blocks(&self, id: Uuid, first: u64, last: u64) -> Option<RangeGuard<'_>> {
+        if R::RANGE_LOCK { Some(self.locks.lock(id, first, last).await) } else { None }
+    }
+
+    /// One change of the catalogue at a time. (The nil id is no volume's.)
+    pub(crate) async fn lock_catalogue(&self) -> RangeGuard<'_> {
+        self.locks.lock(Uuid::nil(), 0, 0).await
+    }
+
+    pub(crate) fn find<T>(&self, id: Uuid, f: impl FnOnce(u64, &Node) -> T) -> Result<T, EngineError> {
+        self.alive()?;
+        let state = self.state.borrow();
+        state.named(id).map(|(lineage, node)| f(lineage, node)).ok_or(EngineError::NotFound)
+    }
+
+    /// Lineage and size of a volume that can be written.
+    pub(crate) fn writable(&self, id: Uuid) -> Result<(u64, u64), EngineError> {
+        let (lineage, bytes, kind) = self.find(id, |lineage, n| (lineage, n.bytes, n.kind))?;
+        if kind == NodeKind::Volume { Ok((lineage, bytes)) } else { Err(EngineError::ReadOnly) }
+    }
+
+    /// Seeded checksum of one block of data.
+    pub(crate) fn checksum(&self, origin: u64, block: u64, data: &[u8]) -> u32 {
+        block_checksum::<R>(self.id.store, origin, u64::from(self.layout.object_blocks), block, data)
+    }
+
+    pub(crate) fn matches(&self, d: &Data, block: u64, data: &[u8]) -> bool {
+        self.checksum(d.origin, block, data) == d.crc
+    }
+
+    /// Blocks that a checkpoint of the present state can take at most.
+    pub(crate) fn checkpoint_need(&self) -> u64 {
+        let state = self.state.borrow();
+        let per_span = SpanMap::max_encoded(state.span_blocks).div_ceil(BLOCK as usize) as u64;
+        let per_span = if per_span > 1 { per_span + 1 } else { 1 };
+        let pages = state.versions.len() / state.versions_per_page() + state.node_slots.len() / 200 + 2;
+        let root = (PAGE_HEAD + 32 + 16 * pages) as u64 / BLOCK + 2;
+        let d = &state.dirty;
+        let version_pages = d.version_pages.len().min(state.versions.len() / state.versions_per_page() + 1);
+        d.spans.len() as u64 * per_span + d.node_blocks + (version_pages + d.node_pages.len()) as u64 + root
+    }
+
+    /// Whether `blocks` more can be taken while a checkpoint of what stands now, and `keep` blocks besides, still fit.
+    pub(crate) fn has_room(&self, blocks: u64, keep: u64) -> bool {
+        let need = self.checkpoint_need();
+        let room = self.room.borrow();
+        room.alloc.free() >= blocks.saturating_add(keep).saturating_add(need).saturating_add(room.promised)
+    }
+
+    pub(crate) fn spans_per_object(&self) -> u64 {
+        self.state.borrow().spans_per_object() as u64
+    }
+
+    /// Blocks that dirtying `spans` spans can cost in the next checkpoint.
+    pub(crate) fn span_cost(&self, spans: u64) -> u64 {
+        let blocks = self.state.borrow().span_blocks;
+        spans * (SpanMap::max_encoded(blocks).div_ceil(BLOCK as usize) as u64 + 1) + 2
+    }
+
+    /// Takes blocks for data of one object, behind its last ones where that is possible.
+    pub(crate) fn take_data(&self, lineage: u64, index: u64, blocks: u64) -> Option<Vec<Run>> {
+        let mut room = self.room.borrow_mut();
+        let near = room.hints.get(&(lineage, index)).copied().unwrap_or(0);
+        let runs = room.alloc.take(near, blocks)?;
+        if let Some(last) = runs.last() {
+            if room.hints.len() >= HINTS_MAX {
+                room.hints.clear();
+            }
+            room.hints.insert((lineage, index), last.phys + last.len);
+        }
+        room.in_flight += blocks;
+        Some(runs)
+    }
+
+    /// Gives back what [`Engine::take_data`] took and nothing maps.
+    pub(crate) fn return_data(&self, runs: impl IntoIterator<Item = Run>) {
+        let mut room = self.room.borrow_mut();
+        for run in runs {
+            room.alloc.release(run);
+            room.in_flight -= run.len;
+        }
+    }
+}
+
+/// CRC32C of a data block, seeded with where it belongs: store, origin lineage, object, block within the object.
+pub(crate) fn block_checksum<R: Rules>(
+    store: Uuid,
+    origin: u64,
+    object_blocks: u64,
+    block: u64,
+    data: &[u8],
+) -> u32 {
+    if !R::SEED_CRC {
+        return crc32c_seeded(0, data);
+    }
+    let mut seed = [0; 40];
+    seed[..16].copy_from_slice(store.as_bytes());
+    seed[16..24].copy_from_slice(&origin.to_le_bytes());
+    seed[24..32].copy_from_slice(&(block / object_blocks).to_le_bytes());
+    seed[32..].copy_from_slice(&(block % object_blocks).to_le_bytes());
+    crc32c_seeded(crc32c_seeded(0, &seed), data)
 }

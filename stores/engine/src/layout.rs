@@ -4,6 +4,7 @@ use parpen_base::{GIB, MIB};
 use uuid::Uuid;
 
 use crate::EngineError;
+use crate::superblock::wal_start;
 
 /// Bytes in a block: the unit of mapping, checksums and disk requests.
 pub const BLOCK: u64 = 4096;
@@ -78,7 +79,9 @@ impl Layout {
         if self.ag_blocks == 0 || self.reserve_blocks < 24 || self.tail_bytes < BLOCK {
             return bad("groups, reserve and tail must not be that small");
         }
-        if self.wal_bytes > disk_bytes / 2 || u64::from(self.reserve_blocks) * BLOCK > disk_bytes / 2 {
+        let half = disk_bytes / 2 / BLOCK * BLOCK;
+        let log_end = wal_start(disk_bytes).checked_add(self.wal_bytes);
+        if log_end.is_none_or(|end| end > half) || u64::from(self.reserve_blocks) * BLOCK > half {
             return bad("the disk is too small for its log and reserve");
         }
         Ok(())

@@ -4,14 +4,36 @@
 //! which is what makes the simulator possible. `FORMAT.md` beside this crate is the format, byte by byte.
 #![forbid(unsafe_code)]
 
+mod alloc;
+mod apply;
+mod blob;
+mod catalogue;
+mod check;
+mod checkpoint;
+mod codec;
+mod commit;
 mod disk;
 mod engine;
 mod error;
 mod layout;
+mod load;
+mod map;
+mod read;
+mod reclaim;
+mod record;
+mod recover;
 mod rules;
+mod settle;
+mod state;
+mod superblock;
+mod sync;
+mod view;
+mod wal;
+mod write;
 
-pub use disk::{Disk, DiskError};
-pub use engine::{Engine, Extent, Found, Kind, Space, Violation};
+pub use disk::{Disk, DiskError, RamDisk};
+pub use engine::Engine;
 pub use error::{EngineError, OpenError};
 pub use layout::{BLOCK, Format, LABEL_MAX, Layout, VOLUME_MAX};
 pub use rules::{Rules, Sound};
+pub use view::{Extent, Found, Kind, Space, Violation};

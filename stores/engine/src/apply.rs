@@ -1,0 +1,237 @@
+//! The one interpreter of operations: at run time it makes a change, at replay it makes the same change again.
+
+use std::rc::Rc;
+
+use uuid::Uuid;
+
+use crate::codec::{BlobRef, Malformed};
+use crate::layout::VOLUME_MAX;
+use crate::map::{Data, SpanMap};
+use crate::record::{Mapping, Op, Piece, SKIP, Taken};
+use crate::state::{Cause, Freed, Node, NodeKind, Span, State};
+
+/// What a block becomes.
+enum To {
+    Data(Data),
+    Hole,
+    AsItWas,
+}
+
+impl State {
+    /// Applies one operation. `Err`: it does not fit the state, which only a damaged log can cause; nothing was changed
+    /// that matters, as the caller gives the state up.
+    pub(crate) fn apply(&mut self, op: &Op, freed: &mut Freed) -> Result<(), Malformed> {
+        match op {
+            Op::Map(m) => self.apply_map(m, freed),
+            Op::Create { lineage, parent, id, of, bytes, label } => {
+                self.may_be_parent(*parent)?;
+                self.new_head(*lineage, *parent, *id, *of, *bytes, label)
+            }
+            Op::Snapshot(all) => all.iter().try_for_each(|t| self.apply_snapshot(t)),
+            Op::Resize { lineage, bytes } => {
+                self.of_kind(*lineage, NodeKind::Volume)?.bytes = *bytes;
+                self.touch_node(*lineage);
+                if *bytes <= VOLUME_MAX { Ok(()) } else { Err(Malformed) }
+            }
+            Op::Rollback { lineage, to, head } => {
+                let old = self.of_kind(*lineage, NodeKind::Volume)?.clone();
+                let bytes = self.of_kind(*to, NodeKind::Snapshot)?.bytes;
+                self.forget(*lineage)?;
+                self.new_head(*head, *to, old.id, old.of, bytes, &old.label)?;
+                let label_version = old.label_version;
+                self.of_kind(*head, NodeKind::Volume)?.label_version = label_version;
+                Ok(())
+            }
+            Op::Forget { lineage } => self.forget(*lineage),
+            Op::Settle { lineage, index } => self.settle(*lineage, *index, freed),
+            Op::Drop { lineage } => self.drop_node(*lineage),
+            Op::Relabel { lineage, label } => {
+                let node = self.nodes.get_mut(lineage).ok_or(Malformed)?;
+                node.label = label.as_slice().into();
+                node.label_version += 1;
+                self.touch_node(*lineage);
+                Ok(())
+            }
+        }
+    }
+
+    fn of_kind(&mut self, lineage: u64, kind: NodeKind) -> Result<&mut Node, Malformed> {
+        self.nodes.get_mut(&lineage).filter(|n| n.kind == kind).ok_or(Malformed)
+    }
+
+    fn may_be_parent(&mut self, lineage: u64) -> Result<(), Malformed> {
+        if lineage == 0 { Ok(()) } else { self.of_kind(lineage, NodeKind::Snapshot).map(|_| ()) }
+    }
+
+    fn new_head(
+        &mut self,
+        lineage: u64,
+        parent: u64,
+        id: Uuid,
+        of: Uuid,
+        bytes: u64,
+        label: &[u8],
+    ) -> Result<(), Malformed> {
+        if bytes > VOLUME_MAX {
+            return Err(Malformed);
+        }
+        let slot = self.new_node_slot();
+        let node = Node {
+            parent,
+            kind: NodeKind::Volume,
+            id,
+            of,
+            bytes,
+            label: label.into(),
+            label_version: 1,
+            children: Vec::new(),
+            slot,
+            leaf: BlobRef::default(),
+        };
+        self.add_node(lineage, node)
+    }
+
+    fn apply_snapshot(&mut self, t: &Taken) -> Result<(), Malformed> {
+        let head = self.of_kind(t.lineage, NodeKind::Volume)?;
+        let old = head.clone();
+        head.kind = NodeKind::Snapshot;
+        head.id = t.snapshot;
+        head.of = old.id;
+        head.label = t.label.as_slice().into();
+        head.label_version = 1;
+        self.names.remove(&old.id);
+        if self.names.insert(t.snapshot, t.lineage).is_some() {
+            return Err(Malformed);
+        }
+        self.touch_node(t.lineage);
+        self.new_head(t.head, t.lineage, old.id, old.of, old.bytes, &old.label)?;
+        self.of_kind(t.head, NodeKind::Volume)?.label_version = old.label_version;
+        Ok(())
+    }
+
+    fn forget(&mut self, lineage: u64) -> Result<(), Malformed> {
+        let node = self.nodes.get_mut(&lineage).filter(|n| n.kind != NodeKind::Ghost).ok_or(Malformed)?;
+        node.kind = NodeKind::Ghost;
+        node.label = Rc::from([]);
+        let id = std::mem::take(&mut node.id);
+        if node.children.len() > 1 {
+            self.to_trim.insert(lineage);
+        }
+        self.names.remove(&id);
+        self.dead.insert(lineage);
+        self.touch_node(lineage);
+        Ok(())
+    }
+
+    fn drop_node(&mut self, lineage: u64) -> Result<(), Malformed> {
+        self.of_kind(lineage, NodeKind::Ghost)?;
+        let node = self.nodes.remove(&lineage).ok_or(Malformed)?;
+        let holds = self.by_key.range((lineage, 0)..=(lineage, u64::MAX)).next().is_some();
+        if holds || (self.ghosts && node.children.len() > 1) {
+            return Err(Malformed);
+        }
+        self.dead.remove(&lineage);
+        self.to_trim.remove(&lineage);
+        self.dirty.nodes.remove(&lineage);
+        if !node.leaf.is_none() {
+            self.dirty.gone.push(node.leaf);
+        }
+        self.free_node_slot(node.slot);
+        for child in &node.children {
+            self.nodes.get_mut(child).ok_or(Malformed)?.parent = node.parent;
+            self.touch_node(*child);
+        }
+        if let Some(parent) = self.nodes.get_mut(&node.parent) {
+            parent.children.retain(|c| *c != lineage);
+            parent.children.extend(&node.children);
+            if parent.kind == NodeKind::Ghost && parent.children.len() > 1 {
+                self.to_trim.insert(node.parent);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_map(&mut self, m: &Mapping, freed: &mut Freed) -> Result<(), Malformed> {
+        self.of_kind(m.lineage, NodeKind::Volume)?;
+        if u64::from(m.start) + m.blocks() > self.object_blocks {
+            return Err(Malformed);
+        }
+        let below = |p: &Piece| p.phys == SKIP || p.phys.checked_add(u64::from(p.len)).is_some();
+        let disk_blocks = self.disk_blocks;
+        let on_disk = |p: &Piece| p.phys == SKIP || p.phys + u64::from(p.len) <= disk_blocks;
+        if !m.pieces.iter().all(|p| below(p) && on_disk(p)) {
+            return Err(Malformed);
+        }
+        let slot = self.version_for_write(m.lineage, m.index);
+        let mut crcs = m.crcs.iter();
+        let mut block = m.start as usize;
+        for piece in &m.pieces {
+            for i in 0..u64::from(piece.len) {
+                let to = match piece.phys {
+                    SKIP => {
+                        crcs.next().ok_or(Malformed)?;
+                        To::AsItWas
+                    }
+                    0 => To::Hole,
+                    phys => {
+                        let crc = *crcs.next().ok_or(Malformed)?;
+                        To::Data(Data { phys: phys + i, crc, origin: m.origin })
+                    }
+                };
+                self.set_block(slot, block, to, freed);
+                block += 1;
+            }
+        }
+        let v = self.version_mut(slot);
+        v.write_version += 1;
+        v.generation = m.generation;
+        self.dirty.version_pages.insert(slot);
+        Ok(())
+    }
+
+    fn version_for_write(&mut self, lineage: u64, index: u64) -> usize {
+        if let Some(slot) = self.by_key.get(&(lineage, index)) {
+            return *slot;
+        }
+        let parent = self.lookup(lineage, index);
+        self.add_version(lineage, index, parent)
+    }
+
+    /// Makes a span a version's own, equal to what it inherits now.
+    fn own(&mut self, slot: usize, span: usize) {
+        if matches!(self.version(slot).spans[span], Span::Inherit) {
+            let copy = self.inherited(slot, span).cloned();
+            self.version_mut(slot).spans[span] = Span::Own(copy);
+            self.dirty.version_pages.insert(slot);
+        }
+        self.dirty.spans.insert((slot, span));
+    }
+
+    fn set_block(&mut self, slot: usize, block: usize, to: To, freed: &mut Freed) {
+        let (span, i) = (block / self.span_blocks, block % self.span_blocks);
+        let (to, cause) = match to {
+            To::AsItWas => return,
+            To::Hole => (None, Cause::GivenBack),
+            To::Data(d) => (Some(d), Cause::Overwritten),
+        };
+        self.own(slot, span);
+        let inherited = self.inherited(slot, span).map_or(0, |p| p.phys(i));
+        let blocks = self.span_blocks;
+        let v = self.version_mut(slot);
+        let Span::Own(map) = &mut v.spans[span] else { return };
+        if map.is_none() && to.is_none() {
+            return;
+        }
+        let m = Rc::make_mut(map.get_or_insert_with(|| Rc::new(SpanMap::empty(blocks))));
+        let old = m.set(i, to);
+        let mine = old != 0 && old != inherited;
+        v.owned = v.owned + u64::from(to.is_some()) - u64::from(mine);
+        if m.mapped() == 0 {
+            *map = None;
+        }
+        self.mapped = self.mapped + u64::from(to.is_some()) - u64::from(mine);
+        if mine {
+            freed.push(old, cause);
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The verbs of the catalogue. Each can be repeated, and each is durable when it answers.
+
+use std::rc::Rc;
+
+use uuid::Uuid;
+
+use crate::engine::Engine;
+use crate::layout::{BLOCK, LABEL_MAX, VOLUME_MAX};
+use crate::record::{Op, Taken};
+use crate::state::{NodeKind, State};
+use crate::{Disk, EngineError, Found, Kind, Rules, Space};
+
+fn check_label(label: &[u8]) -> Result<(), EngineError> {
+    if label.len() > LABEL_MAX { Err(EngineError::Invalid("a label has at most 64 KiB")) } else { Ok(()) }
+}
+
+fn check_size(bytes: u64) -> Result<(), EngineError> {
+    if bytes == 0 || !bytes.is_multiple_of(512) || bytes > VOLUME_MAX {
+        return Err(EngineError::Invalid(
+            "a volume's size is a multiple of 512 bytes, above 0, at most 4 EiB",
+        ));
+    }
+    Ok(())
+}
+
+/// Blocks of metadata that a new node with this label can cost.
+fn node_cost(label: &[u8]) -> u64 {
+    6 + label.len() as u64 / BLOCK
+}
+
+impl<D: Disk, R: Rules> Engine<D, R> {
+    async fn catalogue_room(&self, cost: u64) -> Result<(), EngineError> {
+        self.make_room(cost, 0).await
+    }
+
+    /// Makes a volume, empty or from a snapshot (then at least as large).
+    pub async fn create(
+        &self,
+        id: Uuid,
+        bytes: u64,
+        from: Option<Uuid>,
+        label: &[u8],
+    ) -> Result<(), EngineError> {
+        self.alive()?;
+        check_size(bytes)?;
+        check_label(label)?;
+        if id.is_nil() {
+            return Err(EngineError::Invalid("the nil id names nothing"));
+        }
+        let _one = self.lock_catalogue().await;
+        let made = self.find(id, |_, n| (n.kind, n.of, n.bytes));
+        let grown = match made {
+            Err(EngineError::NotFound) => {
+                self.catalogue_room(node_cost(label)).await?;
+                let (parent, size) = match from {
+                    None => (0, bytes),
+                    Some(from) => self.find(from, |lineage, n| match n.kind {
+                        NodeKind::Snapshot => Ok((lineage, n.bytes)),
+                        _ => Err(EngineError::Invalid("a volume is made from a snapshot")),
+                    })??,
+                };
+                if bytes < size {
+                    return Err(EngineError::Invalid("smaller than the snapshot it is made from"));
+                }
+                let lineage = self.state.borrow().next_lineage;
+                let of = from.unwrap_or_default();
+                self.change(Op::Create { lineage, parent, id, of, bytes: size, label: label.to_vec() })?;
+                size < bytes
+            }
+            Err(e) => return Err(e),
+            Ok((NodeKind::Volume, of, size)) if of == from.unwrap_or_default() && size <= bytes => {
+                size < bytes
+            }
+            Ok(_) => return Err(EngineError::Exists),
+        };
+        if grown {
+            self.grow(id, bytes).await?;
+        }
+        self.flush().await
+    }
+
+    /// Takes snapshots of all these volumes at one instant: `(volume, snapshot, label)`. Writes in flight may or may
+    /// not be part of it; answered ones are.
+    pub async fn snapshot(&self, all: &[(Uuid, Uuid, Vec<u8>)]) -> Result<(), EngineError> {
+        self.alive()?;
+        let mut ids: Vec<Uuid> = all.iter().flat_map(|(volume, snapshot, _)| [*volume, *snapshot]).collect();
+        ids.sort();
+        if ids.windows(2).any(|w| w[0] == w[1]) || ids.first().is_some_and(|id| id.is_nil()) {
+            return Err(EngineError::Invalid("every volume and every snapshot is named once"));
+        }
+        all.iter().try_for_each(|(_, _, label)| check_label(label))?;
+        let _one = self.lock_catalogue().await;
+        self.catalogue_room(all.iter().map(|(_, _, label)| 2 * node_cost(label)).sum()).await?;
+        let mut taken = Vec::new();
+        let mut there = 0;
+        let mut head = self.state.borrow().next_lineage;
+        for (volume, snapshot, label) in all {
+            match self.find(*snapshot, |_, n| (n.kind, n.of)) {
+                Ok((NodeKind::Snapshot, of)) if of == *volume => {
+                    there += 1;
+                    continue;
+                }
+                Err(EngineError::NotFound) => {}
+                Err(e) => return Err(e),
+                Ok(_) => return Err(EngineError::Exists),
+            }
+            let (lineage, _) = self.writable(*volume)?;
+            taken.push(Taken { lineage, head, snapshot: *snapshot, label: label.clone() });
+            head += 1;
+        }
+        if !taken.is_empty() && there > 0 {
+            return Err(EngineError::Exists);
+        }
+        if !taken.is_empty() {
+            self.change(Op::Snapshot(taken))?;
+        }
+        self.flush().await
+    }
+
+    /// Changes the size of a volume; what is cut off is gone, what is added reads as zeros.
+    pub async fn resize(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
+        check_size(bytes)?;
+        let _one = self.lock_catalogue().await;
+        let _all = self.lock_blocks(volume, 0, u64::MAX).await;
+        let (_, old) = self.writable(volume)?;
+        if bytes > old {
+            self.grow(volume, bytes).await?;
+        } else if bytes < old {
+            self.scrape_room(1).await?;
+            let (lineage, _) = self.writable(volume)?;
+            self.change(Op::Resize { lineage, bytes })?;
+            self.flush().await?;
+            // From here on the cut is durable. What a full disk or a crash leaves standing behind the end is cleared
+            // before the volume can grow again.
+            match self.clear_beyond(volume, bytes, false).await {
+                Ok(()) | Err(EngineError::NoSpace) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.flush().await
+    }
+
+    /// Nothing may stand behind the old end when it moves.
+    async fn grow(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
+        let (_, old) = self.writable(volume)?;
+        self.clear_beyond(volume, old, true).await?;
+        self.catalogue_room(6).await?;
+        let (lineage, _) = self.writable(volume)?;
+        self.change(Op::Resize { lineage, bytes })
+    }
+
+    async fn clear_beyond(&self, volume: Uuid, bytes: u64, must: bool) -> Result<(), EngineError> {
+        let end = bytes.next_multiple_of(BLOCK);
+        self.make_holes(volume, end / BLOCK, VOLUME_MAX / BLOCK, must).await?;
+        self.zero_within(volume, bytes, end).await
+    }
+
+    /// Gives a volume the content and size of a snapshot; the snapshot stays, and so do all others.
+    pub async fn rollback(&self, volume: Uuid, snapshot: Uuid) -> Result<(), EngineError> {
+        {
+            let _one = self.lock_catalogue().await;
+            let _all = self.lock_blocks(volume, 0, u64::MAX).await;
+            self.writable(volume)?;
+            let label = self.find(volume, |_, n| n.label.clone())?;
+            self.catalogue_room(2 * node_cost(&label)).await?;
+            let (lineage, _) = self.writable(volume)?;
+            let (to, kind) = self.find(snapshot, |lineage, n| (lineage, n.kind))?;
+            if kind != NodeKind::Snapshot {
+                return Err(EngineError::Invalid("a volume is rolled back to a snapshot"));
+            }
+            let head = self.state.borrow().next_lineage;
+            self.change(Op::Rollback { lineage, to, head })?;
+            self.flush().await?;
+        }
+        self.reclaim_quietly().await
+    }
+
+    /// Deletes a volume or snapshot, in any order; one that is not there is deleted already. Other volumes and
+    /// snapshots keep every byte.
+    pub async fn delete(&self, id: Uuid) -> Result<(), EngineError> {
+        {
+            let _one = self.lock_catalogue().await;
+            let _all = self.lock_blocks(id, 0, u64::MAX).await;
+            self.alive()?;
+            self.scrape_room(1).await.or_else(|e| if e == EngineError::NoSpace { Ok(()) } else { Err(e) })?;
+            match self.find(id, |lineage, _| lineage) {
+                Ok(lineage) => self.change(Op::Forget { lineage })?,
+                Err(EngineError::NotFound) => {}
+                Err(e) => return Err(e),
+            }
+            self.flush().await?;
+        }
+        self.reclaim_quietly().await
+    }
+
+    /// The name is gone for good; space that cannot be taken back right now is taken back later.
+    async fn reclaim_quietly(&self) -> Result<(), EngineError> {
+        match self.reclaim().await {
+            Err(EngineError::NoSpace) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Replaces the label.
+    pub async fn relabel(&self, id: Uuid, label: &[u8]) -> Result<(), EngineError> {
+        check_label(label)?;
+        let _one = self.lock_catalogue().await;
+        self.find(id, |_, _| ())?;
+        self.catalogue_room(node_cost(label)).await?;
+        let (lineage, same) = self.find(id, |lineage, n| (lineage, *n.label == *label))?;
+        if !same {
+            self.change(Op::Relabel { lineage, label: label.to_vec() })?;
+        }
+        self.flush().await
+    }
+
+    /// All volumes and snapshots, by id.
+    pub fn inventory(&self) -> Vec<Found> {
+        let state = self.state.borrow();
+        state.names.values().filter_map(|lineage| state.found(*lineage)).collect()
+    }
+
+    /// One volume or snapshot.
+    pub fn lookup(&self, id: Uuid) -> Option<Found> {
+        let state = self.state.borrow();
+        let lineage = *state.names.get(&id)?;
+        state.found(lineage)
+    }
+
+    /// How full the disk is.
+    pub fn space(&self) -> Space {
+        let need = self.checkpoint_need();
+        let state = self.state.borrow();
+        let room = self.room.borrow();
+        let fixed = 4 + self.layout.wal_bytes / BLOCK;
+        let kept = u64::from(self.layout.reserve_blocks) + need + room.promised;
+        Space {
+            capacity: room.alloc.blocks().saturating_sub(fixed) * BLOCK,
+            data: state.mapped * BLOCK,
+            metadata: room.blobs.blocks * BLOCK,
+            deferred: room.deferred * BLOCK,
+            free: room.alloc.free().saturating_sub(kept) * BLOCK,
+        }
+    }
+}
+
+impl State {
+    fn found(&self, lineage: u64) -> Option<Found> {
+        let node = self.nodes.get(&lineage)?;
+        let mut above = node.parent;
+        let mut parent = None;
+        while let Some(n) = self.nodes.get(&above).filter(|_| parent.is_none()) {
+            parent = (n.kind != NodeKind::Ghost).then_some(n.id);
+            above = n.parent;
+        }
+        let owned: u64 = self
+            .by_key
+            .range((lineage, 0)..=(lineage, u64::MAX))
+            .map(|(_, slot)| self.version(*slot).owned)
+            .sum();
+        Some(Found {
+            id: node.id,
+            kind: if node.kind == NodeKind::Volume { Kind::Volume } else { Kind::Snapshot },
+            of: (!node.of.is_nil()).then_some(node.of),
+            parent,
+            bytes: node.bytes,
+            label: Rc::clone(&node.label).to_vec(),
+            label_version: node.label_version,
+            stored: owned * BLOCK,
+        })
+    }
+}

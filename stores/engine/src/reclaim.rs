@@ -1,0 +1,111 @@
+//! Taking back the space of what was deleted, in small steps, each of which may be the last before a crash.
+
+use std::cell::Cell;
+
+use crate::engine::Engine;
+use crate::record::Op;
+use crate::sync::yield_now;
+use crate::{Disk, EngineError, Rules};
+
+/// Objects between two chances for others to run.
+const STRIDE: usize = 16;
+
+/// Resets the flag of the one reclaimer, however it ends.
+struct Reclaiming<'a>(&'a Cell<bool>);
+
+impl Drop for Reclaiming<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl<D: Disk, R: Rules> Engine<D, R> {
+    /// Works through all ghosts: those with at most one child disappear, the others let go what no child uses. If
+    /// somebody else is at it already, that one does it.
+    pub(crate) async fn reclaim(&self) -> Result<(), EngineError> {
+        if self.reclaiming.replace(true) {
+            return Ok(());
+        }
+        let _flag = Reclaiming(&self.reclaiming);
+        let mut worked = false;
+        loop {
+            self.alive()?;
+            let ready = self.dissolvable();
+            let trim = self.state.borrow_mut().to_trim.pop_first();
+            match (ready, trim) {
+                (Some(lineage), None) => self.dissolve(lineage).await?,
+                (_, Some(lineage)) => self.trim_ghost(lineage).await?,
+                (None, None) => break,
+            }
+            worked = true;
+        }
+        if worked { self.flush().await } else { Ok(()) }
+    }
+
+    /// A ghost that can go now.
+    fn dissolvable(&self) -> Option<u64> {
+        let state = self.state.borrow();
+        let few = |l: &&u64| state.nodes.get(l).is_some_and(|n| n.children.len() <= 1 || !R::GHOSTS);
+        state.dead.iter().find(few).copied()
+    }
+
+    async fn dissolve(&self, lineage: u64) -> Result<(), EngineError> {
+        for step in 1.. {
+            let first = {
+                let state = self.state.borrow();
+                state.by_key.range((lineage, 0)..=(lineage, u64::MAX)).next().map(|((_, index), _)| *index)
+            };
+            let Some(index) = first else { break };
+            self.scrape_room(self.spans_per_object()).await?;
+            self.change(Op::Settle { lineage, index })?;
+            if step % STRIDE == 0 {
+                yield_now().await;
+            }
+        }
+        self.change(Op::Drop { lineage })
+    }
+
+    async fn trim_ghost(&self, lineage: u64) -> Result<(), EngineError> {
+        let objects: Vec<u64> = {
+            let state = self.state.borrow();
+            state.by_key.range((lineage, 0)..=(lineage, u64::MAX)).map(|((_, index), _)| *index).collect()
+        };
+        for (n, index) in objects.into_iter().enumerate() {
+            if self.is_trimmable(lineage, index) {
+                self.scrape_room(self.spans_per_object()).await?;
+                if self.is_trimmable(lineage, index) {
+                    self.change(Op::Settle { lineage, index })?;
+                }
+            }
+            if n % STRIDE == STRIDE - 1 {
+                yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_trimmable(&self, lineage: u64, index: u64) -> bool {
+        let state = self.state.borrow();
+        let many = state.nodes.get(&lineage).is_some_and(|n| n.children.len() > 1);
+        many && state.dead.contains(&lineage) && state.trims(lineage, index)
+    }
+
+    /// What every child of a ghost has overwritten since is freed, for a disk that is full. Says whether anything was.
+    pub(crate) fn trim_ghosts(&self) -> Result<bool, EngineError> {
+        let all: Vec<(u64, u64)> = {
+            let state = self.state.borrow();
+            let of = |l: &u64| {
+                state.by_key.range((*l, 0)..=(*l, u64::MAX)).map(|(key, _)| *key).collect::<Vec<_>>()
+            };
+            state.dead.iter().flat_map(of).collect()
+        };
+        let mut any = false;
+        for (lineage, index) in all {
+            if self.is_trimmable(lineage, index) && self.has_room(0, self.span_cost(1)) {
+                self.change(Op::Settle { lineage, index })?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+}

@@ -1,0 +1,302 @@
+//! What the log says: every change of the maps and the catalogue is one operation, applied in order, at run time and
+//! at replay by the same code ([`crate::state::State::apply`]).
+
+use uuid::Uuid;
+
+use crate::codec::{Malformed, Reader, Writer};
+use crate::layout::LABEL_MAX;
+
+/// Blocks of one object that lie side by side: on the disk from `phys` on, or a hole (`phys` 0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) phys: u64,
+    pub(crate) len: u32,
+}
+
+/// A piece that recovery does not believe: the older mapping of these blocks stays. Never written to a disk.
+pub(crate) const SKIP: u64 = u64::MAX;
+
+/// Blocks of one object are mapped anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    pub(crate) lineage: u64,
+    /// The lineage that was the head when the data was written: seeds the checksums.
+    pub(crate) origin: u64,
+    /// Number of the object in its volume.
+    pub(crate) index: u64,
+    /// Configuration generation of the write.
+    pub(crate) generation: u64,
+    /// First block within the object.
+    pub(crate) start: u32,
+    pub(crate) pieces: Vec<Piece>,
+    /// One for each block of the pieces that are no holes, in order.
+    pub(crate) crcs: Vec<u32>,
+}
+
+/// One volume of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// The head, which freezes and becomes the snapshot.
+    pub(crate) lineage: u64,
+    /// The volume's new head.
+    pub(crate) head: u64,
+    pub(crate) snapshot: Uuid,
+    pub(crate) label: Vec<u8>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    Map(Mapping),
+    Create {
+        lineage: u64,
+        parent: u64,
+        id: Uuid,
+        of: Uuid,
+        bytes: u64,
+        label: Vec<u8>,
+    },
+    Snapshot(Vec<Taken>),
+    Resize {
+        lineage: u64,
+        bytes: u64,
+    },
+    /// The volume goes on in `head`, a child of `to`; the old head loses its name.
+    Rollback {
+        lineage: u64,
+        to: u64,
+        head: u64,
+    },
+    /// The lineage loses its name; its space is taken back step by step.
+    Forget {
+        lineage: u64,
+    },
+    /// One step of that: what one object of a nameless lineage holds goes to its only child, or is freed.
+    Settle {
+        lineage: u64,
+        index: u64,
+    },
+    /// The nameless lineage is gone.
+    Drop {
+        lineage: u64,
+    },
+    Relabel {
+        lineage: u64,
+        label: Vec<u8>,
+    },
+}
+
+const MAP: u64 = 1;
+const CREATE: u64 = 2;
+const SNAPSHOT: u64 = 3;
+const RESIZE: u64 = 4;
+const ROLLBACK: u64 = 5;
+const FORGET: u64 = 6;
+const SETTLE: u64 = 7;
+const DROP: u64 = 8;
+const RELABEL: u64 = 9;
+/// An operation whose kind has this bit may be skipped by programs that do not know it.
+const SKIPPABLE: u64 = 1 << 6;
+
+fn put_label(w: &mut Writer, label: &[u8]) {
+    w.varint(label.len() as u64);
+    w.bytes(label);
+}
+
+fn get_label(r: &mut Reader<'_>) -> Result<Vec<u8>, Malformed> {
+    let len = r.varint()? as usize;
+    if len > LABEL_MAX { Err(Malformed) } else { Ok(r.bytes(len)?.to_vec()) }
+}
+
+impl Mapping {
+    /// Blocks that the mapping covers.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.pieces.iter().map(|p| u64::from(p.len)).sum()
+    }
+
+    fn put(&self, w: &mut Writer) {
+        for v in [self.lineage, self.origin, self.index, self.generation] {
+            w.varint(v);
+        }
+        w.varint(u64::from(self.start));
+        w.varint(self.pieces.len() as u64);
+        for p in &self.pieces {
+            w.varint(p.phys);
+            w.varint(u64::from(p.len));
+        }
+        self.crcs.iter().for_each(|c| w.u32(*c));
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Mapping, Malformed> {
+        let (lineage, origin, index, generation) = (r.varint()?, r.varint()?, r.varint()?, r.varint()?);
+        let start = u32::try_from(r.varint()?).map_err(|_| Malformed)?;
+        let count = r.varint()?;
+        if count > r.left() as u64 / 2 {
+            return Err(Malformed);
+        }
+        let mut pieces = Vec::new();
+        let (mut data, mut all) = (0u64, u64::from(start));
+        for _ in 0..count {
+            let (phys, len) = (r.varint()?, u32::try_from(r.varint()?).map_err(|_| Malformed)?);
+            if phys == SKIP || len == 0 {
+                return Err(Malformed);
+            }
+            data += if phys == 0 { 0 } else { u64::from(len) };
+            all += u64::from(len);
+            pieces.push(Piece { phys, len });
+        }
+        if data * 4 != r.left() as u64 || all > u64::from(u32::MAX) {
+            return Err(Malformed);
+        }
+        let crcs = (0..data).map(|_| r.u32()).collect::<Result<_, _>>()?;
+        Ok(Mapping { lineage, origin, index, generation, start, pieces, crcs })
+    }
+}
+
+impl Op {
+    fn kind(&self) -> u64 {
+        match self {
+            Op::Map(_) => MAP,
+            Op::Create { .. } => CREATE,
+            Op::Snapshot(_) => SNAPSHOT,
+            Op::Resize { .. } => RESIZE,
+            Op::Rollback { .. } => ROLLBACK,
+            Op::Forget { .. } => FORGET,
+            Op::Settle { .. } => SETTLE,
+            Op::Drop { .. } => DROP,
+            Op::Relabel { .. } => RELABEL,
+        }
+    }
+
+    fn put_body(&self, w: &mut Writer) {
+        let mut numbers = |all: &[u64]| all.iter().for_each(|v| w.varint(*v));
+        match self {
+            Op::Map(m) => m.put(w),
+            Op::Create { lineage, parent, id, of, bytes, label } => {
+                numbers(&[*lineage, *parent, *bytes]);
+                w.uuid(*id);
+                w.uuid(*of);
+                put_label(w, label);
+            }
+            Op::Snapshot(all) => {
+                numbers(&[all.len() as u64]);
+                for t in all {
+                    w.varint(t.lineage);
+                    w.varint(t.head);
+                    w.uuid(t.snapshot);
+                    put_label(w, &t.label);
+                }
+            }
+            Op::Resize { lineage, bytes } => numbers(&[*lineage, *bytes]),
+            Op::Rollback { lineage, to, head } => numbers(&[*lineage, *to, *head]),
+            Op::Settle { lineage, index } => numbers(&[*lineage, *index]),
+            Op::Forget { lineage } | Op::Drop { lineage } => numbers(&[*lineage]),
+            Op::Relabel { lineage, label } => {
+                numbers(&[*lineage]);
+                put_label(w, label);
+            }
+        }
+    }
+
+    /// Appends kind, length and body.
+    pub(crate) fn put(&self, w: &mut Writer) {
+        let mut body = Writer::default();
+        self.put_body(&mut body);
+        w.varint(self.kind());
+        w.varint(body.out.len() as u64);
+        w.bytes(&body.out);
+    }
+
+    /// The next operation; `None` is one that may be skipped.
+    pub(crate) fn get(r: &mut Reader<'_>) -> Result<Option<Op>, Malformed> {
+        let (kind, len) = (r.varint()?, r.varint()?);
+        let mut body = Reader::new(r.bytes(usize::try_from(len).map_err(|_| Malformed)?)?);
+        let r = &mut body;
+        let op = match kind {
+            MAP => Op::Map(Mapping::get(r)?),
+            CREATE => {
+                let (lineage, parent, bytes) = (r.varint()?, r.varint()?, r.varint()?);
+                Op::Create { lineage, parent, bytes, id: r.uuid()?, of: r.uuid()?, label: get_label(r)? }
+            }
+            SNAPSHOT => {
+                let mut all = Vec::new();
+                for _ in 0..r.varint()? {
+                    let (lineage, head) = (r.varint()?, r.varint()?);
+                    all.push(Taken { lineage, head, snapshot: r.uuid()?, label: get_label(r)? });
+                }
+                Op::Snapshot(all)
+            }
+            RESIZE => Op::Resize { lineage: r.varint()?, bytes: r.varint()? },
+            ROLLBACK => Op::Rollback { lineage: r.varint()?, to: r.varint()?, head: r.varint()? },
+            FORGET => Op::Forget { lineage: r.varint()? },
+            SETTLE => Op::Settle { lineage: r.varint()?, index: r.varint()? },
+            DROP => Op::Drop { lineage: r.varint()? },
+            RELABEL => Op::Relabel { lineage: r.varint()?, label: get_label(r)? },
+            k if k & SKIPPABLE != 0 => return Ok(None),
+            _ => return Err(Malformed),
+        };
+        if r.is_empty() { Ok(Some(op)) } else { Err(Malformed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn every_kind() -> Vec<Op> {
+        let id = Uuid::from_u128(5);
+        let label = b"books".to_vec();
+        vec![
+            Op::Map(Mapping {
+                lineage: 1,
+                origin: 2,
+                index: 3,
+                generation: 4,
+                start: 5,
+                pieces: vec![Piece { phys: 900, len: 2 }, Piece { phys: 0, len: 7 }],
+                crcs: vec![1, u32::MAX],
+            }),
+            Op::Create { lineage: 1, parent: 0, id, of: Uuid::nil(), bytes: 1 << 40, label: label.clone() },
+            Op::Snapshot(vec![Taken { lineage: 1, head: 2, snapshot: id, label: label.clone() }; 2]),
+            Op::Resize { lineage: 1, bytes: 512 },
+            Op::Rollback { lineage: 1, to: 2, head: 3 },
+            Op::Forget { lineage: 1 },
+            Op::Settle { lineage: 1, index: u64::MAX },
+            Op::Drop { lineage: 1 },
+            Op::Relabel { lineage: 1, label },
+        ]
+    }
+
+    #[test]
+    fn every_operation_comes_back() {
+        let mut w = Writer::default();
+        every_kind().iter().for_each(|op| op.put(&mut w));
+        let mut r = Reader::new(&w.out);
+        for op in every_kind() {
+            assert_eq!(Op::get(&mut r), Ok(Some(op)));
+        }
+        assert!(r.is_empty());
+        assert_eq!(Op::get(&mut Reader::new(&[70, 1, 9])), Ok(None), "unknown and skippable");
+        assert_eq!(Op::get(&mut Reader::new(&[40, 1, 9])), Err(Malformed), "unknown and not");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0u8..10) {
+            let _ = Op::get(&mut Reader::new(&bytes));
+            let mut framed = vec![kind, bytes.len() as u8];
+            framed.extend(&bytes);
+            let _ = Op::get(&mut Reader::new(&framed));
+        }
+
+        #[test]
+        fn flipped_bits_are_survived(which in 0usize..9, bit in 0usize..400) {
+            let mut w = Writer::default();
+            every_kind()[which].put(&mut w);
+            let bit = bit % (w.out.len() * 8);
+            w.out[bit / 8] ^= 1 << (bit % 8);
+            let _ = Op::get(&mut Reader::new(&w.out));
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! The state in memory: lineages (the catalogue), object versions and their maps, and what of it is not checkpointed.
+//!
+//! A *lineage* is a volume's head, a frozen snapshot, or a nameless ghost; lineages form trees. An *object version*
+//! is what one lineage holds of one object; each of its spans is its own map or inherits the nearest older version's.
+//! A data block is owned by the version whose parent does not map the same disk block at the same place: the versions
+//! that share a block are always connected in the tree, so no reference counts are needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use uuid::Uuid;
+
+use crate::alloc::Run;
+use crate::codec::{BlobRef, Malformed};
+use crate::layout::{Layout, SPAN_BLOCKS_MAX};
+use crate::map::SpanMap;
+
+/// What a lineage is to the outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeKind {
+    Volume,
+    Snapshot,
+    /// Deleted; stays while more than one child shares its blocks, or until its space is taken back.
+    Ghost,
+}
+
+/// A lineage. `parent` 0: none.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) parent: u64,
+    pub(crate) kind: NodeKind,
+    pub(crate) id: Uuid,
+    pub(crate) of: Uuid,
+    pub(crate) bytes: u64,
+    pub(crate) label: Rc<[u8]>,
+    pub(crate) label_version: u64,
+    pub(crate) children: Vec<u64>,
+    /// Place in the node table, and where its leaf stands since the last checkpoint.
+    pub(crate) slot: usize,
+    pub(crate) leaf: BlobRef,
+}
+
+/// A span of an object version.
+#[derive(Clone, Debug)]
+pub(crate) enum Span {
+    /// As in the parent version; without a parent: holes.
+    Inherit,
+    /// Its own map; `None`: holes only.
+    Own(Option<Rc<SpanMap>>),
+}
+
+/// What one lineage holds of one object.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    pub(crate) lineage: u64,
+    pub(crate) index: u64,
+    /// Tells versions apart that had the same slot one after the other.
+    pub(crate) birth: u64,
+    /// Slot of the nearest version of the same object in an older lineage.
+    pub(crate) parent: Option<usize>,
+    pub(crate) spans: Box<[Span]>,
+    /// Where each own, non-empty span stands since the last checkpoint.
+    pub(crate) leaves: Box<[BlobRef]>,
+    pub(crate) write_version: u64,
+    pub(crate) generation: u64,
+    /// Data blocks that it owns.
+    pub(crate) owned: u64,
+}
+
+/// Why a block is no longer needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Overwritten,
+    /// Zeroed or discarded: the medium may have it back.
+    GivenBack,
+    /// With the volume or snapshot; the medium may have it back.
+    Deleted,
+}
+
+/// Blocks that an operation set free.
+#[derive(Default, Debug)]
+pub(crate) struct Freed(pub(crate) Vec<(Run, Cause)>);
+
+impl Freed {
+    pub(crate) fn push(&mut self, phys: u64, cause: Cause) {
+        match self.0.last_mut() {
+            Some((run, c)) if *c == cause && run.phys + run.len == phys => run.len += 1,
+            _ => self.0.push((Run { phys, len: 1 }, cause)),
+        }
+    }
+}
+
+/// What differs from the last checkpoint.
+#[derive(Default, Debug)]
+pub(crate) struct Dirty {
+    /// `(version slot, span)`: spans that may have no valid leaf.
+    pub(crate) spans: BTreeSet<(usize, usize)>,
+    /// Slots of versions whose table page is stale.
+    pub(crate) version_pages: BTreeSet<usize>,
+    /// Lineages whose leaf is stale.
+    pub(crate) nodes: BTreeSet<u64>,
+    pub(crate) node_pages: BTreeSet<usize>,
+    /// At least the blocks that the leaves of `nodes` will take.
+    pub(crate) node_blocks: u64,
+    /// Leaves of the last checkpoint that nothing refers to any more.
+    pub(crate) gone: Vec<BlobRef>,
+}
+
+/// Bytes of a version in its table page, without and per span.
+pub(crate) const VERSION_FIXED: usize = 40;
+/// Bytes of a page before its entries.
+pub(crate) const PAGE_HEAD: usize = crate::codec::HEADER + 8;
+
+pub(crate) struct State {
+    pub(crate) object_blocks: u64,
+    pub(crate) span_blocks: usize,
+    pub(crate) disk_blocks: u64,
+    pub(crate) ghosts: bool,
+    pub(crate) nodes: BTreeMap<u64, Node>,
+    pub(crate) names: BTreeMap<Uuid, u64>,
+    /// Node table: lineage in each slot, 0 where free.
+    pub(crate) node_slots: Vec<u64>,
+    free_node_slots: Vec<usize>,
+    pub(crate) versions: Vec<Option<Version>>,
+    free_versions: Vec<usize>,
+    pub(crate) by_key: BTreeMap<(u64, u64), usize>,
+    /// Ghosts.
+    pub(crate) dead: BTreeSet<u64>,
+    /// Ghosts that lost a child, or have just died, with more than one child left: they may hold blocks for nobody.
+    pub(crate) to_trim: BTreeSet<u64>,
+    pub(crate) next_lineage: u64,
+    births: u64,
+    /// Data blocks in use.
+    pub(crate) mapped: u64,
+    /// A checkpoint of an earlier state is being written.
+    pub(crate) checkpointing: bool,
+    pub(crate) dirty: Dirty,
+}
+
+impl State {
+    pub(crate) fn new(layout: &Layout, disk_blocks: u64, ghosts: bool) -> State {
+        State {
+            object_blocks: u64::from(layout.object_blocks),
+            span_blocks: layout.object_blocks.min(SPAN_BLOCKS_MAX) as usize,
+            disk_blocks,
+            ghosts,
+            nodes: BTreeMap::new(),
+            names: BTreeMap::new(),
+            node_slots: Vec::new(),
+            free_node_slots: Vec::new(),
+            versions: Vec::new(),
+            free_versions: Vec::new(),
+            by_key: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            to_trim: BTreeSet::new(),
+            next_lineage: 1,
+            births: 0,
+            mapped: 0,
+            checkpointing: false,
+            dirty: Dirty::default(),
+        }
+    }
+
+    pub(crate) fn spans_per_object(&self) -> usize {
+        self.object_blocks as usize / self.span_blocks
+    }
+
+    /// Versions in one 4 KiB page of the version table.
+    pub(crate) fn versions_per_page(&self) -> usize {
+        (4096 - PAGE_HEAD) / (VERSION_FIXED + 16 * self.spans_per_object())
+    }
+
+    pub(crate) fn version(&self, slot: usize) -> &Version {
+        self.versions[slot].as_ref().expect("slots in use are never handed out otherwise")
+    }
+
+    pub(crate) fn version_mut(&mut self, slot: usize) -> &mut Version {
+        self.versions[slot].as_mut().expect("slots in use are never handed out otherwise")
+    }
+
+    /// The version that a lineage sees of an object: its own or the nearest older one.
+    pub(crate) fn lookup(&self, mut lineage: u64, index: u64) -> Option<usize> {
+        while lineage != 0 {
+            if let Some(slot) = self.by_key.get(&(lineage, index)) {
+                return Some(*slot);
+            }
+            lineage = self.nodes.get(&lineage)?.parent;
+        }
+        None
+    }
+
+    /// The map that a version sees of a span; `None`: holes.
+    pub(crate) fn resolve(&self, slot: usize, span: usize) -> Option<&Rc<SpanMap>> {
+        let mut at = Some(slot);
+        while let Some(slot) = at {
+            let v = self.version(slot);
+            match &v.spans[span] {
+                Span::Own(map) => return map.as_ref(),
+                Span::Inherit => at = v.parent,
+            }
+        }
+        None
+    }
+
+    /// What the parent version sees of a span.
+    pub(crate) fn inherited(&self, slot: usize, span: usize) -> Option<&Rc<SpanMap>> {
+        self.resolve(self.version(slot).parent?, span)
+    }
+
+    pub(crate) fn add_node(&mut self, lineage: u64, node: Node) -> Result<(), Malformed> {
+        if lineage == 0 || self.nodes.contains_key(&lineage) {
+            return Err(Malformed);
+        }
+        let named = node.kind != NodeKind::Ghost;
+        if named && self.names.insert(node.id, lineage).is_some() {
+            return Err(Malformed);
+        }
+        if !named {
+            self.dead.insert(lineage);
+        }
+        if let Some(parent) = self.nodes.get_mut(&node.parent) {
+            parent.children.push(lineage);
+        } else if node.parent != 0 {
+            return Err(Malformed);
+        }
+        self.node_slots[node.slot] = lineage;
+        self.next_lineage = self.next_lineage.max(lineage.saturating_add(1));
+        self.nodes.insert(lineage, node);
+        self.touch_node(lineage);
+        Ok(())
+    }
+
+    pub(crate) fn touch_node(&mut self, lineage: u64) {
+        if let Some(n) = self.nodes.get(&lineage) {
+            self.dirty.nodes.insert(lineage);
+            self.dirty.node_pages.insert(n.slot);
+            self.dirty.node_blocks += 3 + n.label.len() as u64 / 4096;
+        }
+    }
+
+    pub(crate) fn new_node_slot(&mut self) -> usize {
+        self.free_node_slots.pop().unwrap_or_else(|| {
+            self.node_slots.push(0);
+            self.node_slots.len() - 1
+        })
+    }
+
+    pub(crate) fn free_node_slot(&mut self, slot: usize) {
+        self.node_slots[slot] = 0;
+        self.dirty.node_pages.insert(slot);
+        self.free_node_slots.push(slot);
+    }
+
+    pub(crate) fn add_version(&mut self, lineage: u64, index: u64, parent: Option<usize>) -> usize {
+        let spans = self.spans_per_object();
+        self.births += 1;
+        let version = Version {
+            lineage,
+            index,
+            birth: self.births,
+            parent,
+            spans: vec![Span::Inherit; spans].into(),
+            leaves: vec![BlobRef::default(); spans].into(),
+            write_version: 0,
+            generation: 0,
+            owned: 0,
+        };
+        let slot = self.free_versions.pop().unwrap_or_else(|| {
+            self.versions.push(None);
+            self.versions.len() - 1
+        });
+        self.versions[slot] = Some(version);
+        self.by_key.insert((lineage, index), slot);
+        self.dirty.version_pages.insert(slot);
+        slot
+    }
+
+    /// Places a version that was read from a checkpoint; all slots are placed before the free ones are known.
+    pub(crate) fn place_version(&mut self, slot: usize, mut version: Version) -> Result<(), Malformed> {
+        if self.versions.len() <= slot {
+            self.versions.resize_with(slot + 1, || None);
+        }
+        self.births += 1;
+        version.birth = self.births;
+        let key = (version.lineage, version.index);
+        let fresh = self.versions[slot].is_none() && !self.by_key.contains_key(&key);
+        if !fresh || !self.nodes.contains_key(&version.lineage) {
+            return Err(Malformed);
+        }
+        self.by_key.insert(key, slot);
+        self.versions[slot] = Some(version);
+        Ok(())
+    }
+
+    /// Ends the loading of a checkpoint: finds free slots, parents of versions and what they own.
+    pub(crate) fn settle_load(&mut self) -> Result<(), Malformed> {
+        self.free_node_slots = (0..self.node_slots.len()).filter(|s| self.node_slots[*s] == 0).collect();
+        self.free_versions = (0..self.versions.len()).filter(|s| self.versions[*s].is_none()).collect();
+        for (key, slot) in self.by_key.clone() {
+            let above = self.nodes.get(&key.0).ok_or(Malformed)?.parent;
+            let parent = self.lookup(above, key.1);
+            self.version_mut(slot).parent = parent;
+        }
+        let slots: Vec<usize> = self.by_key.values().copied().collect();
+        for slot in slots {
+            let owned = (0..self.spans_per_object()).map(|s| self.count_owned(slot, s)).sum();
+            self.version_mut(slot).owned = owned;
+            self.mapped += owned;
+        }
+        Ok(())
+    }
+
+    /// Data blocks of an own span that the parent does not have.
+    pub(crate) fn count_owned(&self, slot: usize, span: usize) -> u64 {
+        let Span::Own(Some(map)) = &self.version(slot).spans[span] else { return 0 };
+        match self.inherited(slot, span) {
+            None => u64::from(map.mapped()),
+            Some(p) => map.iter().filter(|(i, d)| p.phys(*i) != d.phys).count() as u64,
+        }
+    }
+
+    /// Removes a version; its leaves are free with the next checkpoint.
+    pub(crate) fn remove_version(&mut self, slot: usize) {
+        let v = self.versions[slot].take().expect("only existing versions are removed");
+        self.by_key.remove(&(v.lineage, v.index));
+        self.dirty.gone.extend(v.leaves.iter().filter(|l| !l.is_none()));
+        for span in 0..v.spans.len() {
+            self.dirty.spans.remove(&(slot, span));
+        }
+        self.dirty.version_pages.insert(slot);
+        self.free_versions.push(slot);
+    }
+
+    /// What the volume or snapshot with this id is.
+    pub(crate) fn named(&self, id: Uuid) -> Option<(u64, &Node)> {
+        let lineage = *self.names.get(&id)?;
+        self.nodes.get(&lineage).map(|n| (lineage, n))
+    }
+}

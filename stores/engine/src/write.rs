@@ -1,0 +1,329 @@
+//! Writing: always to free blocks, then the map. Unaligned ends are read, merged and written under a lock.
+
+use parpen_base::{Buf, ByteRange};
+use uuid::Uuid;
+
+use crate::alloc::Run;
+use crate::blob::DEPTH;
+use crate::engine::Engine;
+use crate::layout::BLOCK;
+use crate::record::{Mapping, Op, Piece};
+use crate::sync::{join_all, yield_now};
+use crate::{Disk, DiskError, EngineError, Rules};
+
+const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the volume");
+const B: usize = BLOCK as usize;
+
+/// What one write does to one object.
+struct Part {
+    index: u64,
+    start: u32,
+    pieces: Vec<Piece>,
+    crcs: Vec<u32>,
+}
+
+impl Part {
+    fn push(&mut self, phys: u64) {
+        match self.pieces.last_mut() {
+            Some(p) if p.phys == 0 && phys == 0 => p.len += 1,
+            Some(p) if p.phys != 0 && p.phys + u64::from(p.len) == phys => p.len += 1,
+            _ => self.pieces.push(Piece { phys, len: 1 }),
+        }
+    }
+}
+
+/// Whether a block is all zeros: such blocks become holes.
+fn is_zero(block: &[u8]) -> bool {
+    let (words, rest) = block.as_chunks::<16>();
+    words.iter().all(|w| u128::from_ne_bytes(*w) == 0) && rest.iter().all(|b| *b == 0)
+}
+
+impl<D: Disk, R: Rules> Engine<D, R> {
+    /// Stores `buf` at `offset` of a volume; durable after a later [`Engine::flush`].
+    pub async fn write(&self, id: Uuid, offset: u64, buf: Buf) -> (Result<(), EngineError>, Buf) {
+        if let Err(e) = self.check_range(id, offset, buf.len() as u64) {
+            return (Err(e), buf);
+        }
+        if buf.is_empty() {
+            return (Ok(()), buf);
+        }
+        let end = offset + buf.len() as u64;
+        let first = offset / BLOCK;
+        let _lock = self.lock_blocks(id, first, (end - 1) / BLOCK).await;
+        if let Err(e) = self.check_range(id, offset, buf.len() as u64) {
+            return (Err(e), buf);
+        }
+        if offset.is_multiple_of(BLOCK) && buf.len().is_multiple_of(B) {
+            return self.store(id, first, buf).await;
+        }
+        let from = (offset % BLOCK) as usize;
+        match self.surroundings(id, first, from, buf.len()).await {
+            Ok(mut whole) => {
+                whole[from..from + buf.len()].copy_from_slice(&buf);
+                (self.store(id, first, whole).await.0, buf)
+            }
+            Err(e) => (Err(e), buf),
+        }
+    }
+
+    fn check_range(&self, id: Uuid, offset: u64, len: u64) -> Result<ByteRange, EngineError> {
+        let (_, size) = self.writable(id)?;
+        ByteRange::within(offset, len, size).map_err(|_| OUTSIDE)
+    }
+
+    /// Whole blocks around `len` bytes at `from` of block `first`, with what stands before and behind those bytes.
+    async fn surroundings(&self, id: Uuid, first: u64, from: usize, len: usize) -> Result<Buf, EngineError> {
+        let blocks = (from + len).div_ceil(B);
+        let mut whole = Buf::zeroed(blocks * B);
+        let last = blocks - 1;
+        let head = (from > 0).then_some(0);
+        let tail = (!(from + len).is_multiple_of(B) && (last > 0 || from == 0)).then_some(last);
+        for at in head.into_iter().chain(tail) {
+            let (result, old) = self.fetch(id, first + at as u64, Buf::zeroed(B)).await;
+            result?;
+            whole[at * B..(at + 1) * B].copy_from_slice(&old);
+        }
+        Ok(whole)
+    }
+
+    /// Waits until `blocks` of data that dirty `spans` spans have room, by a checkpoint or by what ghosts hold for
+    /// nobody. What is found holds only until the next wait.
+    pub(crate) async fn make_room(&self, blocks: u64, spans: u64) -> Result<(), EngineError> {
+        let keep = u64::from(self.layout.reserve_blocks);
+        for attempt in 0..3 {
+            self.alive()?;
+            if self.has_room(blocks, keep + self.span_cost(spans)) {
+                return Ok(());
+            }
+            if attempt == 1 && !self.trim_ghosts()? {
+                break;
+            }
+            match self.tidy_up().await {
+                Ok(()) | Err(EngineError::NoSpace) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(EngineError::NoSpace)
+    }
+
+    /// Stores whole blocks from block `first` on. The caller holds the lock on them.
+    async fn store(&self, id: Uuid, first: u64, buf: Buf) -> (Result<(), EngineError>, Buf) {
+        let origin = match self.writable(id) {
+            Ok((lineage, _)) => lineage,
+            Err(e) => return (Err(e), buf),
+        };
+        let crcs: Vec<Option<u32>> = buf
+            .chunks_exact(B)
+            .enumerate()
+            .map(|(i, b)| (!is_zero(b)).then(|| self.checksum(origin, first + i as u64, b)))
+            .collect();
+        let data = crcs.iter().flatten().count() as u64;
+        let span = self.state.borrow().span_blocks as u64;
+        if let Err(e) = self.make_room(data, crcs.len() as u64 / span + 2).await {
+            return (Err(e), buf);
+        }
+        let Some((parts, runs)) = self.place_parts(origin, first, &crcs) else {
+            return (Err(EngineError::NoSpace), buf);
+        };
+        let (written, buf) = self.write_parts(&parts, first, buf).await;
+        if written == Err(DiskError::Io) {
+            self.fence();
+        }
+        // A volume that was rolled back or deleted meanwhile (only possible without locks) takes no more data.
+        let result = written.map_err(EngineError::from).and_then(|()| self.writable(id));
+        let (lineage, _) = match result {
+            Ok(found) => found,
+            Err(e) => {
+                self.return_data(runs);
+                return (Err(e), buf);
+            }
+        };
+        (self.map_parts(lineage, origin, parts, data).await, buf)
+    }
+
+    /// Gives every block that is not zero its place.
+    fn place_parts(&self, origin: u64, first: u64, crcs: &[Option<u32>]) -> Option<(Vec<Part>, Vec<Run>)> {
+        let object_blocks = u64::from(self.layout.object_blocks);
+        let (mut parts, mut taken) = (Vec::new(), Vec::new());
+        let range = ByteRange::within(first, crcs.len() as u64, u64::MAX).ok()?;
+        for (index, piece) in range.split(object_blocks) {
+            let crcs = &crcs[(piece.start() - first) as usize..(piece.end() - first) as usize];
+            let Some(runs) = self.take_data(origin, index, crcs.iter().flatten().count() as u64) else {
+                self.return_data(taken);
+                return None;
+            };
+            let mut places = runs.iter().flat_map(|r| r.phys..r.phys + r.len);
+            let start = (piece.start() % object_blocks) as u32;
+            let mut part =
+                Part { index, start, pieces: Vec::new(), crcs: crcs.iter().flatten().copied().collect() };
+            for crc in crcs {
+                part.push(crc.and_then(|_| places.next()).unwrap_or(0));
+            }
+            parts.push(part);
+            taken.extend(runs);
+        }
+        Some((parts, taken))
+    }
+
+    async fn write_parts(&self, parts: &[Part], first: u64, buf: Buf) -> (Result<(), DiskError>, Buf) {
+        let object_blocks = u64::from(self.layout.object_blocks);
+        let mut runs: Vec<(usize, Piece)> = Vec::new();
+        for part in parts {
+            let mut at = (part.index * object_blocks + u64::from(part.start) - first) as usize;
+            for piece in &part.pieces {
+                match runs.last_mut() {
+                    _ if piece.phys == 0 => {}
+                    Some((from, p))
+                        if *from + p.len as usize == at && p.phys + u64::from(p.len) == piece.phys =>
+                    {
+                        p.len += piece.len;
+                    }
+                    _ => runs.push((at, *piece)),
+                }
+                at += piece.len as usize;
+            }
+        }
+        if let [(0, whole)] = runs.as_slice()
+            && whole.len as usize * B == buf.len()
+        {
+            return self.disk.write(whole.phys * BLOCK, buf).await;
+        }
+        let mut result = Ok(());
+        for chunk in runs.chunks(DEPTH) {
+            let writes = chunk.iter().map(|(at, p)| {
+                self.disk.write(p.phys * BLOCK, Buf::copy_of(&buf[at * B..(at + p.len as usize) * B]))
+            });
+            for (r, _) in join_all(writes.collect()).await {
+                result = result.and(r);
+            }
+        }
+        (result, buf)
+    }
+
+    async fn map_parts(
+        &self,
+        lineage: u64,
+        origin: u64,
+        parts: Vec<Part>,
+        data: u64,
+    ) -> Result<(), EngineError> {
+        self.room.borrow_mut().in_flight -= data;
+        let generation = self.generation.get();
+        for Part { index, start, pieces, crcs } in parts {
+            self.change(Op::Map(Mapping { lineage, origin, index, generation, start, pieces, crcs }))?;
+        }
+        self.bound_tail(data * BLOCK).await
+    }
+
+    /// Counts what recovery would have to verify; commits when it is too much.
+    async fn bound_tail(&self, more: u64) -> Result<(), EngineError> {
+        let tail = {
+            let mut log = self.log.borrow_mut();
+            log.tail += more;
+            log.tail
+        };
+        if tail > self.layout.tail_bytes { self.flush().await } else { Ok(()) }
+    }
+
+    /// The range reads as zeros afterwards and its space is given back.
+    pub async fn zero(&self, id: Uuid, offset: u64, len: u64) -> Result<(), EngineError> {
+        let range = self.check_range(id, offset, len)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        let _lock = self.lock_blocks(id, offset / BLOCK, (range.end() - 1) / BLOCK).await;
+        let range = self.check_range(id, offset, len)?;
+        let (from, to) = (range.start().div_ceil(BLOCK), range.end() / BLOCK);
+        if from > to {
+            return self.zero_within(id, range.start(), range.end()).await;
+        }
+        self.zero_within(id, range.start(), from * BLOCK).await?;
+        self.zero_within(id, to * BLOCK, range.end()).await?;
+        self.make_holes(id, from, to, true).await
+    }
+
+    /// Zeroes less than a block, within one block. The caller holds the lock on it.
+    pub(crate) async fn zero_within(&self, id: Uuid, start: u64, end: u64) -> Result<(), EngineError> {
+        if start >= end {
+            return Ok(());
+        }
+        let block = start / BLOCK;
+        let (result, mut old) = self.fetch(id, block, Buf::zeroed(B)).await;
+        if result? {
+            return Ok(());
+        }
+        old[(start - block * BLOCK) as usize..(end - block * BLOCK) as usize].fill(0);
+        self.store(id, block, old).await.0
+    }
+
+    /// Whole blocks within the range are given back and read as zeros afterwards; partial ones stay as they are.
+    pub async fn discard(&self, id: Uuid, offset: u64, len: u64) -> Result<(), EngineError> {
+        let range = self.check_range(id, offset, len)?;
+        let from = offset.div_ceil(BLOCK);
+        let size = self.writable(id)?.1;
+        // What lies behind the end of the volume is nobody's, so its last block may go as a whole.
+        let to = if range.end() == size { range.end().div_ceil(BLOCK) } else { range.end() / BLOCK };
+        if from >= to {
+            return Ok(());
+        }
+        let _lock = self.lock_blocks(id, from, to - 1).await;
+        self.check_range(id, offset, len)?;
+        self.make_holes(id, from, to, false).await
+    }
+
+    /// Makes blocks `from..to` holes, object by object. With `must` a full disk is an error; without, what finds no
+    /// room for its metadata stays as it is. The caller holds the lock on the blocks.
+    pub(crate) async fn make_holes(
+        &self,
+        id: Uuid,
+        from: u64,
+        to: u64,
+        must: bool,
+    ) -> Result<(), EngineError> {
+        if from >= to {
+            return Ok(());
+        }
+        let object_blocks = u64::from(self.layout.object_blocks);
+        let (first, last) = (from / object_blocks, (to - 1) / object_blocks);
+        let lineage = self.writable(id)?.0;
+        let objects = self.state.borrow().touched_objects(lineage, first, last);
+        for (n, index) in objects.into_iter().enumerate() {
+            let start = from.max(index * object_blocks);
+            let len = to.min((index + 1).saturating_mul(object_blocks)) - start;
+            let holes = self.state.borrow().entries(lineage, start, len as usize).iter().all(|d| d.is_none());
+            if holes {
+                continue;
+            }
+            let spans = len / self.state.borrow().span_blocks as u64 + 2;
+            let room = if must { self.make_room(0, spans).await } else { self.scrape_room(spans).await };
+            match room {
+                Err(EngineError::NoSpace) if !must => return Ok(()),
+                other => other?,
+            }
+            let lineage = self.writable(id)?.0;
+            let pieces = vec![Piece { phys: 0, len: len as u32 }];
+            let start = (start % object_blocks) as u32;
+            let (origin, generation, crcs) = (lineage, self.generation.get(), Vec::new());
+            self.change(Op::Map(Mapping { lineage, origin, index, generation, start, pieces, crcs }))?;
+            if n % 64 == 63 {
+                yield_now().await;
+            }
+        }
+        self.bound_tail(0).await
+    }
+
+    /// Room for metadata alone, down to the last block of the reserve.
+    pub(crate) async fn scrape_room(&self, spans: u64) -> Result<(), EngineError> {
+        for _ in 0..2 {
+            self.alive()?;
+            if self.has_room(0, self.span_cost(spans)) {
+                return Ok(());
+            }
+            match self.tidy_up().await {
+                Ok(()) | Err(EngineError::NoSpace) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if self.has_room(0, self.span_cost(spans)) { Ok(()) } else { Err(EngineError::NoSpace) }
+    }
+}
