@@ -14,7 +14,7 @@ use crate::layout::BLOCK;
 use crate::map::SpanMap;
 use crate::record::Op;
 use crate::state::{Cause, Dirty, Node, NodeKind, Span, State};
-use crate::superblock::{Superblock, offsets};
+use crate::superblock::{COPIES, Superblock, offsets};
 use crate::sync::join_all;
 use crate::{Disk, DiskError, EngineError, Rules};
 
@@ -371,6 +371,23 @@ fn replace_page(pages: &mut Vec<BlobRef>, number: usize, new: BlobRef) -> BlobRe
         pages.resize(number + 1, BlobRef::default());
     }
     std::mem::replace(&mut pages[number], new)
+}
+
+/// Gives every copy what two of them agree on. Without this, the next switch would overwrite the only two copies of a
+/// superblock whose own switch was cut off after its first pair, and what two copies agree on would be the older one,
+/// whose checkpoint may be overwritten already.
+pub(crate) async fn repair_superblocks<D: Disk>(
+    disk: &D,
+    sb: &Superblock,
+    stale: [bool; COPIES],
+) -> Result<(), DiskError> {
+    let at = offsets(sb.disk_bytes);
+    let writes: Vec<_> = (0..COPIES).filter(|i| stale[*i]).map(|i| disk.write(at[i], sb.encode(i))).collect();
+    if writes.is_empty() {
+        return Ok(());
+    }
+    join_all(writes).await.into_iter().try_for_each(|(r, _)| r)?;
+    disk.flush().await
 }
 
 /// Copies 0 and 2, a flush, copies 1 and 3, a flush: at every moment two copies agree.

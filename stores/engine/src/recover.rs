@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::alloc::{Alloc, Run};
 use crate::blob::{Blobs, DEPTH, Plan};
-use crate::checkpoint::{Boot, write_superblocks};
+use crate::checkpoint::{Boot, repair_superblocks, write_superblocks};
 use crate::codec::{BlobRef, Identity, Type, begin, seal};
 use crate::engine::{Engine, Log, Room, Turns, block_checksum};
 use crate::layout::BLOCK;
@@ -97,6 +97,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let (records, log) = read_log::<D, R>(&disk, &sb).await?;
         replay::<D, R>(&disk, &sb, &mut loaded.state, records).await?;
         let room = count_room(&sb, &mut loaded)?;
+        repair_superblocks(&disk, &sb, verdict.stale).await?;
         let boot = Boot { epoch: verdict.max_epoch.saturating_add(1), nonce: entropy.u64() };
         let engine = Rc::new(Engine {
             disk,

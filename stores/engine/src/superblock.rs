@@ -150,10 +150,12 @@ pub(crate) struct Verdict {
     /// Highest sequence and boot epoch on any intact copy; new ones must lie above.
     pub(crate) max_sequence: u64,
     pub(crate) max_epoch: u64,
+    /// Copies that do not say what was chosen.
+    pub(crate) stale: [bool; COPIES],
 }
 
 /// Picks the newest superblock that at least two copies hold alike.
-pub(crate) fn quorum(copies: &[Copy4]) -> Result<Verdict, OpenError> {
+pub(crate) fn quorum(copies: &[Copy4; COPIES]) -> Result<Verdict, OpenError> {
     let good: Vec<&Superblock> =
         copies.iter().filter_map(|c| if let Copy4::Good(s) = c { Some(s) } else { None }).collect();
     let agreed = good.iter().filter(|s| good.iter().filter(|o| o == s).count() >= 2);
@@ -163,6 +165,7 @@ pub(crate) fn quorum(copies: &[Copy4]) -> Result<Verdict, OpenError> {
             chosen: **chosen,
             max_sequence: max(|s| s.sequence),
             max_epoch: max(|s| s.boot_epoch),
+            stale: copies.map(|c| c != Copy4::Good(**chosen)),
         });
     }
     if let Some((major, bits)) =

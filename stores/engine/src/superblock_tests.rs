@@ -63,6 +63,7 @@ fn two_equal_copies_decide_and_the_newest_pair_wins() {
             Err(valid) => assert_eq!(got, Err(OpenError::NoQuorum { valid }), "{text}"),
         }
     }
+    assert_eq!(quorum(&copies("nono")).unwrap().stale, [false, true, false, true]);
     assert_eq!(quorum(&copies("nooo")).unwrap().max_sequence, 11, "an aborted switch uses its number up");
 }
 
@@ -74,7 +75,7 @@ fn newer_formats_and_features_are_named() {
         block[12..16].fill(0);
         let crc = parpen_base::crc32c_seeded(0, &block);
         block[12..16].copy_from_slice(&crc.to_le_bytes());
-        quorum(&[decode(&block, 0)])
+        quorum(&[decode(&block, 0), Copy4::Bad, Copy4::Bad, Copy4::Bad])
     };
     assert_eq!(patch(HEADER, 2), Err(OpenError::NewerFormat { found: 2, known: 1 }));
     assert_eq!(patch(HEADER + 24, 4), Err(OpenError::UnknownFeatures { bits: 4 }));
