@@ -67,7 +67,7 @@ impl<R: Rules> World<R> {
         }
         self.disk.set_faults(Faults::default());
         self.drain()?;
-        if (self.fenced || !self.in_doubt.is_empty() || self.disk.failures() > 0) {
+        if self.fenced || !self.in_doubt.is_empty() || self.disk.failures() > 0 {
             self.crash();
             if self.recover()? == Opened::Unreadable {
                 return Ok(());

@@ -63,6 +63,11 @@ impl State {
         self.versions.iter().rposition(|v| v.done <= time).unwrap_or(0)
     }
 
+    /// The first version that may have been the present one at `time` or later.
+    fn possible_since(&self, time: u64) -> usize {
+        self.at(time).min(self.unsure.unwrap_or(usize::MAX))
+    }
+
     /// Whether `found` may be read when everything from version `from` on is possible.
     fn allows(&self, from: usize, found: &Block, by_cell: bool) -> bool {
         let running = || self.running.iter().map(|(_, p)| p.apply(self.latest()));
@@ -237,7 +242,7 @@ impl Image {
             let mut seen = *state.latest();
             seen[from..from + n].copy_from_slice(&found[at..at + n]);
             let quiet = state.running.is_empty();
-            let since = state.unsure.unwrap_or_else(|| state.at(submitted));
+            let since = state.possible_since(submitted);
             if !state.allows(since, &seen, n < CELLS || !quiet) {
                 let allowed = state.versions[since..].iter().map(|v| v.content).collect();
                 return Err(Wrong { block, found: seen, allowed });
@@ -270,11 +275,14 @@ impl Image {
         Ok(())
     }
 
-    /// What a snapshot that was asked for at `submitted` and answered now holds.
-    pub fn frozen(&self, submitted: u64) -> Image {
+    /// What a snapshot that was asked for at `submitted` and answered now holds. One that was never answered, `None`,
+    /// may hold whatever a crash may leave.
+    pub fn frozen(&self, submitted: Option<u64>) -> Image {
         let freeze = |state: &State| {
             let mut out = state.clone();
-            out.trim(state.unsure.unwrap_or_else(|| state.at(submitted)));
+            if let Some(time) = submitted {
+                out.trim(state.possible_since(time));
+            }
             out.doubted()
         };
         Image { size: self.size, blocks: self.blocks.iter().map(freeze).collect() }
@@ -374,7 +382,7 @@ mod tests {
         let mut image = Image::zeros(SIZE);
         written(&mut image, 1, 0, &block(1), 1);
         image.submit(2, 0, &block(2));
-        let mut snapshot = image.frozen(5);
+        let mut snapshot = image.frozen(Some(5));
         assert!(!snapshot.settled());
         let (old, new) = ([block(1), block(0)].concat(), [block(2), block(0)].concat());
         assert!(snapshot.judge(0, &[block(3), block(0)].concat(), 6, 6).is_err());

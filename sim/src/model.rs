@@ -148,7 +148,9 @@ impl Catalogue {
     pub fn hold(&mut self, change: &Change) {
         for id in change.touches() {
             let device = self.get(id);
-            device.image.trim();
+            if device.io == 0 {
+                device.image.trim();
+            }
             device.held += 1;
         }
         if let Some(id) = change.closes() {
@@ -174,9 +176,9 @@ impl Catalogue {
         }
     }
 
-    /// The change happened. It was submitted at `submitted`; `answered` tells whether its answer came, which makes
-    /// what a snapshot shares with its volume durable.
-    pub fn apply(&mut self, change: &Change, submitted: u64, answered: bool) {
+    /// The change happened. If its answer came, `submitted` is when it was asked for: what a snapshot shares with its
+    /// volume is durable then.
+    pub fn apply(&mut self, change: &Change, submitted: Option<u64>) {
         match change {
             Change::Create { id, size } => {
                 self.devices.insert(*id, Device::new(Kind::Volume, Image::zeros(*size), 0));
@@ -184,9 +186,9 @@ impl Catalogue {
             Change::Snapshot(pairs) => {
                 for (volume, snapshot) in pairs {
                     let source = &mut self.get(*volume).image;
-                    let frozen = source.frozen(if answered { submitted } else { 0 });
-                    if answered {
-                        source.flushed(submitted);
+                    let frozen = source.frozen(submitted);
+                    if let Some(time) = submitted {
+                        source.flushed(time);
                     }
                     self.devices.insert(*snapshot, Device::new(Kind::Snapshot, frozen, 0));
                 }

@@ -131,7 +131,7 @@ impl<R: Rules> World<R> {
             tally: Tally::default(),
             entropy: Arc::new(SeededEntropy::new(rng.next())),
             written: Vec::new(),
-            silent_pages: vec![],
+            silent_pages: vec![10..129, 129..255],
             now: 1,
             next_id: 1,
             next_stamp: 1,
@@ -279,12 +279,15 @@ impl<R: Rules> World<R> {
                 Ok(())
             }
             What::Flush => {
-                self.model.flushed(request.submitted);
+                if self.profile.flush_counts() {
+                    self.model.flushed(request.submitted);
+                }
                 Ok(())
             }
             What::Change(change) => {
                 self.model.release(&change);
-                self.model.apply(&change, request.submitted, true);
+                let exact = self.profile.flush_counts().then_some(request.submitted);
+                self.model.apply(&change, exact);
                 Ok(())
             }
         }
@@ -296,7 +299,7 @@ impl<R: Rules> World<R> {
             EngineError::NoSpace => self.profile.may_be_full(),
             EngineError::Io => self.profile.may_fail(),
             EngineError::Fenced => failing,
-            EngineError::DataLost => self.profile == Profile::Silent,
+            EngineError::DataLost => self.may_lose(),
             _ => false,
         };
         if !fair {
@@ -312,7 +315,9 @@ impl<R: Rules> World<R> {
             What::Read { .. } => {}
             What::Write { id } => self.model.get(id).image.fail(request.name, now),
             What::Flush => self.fenced |= error == EngineError::Io,
-            What::Change(change) if error == EngineError::NoSpace => self.model.release(&change),
+            What::Change(change) if error == EngineError::NoSpace && self.profile == Profile::Full => {
+                self.model.release(&change);
+            }
             // Whether it happened, only the next recovery tells; until then nothing else touches its devices.
             What::Change(change) => self.in_doubt.push(change),
         }

@@ -59,6 +59,8 @@ struct State {
     steps: u64,
     /// Writes and flushes that ended in an error of the medium since the last power cut.
     failures: u64,
+    /// Reads that ended in an error, since the disk was made.
+    failed_reads: u64,
     /// Faults that nobody was told of, since the disk was made.
     silent: u64,
     violation: Option<String>,
@@ -80,6 +82,7 @@ impl SimDisk {
             now: 0,
             steps: 0,
             failures: 0,
+            failed_reads: 0,
             silent: 0,
             violation: None,
             trace,
@@ -104,6 +107,11 @@ impl SimDisk {
     /// Writes and flushes that ended in an error of the medium since the last power cut.
     pub fn failures(&self) -> u64 {
         self.0.borrow().failures
+    }
+
+    /// Reads that ended in an error, since the disk was made.
+    pub fn failed_reads(&self) -> u64 {
+        self.0.borrow().failed_reads
     }
 
     /// Faults that nobody was told of, since the disk was made.
@@ -133,7 +141,11 @@ impl SimDisk {
         state.steps += 1;
         state.now += 1;
         let result = state.perform(&mut request);
-        state.failures += u64::from(result == Err(DiskError::Io) && request.kind != Kind::Read);
+        match (result, request.kind) {
+            (Err(DiskError::Io), Kind::Read) => state.failed_reads += 1,
+            (Err(DiskError::Io), _) => state.failures += 1,
+            _ => {}
+        }
         state.note(&request, result);
         drop(state);
         let mut outcome = request.outcome.borrow_mut();
