@@ -51,7 +51,7 @@ impl<R: Rules> World<R> {
         }
     }
 
-    /// Writes what was written there before: a log record may then repeat one of a former life to the last bit.
+    /// Writes what was written there before: equal bytes must not be mistaken for the same write.
     fn write_again(&mut self, id: Id, first: usize, cells: usize) {
         let old = self.written.iter().rposition(|(i, f, s)| (*i, *f, s.len()) == (id, first, cells));
         let stamps = match old {

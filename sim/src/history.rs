@@ -48,7 +48,15 @@ fn told(panic: &(dyn std::any::Any + Send)) -> &str {
 
 impl<R: Rules> World<R> {
     fn live(&mut self) -> Result<(), Failure> {
-        self.format(Layout::tiny())?;
+        // Small, so that everything that must happen some time happens soon: the log wraps, tails are cut, blocks are
+        // used again, and one volume has many objects.
+        let layout = Layout {
+            object_blocks: *self.rng.pick(&[1, 4, 16]),
+            wal_bytes: *self.rng.pick(&[16 << 10, 32 << 10]),
+            tail_bytes: *self.rng.pick(&[16 << 10, 64 << 10, 1 << 20]),
+            ..Layout::tiny()
+        };
+        self.format(layout)?;
         if self.recover()? == Opened::Unreadable {
             return Err("a fresh disk is unreadable".to_owned());
         }
@@ -114,6 +122,9 @@ impl<R: Rules> World<R> {
         self.crash();
         let opened = self.recover()?;
         self.arm();
+        if opened == Opened::Serves && self.rng.percent(40) {
+            self.write_unflushed_again()?;
+        }
         Ok(opened)
     }
 

@@ -42,8 +42,6 @@ mutants! {
     NoBootEpoch = BOOT_EPOCH, "boot-epoch", Recovery;
     /// Recovery serves before its decisions are durable.
     NoFixOutcome = FIX_OUTCOME, "fix-outcome", Recovery;
-    /// Checksums say nothing about the block's identity.
-    NoSeedCrc = SEED_CRC, "seed-crc", Silent;
     /// Versions with several children are deleted like others.
     NoGhosts = GHOSTS, "ghosts", Crash;
     /// The superblock may name a checkpoint before it is durable.

@@ -60,6 +60,11 @@ impl Profile {
         if self == Profile::CrashAtomic { 4096 } else { 512 }
     }
 
+    /// Pages of the disk.
+    pub(crate) fn pages(self) -> u64 {
+        if self == Profile::Full { 112 } else { 256 }
+    }
+
     /// Odds of the medium's faults; where silent ones may strike is the driver's to say.
     pub(crate) fn faults(self) -> Faults {
         match self {

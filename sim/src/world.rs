@@ -103,6 +103,8 @@ pub(crate) struct World<R: Rules> {
     pub entropy: Arc<SeededEntropy>,
     /// Some writes of old, to be repeated: device, first cell, stamps.
     pub written: Vec<(Id, usize, Vec<u32>)>,
+    /// The first writes since the last flush.
+    pub unflushed: Vec<(Id, usize, Vec<u32>)>,
     /// Where silent faults may strike.
     pub silent_pages: Vec<Range<usize>>,
     now: u64,
@@ -116,7 +118,8 @@ pub(crate) struct World<R: Rules> {
 impl<R: Rules> World<R> {
     pub fn new(seed: u64, profile: Profile, trace: Trace) -> World<R> {
         let mut rng = Rng::new(seed);
-        let disk = SimDisk::new(256 * parpen_engine::BLOCK, profile.atomic(), rng.fork(), trace.clone());
+        let disk =
+            SimDisk::new(profile.pages() * parpen_engine::BLOCK, profile.atomic(), rng.fork(), trace.clone());
         let eager = *rng.pick(&[20, 50, 80, 95]);
         World {
             exec: Executor::new(),
@@ -131,6 +134,7 @@ impl<R: Rules> World<R> {
             tally: Tally::default(),
             entropy: Arc::new(SeededEntropy::new(rng.next())),
             written: Vec::new(),
+            unflushed: Vec::new(),
             silent_pages: vec![10..129, 129..255],
             now: 1,
             next_id: 1,
@@ -315,13 +319,22 @@ impl<R: Rules> World<R> {
             What::Read { .. } => {}
             What::Write { id } => self.model.get(id).image.fail(request.name, now),
             What::Flush => self.fenced |= error == EngineError::Io,
-            What::Change(change) if error == EngineError::NoSpace && self.profile == Profile::Full => {
+            What::Change(change) if error == EngineError::NoSpace && self.is_undone(&change) => {
                 self.model.release(&change);
             }
             // Whether it happened, only the next recovery tells; until then nothing else touches its devices.
             What::Change(change) => self.in_doubt.push(change),
         }
         Ok(())
+    }
+
+    /// Whether a change that found no room certainly left nothing. On a full disk all do but a clone that was to be
+    /// larger than its snapshot; on a full host none can promise it, since the commit itself may be what fails.
+    fn is_undone(&self, change: &Change) -> bool {
+        match change {
+            Change::Clone { from, size, .. } if self.model.devices[from].image.size() < *size => false,
+            _ => self.profile == Profile::Full,
+        }
     }
 
     /// Everything that ran is gone; what it left is for the recovery to tell.
