@@ -1,4 +1,5 @@
-//! Who may open what. One pure function, [`decide`], is asked by the gate, by every handshake and by the attach use case.
+//! Who may open what. One pure function, [`decide`], is asked by the gate, by every handshake and by the
+//! attach use case.
 
 use std::net::IpAddr;
 
@@ -6,7 +7,8 @@ use uuid::Uuid;
 
 use crate::Session;
 
-/// Something a transport can be asked for: an attachment's own export, or the plain export of a volume or snapshot.
+/// Something a transport can be asked for: an attachment's own export, or the plain export of a volume or
+/// snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExportId(pub Uuid);
 

@@ -1,8 +1,8 @@
 //! A block device in one screen: a closed set of operations, their results, and what a device says of itself.
 //!
-//! Ordering: requests in flight together may take effect in any order. A `Flush` covers every request that was
-//! *completed* before the flush was submitted, on whatever queue of the device. A request with `fua` is durable
-//! when it completes.
+//! Ordering: requests in flight together may take effect in any order. A `Flush` covers every request that
+//! was *completed* before the flush was submitted, on whatever queue of the device. A request with `fua` is
+//! durable when it completes.
 
 use std::sync::Arc;
 
@@ -33,7 +33,8 @@ pub enum Op {
     },
     /// The content of the range is no longer needed. Ranges that are given back read as zeros.
     Discard,
-    /// Asks for the map of the range; the answer's buffer holds `(length: u64 le, zero: u64 le)` pairs from `offset` on.
+    /// Asks for the map of the range; the answer's buffer holds `(length: u64 le, zero: u64 le)` pairs from
+    /// `offset` on.
     Extents,
     /// The range will be read soon.
     Prefetch,
@@ -133,7 +134,8 @@ pub struct ReactorId(pub u32);
 pub trait Home: Send + Sync {
     /// Which reactor this is.
     fn id(&self) -> ReactorId;
-    /// Runs `f` on that thread, soon, in the order of the calls of one caller. Dropped unrun when the reactor has ended.
+    /// Runs `f` on that thread, soon, in the order of the calls of one caller. Dropped unrun when the
+    /// reactor has ended.
     fn run(&self, f: Box<dyn FnOnce() + Send>);
 }
 
@@ -156,7 +158,8 @@ impl Wake {
 
 /// What a device is; shared by all its connections.
 pub trait BlockDevice: Send + Sync {
-    /// Size and block sizes; changes on resize.
+    /// Size and block sizes; changes on resize. It is asked for each request, so it takes no lock that is
+    /// held long.
     fn geometry(&self) -> Geometry;
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
@@ -176,4 +179,18 @@ pub trait Queue {
     fn kick(&mut self);
     /// The next completion, in any order; each accepted tag exactly once.
     fn reap(&mut self) -> Option<Completion>;
+}
+
+impl<Q: Queue + ?Sized> Queue for Box<Q> {
+    fn submit(&mut self, r: Request) -> Result<(), Request> {
+        (**self).submit(r)
+    }
+
+    fn kick(&mut self) {
+        (**self).kick();
+    }
+
+    fn reap(&mut self) -> Option<Completion> {
+        (**self).reap()
+    }
 }

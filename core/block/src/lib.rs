@@ -5,14 +5,28 @@
 #![forbid(unsafe_code)]
 
 mod access;
+pub mod conformance;
+mod copy;
 mod device;
+pub mod filter;
 mod gate;
+mod memory;
+mod oneshot;
+mod pinned;
+mod remote;
+#[cfg(test)]
+mod testing;
+mod timer;
 
 pub use access::{
     AccessTable, Address, Admits, Claim, ExportId, Exports, HostId, Peer, Refusal, Rights, SessionInfo, Whom,
     decide,
 };
+pub use copy::{Progress, copy};
 pub use device::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, ReactorId, Request, Wake,
 };
-pub use gate::Session;
+pub use gate::{Fenced, Gate, Held, Session};
+pub use memory::Memory;
+pub use remote::{Extent, Remote};
+pub use timer::Timer;

@@ -28,6 +28,14 @@ pub(crate) struct Blobs {
     pub(crate) blocks: u64,
 }
 
+/// Neighbouring blobs that are written together.
+struct Group {
+    phys: u64,
+    blocks: u64,
+    /// Block within the group, and the bytes there.
+    parts: Vec<(u64, Vec<u8>)>,
+}
+
 /// Blobs that have their place and are not written yet.
 #[derive(Default)]
 pub(crate) struct Plan {
@@ -106,25 +114,25 @@ impl Plan {
     pub(crate) async fn write<D: Disk>(&mut self, disk: &D) -> Result<(), DiskError> {
         let mut writes = std::mem::take(&mut self.writes);
         writes.sort_by_key(|(phys, _)| *phys);
-        let mut groups: Vec<(u64, u64, Vec<(u64, Vec<u8>)>)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         for (phys, bytes) in writes {
             let n = blocks_of(bytes.len());
             match groups.last_mut() {
-                Some((first, len, parts)) if *first + *len == phys && *len + n <= WRITE_BLOCKS => {
-                    parts.push((*len, bytes));
-                    *len += n;
+                Some(g) if g.phys + g.blocks == phys && g.blocks + n <= WRITE_BLOCKS => {
+                    g.parts.push((g.blocks, bytes));
+                    g.blocks += n;
                 }
-                _ => groups.push((phys, n, vec![(0, bytes)])),
+                _ => groups.push(Group { phys, blocks: n, parts: vec![(0, bytes)] }),
             }
         }
         for chunk in groups.chunks(DEPTH) {
-            let all = chunk.iter().map(|(phys, n, parts)| {
-                let mut buf = Buf::zeroed((n * BLOCK) as usize);
-                for (at, bytes) in parts {
+            let all = chunk.iter().map(|g| {
+                let mut buf = Buf::zeroed((g.blocks * BLOCK) as usize);
+                for (at, bytes) in &g.parts {
                     let at = (at * BLOCK) as usize;
                     buf[at..at + bytes.len()].copy_from_slice(bytes);
                 }
-                disk.write(phys * BLOCK, buf)
+                disk.write(g.phys * BLOCK, buf)
             });
             for (r, _) in join_all(all.collect()).await {
                 r?;
@@ -178,7 +186,8 @@ pub(crate) async fn read<D: Disk>(
     if crc32c_seeded(0, &bytes) == blob.crc { Ok((bytes, runs)) } else { Err(damaged()) }
 }
 
-fn extents(block: &[u8], of: Identity) -> Option<Vec<Run>> {
+/// Reads the block that lists the extents of an indirect blob.
+pub(crate) fn extents(block: &[u8], of: Identity) -> Option<Vec<Run>> {
     let (id, mut r): (_, Reader<'_>) = unseal(block, Type::Extents).ok()?;
     let n = r.u32().ok()? as usize;
     r.u32().ok()?;

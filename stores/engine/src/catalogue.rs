@@ -2,13 +2,19 @@
 
 use std::rc::Rc;
 
+use parpen_base::Buf;
 use uuid::Uuid;
 
 use crate::engine::Engine;
 use crate::layout::{BLOCK, LABEL_MAX, VOLUME_MAX};
+use crate::reclaim::SMALL_OP;
 use crate::record::{Op, Taken};
+use crate::room::Need;
 use crate::state::{NodeKind, State};
 use crate::{Disk, EngineError, Found, Kind, Rules, Space};
+
+/// A change that makes things smaller: it may use the reserve.
+const SHRINK: Need = Need { blocks: 4, spans: 1, log: SMALL_OP, reserve: false };
 
 fn check_label(label: &[u8]) -> Result<(), EngineError> {
     if label.len() > LABEL_MAX { Err(EngineError::Invalid("a label has at most 64 KiB")) } else { Ok(()) }
@@ -23,14 +29,16 @@ fn check_size(bytes: u64) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Blocks of metadata that a new node with this label can cost.
-fn node_cost(label: &[u8]) -> u64 {
-    6 + label.len() as u64 / BLOCK
-}
-
 impl<D: Disk, R: Rules> Engine<D, R> {
-    async fn catalogue_room(&self, cost: u64) -> Result<(), EngineError> {
-        self.make_room(cost, 0).await
+    /// Room for nodes with labels of these lengths.
+    async fn catalogue_room(&self, labels: impl Iterator<Item = usize>) -> Result<(), EngineError> {
+        let (mut blocks, mut log) = (0, SMALL_OP);
+        for label in labels {
+            blocks += 2 * (6 + label as u64 / BLOCK);
+            log += label + 96;
+        }
+        self.check_op_size(log)?;
+        self.make_room(Need { blocks, spans: 0, log, reserve: true }).await
     }
 
     /// Makes a volume, empty or from a snapshot (then at least as large).
@@ -51,7 +59,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let made = self.find(id, |_, n| (n.kind, n.of, n.bytes));
         let grown = match made {
             Err(EngineError::NotFound) => {
-                self.catalogue_room(node_cost(label)).await?;
+                let clean = match from {
+                    None => true,
+                    Some(from) => self.is_clean_beyond(from).await?,
+                };
+                self.catalogue_room([label.len()].into_iter()).await?;
                 let (parent, size) = match from {
                     None => (0, bytes),
                     Some(from) => self.find(from, |lineage, n| match n.kind {
@@ -64,8 +76,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 }
                 let lineage = self.state.borrow().next_lineage;
                 let of = from.unwrap_or_default();
-                self.change(Op::Create { lineage, parent, id, of, bytes: size, label: label.to_vec() })?;
-                size < bytes
+                let at_once = clean || size == bytes;
+                let first = if at_once { bytes } else { size };
+                self.change(Op::Create { lineage, parent, id, of, bytes: first, label: label.to_vec() })?;
+                !at_once
             }
             Err(e) => return Err(e),
             Ok((NodeKind::Volume, of, size)) if of == from.unwrap_or_default() && size <= bytes => {
@@ -73,10 +87,43 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             }
             Ok(_) => return Err(EngineError::Exists),
         };
-        if grown {
-            self.grow(id, bytes).await?;
+        if grown && let Err(e) = self.grow(id, bytes).await {
+            if made == Err(EngineError::NotFound) && self.alive().is_ok() {
+                // It was not there before, so it must not be there now.
+                let (lineage, _) = self.writable(id)?;
+                self.change(Op::Forget { lineage })?;
+                self.flush().await?;
+                self.reclaim_quietly().await?;
+            }
+            return Err(e);
         }
         self.flush().await
+    }
+
+    /// Whether nothing but zeros stands behind the end of a snapshot. Only a shrink that a crash interrupted leaves
+    /// anything there.
+    async fn is_clean_beyond(&self, snapshot: Uuid) -> Result<bool, EngineError> {
+        let (lineage, bytes) = self.find(snapshot, |lineage, n| (lineage, n.bytes))?;
+        let from = bytes.div_ceil(BLOCK);
+        {
+            let state = self.state.borrow();
+            let object_blocks = state.object_blocks;
+            let last = VOLUME_MAX / BLOCK / object_blocks;
+            for index in state.touched_objects(lineage, from / object_blocks, last) {
+                let start = from.max(index * object_blocks);
+                let len = (index + 1) * object_blocks - start;
+                if state.entries(lineage, start, len as usize).iter().any(|d| d.is_some()) {
+                    return Ok(false);
+                }
+            }
+        }
+        let within = (bytes % BLOCK) as usize;
+        if within == 0 {
+            return Ok(true);
+        }
+        let (result, block) = self.fetch(snapshot, bytes / BLOCK, Buf::zeroed(BLOCK as usize)).await;
+        result?;
+        Ok(block[within..].iter().all(|b| *b == 0))
     }
 
     /// Takes snapshots of all these volumes at one instant: `(volume, snapshot, label)`. Writes in flight may or may
@@ -90,7 +137,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
         all.iter().try_for_each(|(_, _, label)| check_label(label))?;
         let _one = self.lock_catalogue().await;
-        self.catalogue_room(all.iter().map(|(_, _, label)| 2 * node_cost(label)).sum()).await?;
+        self.catalogue_room(all.iter().map(|(_, _, label)| label.len())).await?;
         let mut taken = Vec::new();
         let mut there = 0;
         let mut head = self.state.borrow().next_lineage;
@@ -126,7 +173,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         if bytes > old {
             self.grow(volume, bytes).await?;
         } else if bytes < old {
-            self.scrape_room(1).await?;
+            self.make_room(SHRINK).await?;
             let (lineage, _) = self.writable(volume)?;
             self.change(Op::Resize { lineage, bytes })?;
             self.flush().await?;
@@ -144,7 +191,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     async fn grow(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
         let (_, old) = self.writable(volume)?;
         self.clear_beyond(volume, old, true).await?;
-        self.catalogue_room(6).await?;
+        self.catalogue_room([0].into_iter()).await?;
         let (lineage, _) = self.writable(volume)?;
         self.change(Op::Resize { lineage, bytes })
     }
@@ -162,7 +209,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let _all = self.lock_blocks(volume, 0, u64::MAX).await;
             self.writable(volume)?;
             let label = self.find(volume, |_, n| n.label.clone())?;
-            self.catalogue_room(2 * node_cost(&label)).await?;
+            self.catalogue_room([label.len()].into_iter()).await?;
             let (lineage, _) = self.writable(volume)?;
             let (to, kind) = self.find(snapshot, |lineage, n| (lineage, n.kind))?;
             if kind != NodeKind::Snapshot {
@@ -182,7 +229,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let _one = self.lock_catalogue().await;
             let _all = self.lock_blocks(id, 0, u64::MAX).await;
             self.alive()?;
-            self.scrape_room(1).await.or_else(|e| if e == EngineError::NoSpace { Ok(()) } else { Err(e) })?;
+            self.make_room(SHRINK).await?;
             match self.find(id, |lineage, _| lineage) {
                 Ok(lineage) => self.change(Op::Forget { lineage })?,
                 Err(EngineError::NotFound) => {}
@@ -206,7 +253,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         check_label(label)?;
         let _one = self.lock_catalogue().await;
         self.find(id, |_, _| ())?;
-        self.catalogue_room(node_cost(label)).await?;
+        self.catalogue_room([label.len()].into_iter()).await?;
         let (lineage, same) = self.find(id, |lineage, n| (lineage, *n.label == *label))?;
         if !same {
             self.change(Op::Relabel { lineage, label: label.to_vec() })?;

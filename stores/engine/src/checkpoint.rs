@@ -12,10 +12,10 @@ use crate::codec::{BlobRef, Identity, Type, Writer, begin, hash64, seal};
 use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::map::SpanMap;
-use crate::record::Op;
 use crate::state::{Cause, Dirty, Node, NodeKind, Span, State};
 use crate::superblock::{COPIES, Superblock, offsets};
 use crate::sync::join_all;
+use crate::wal::Queue;
 use crate::{Disk, DiskError, EngineError, Rules};
 
 /// Node leaves listed in one page of the node table.
@@ -57,7 +57,7 @@ struct Capture {
     nodes: Vec<(u64, Vec<u8>)>,
     node_pages: BTreeMap<usize, Vec<(u64, BlobRef)>>,
     next_lineage: u64,
-    pending: Vec<Op>,
+    pending: Queue,
     freed: Vec<(Run, Cause)>,
     /// Births of the versions at the slots that had dirty spans, to undo.
     births: BTreeMap<usize, u64>,
@@ -144,13 +144,14 @@ impl Capture {
         let entries = |p: usize| (p * NODES_PER_PAGE..(p + 1) * NODES_PER_PAGE).map(entry).collect();
         let node_pages = stale.into_iter().map(|p| (p, entries(p))).collect();
         let next_lineage = state.next_lineage;
-        let (pending, freed) = (Vec::new(), Vec::new());
+        let (pending, freed) = (Queue::default(), Vec::new());
         Capture { dirty, spans, versions, nodes, node_pages, next_lineage, pending, freed, births, holes }
     }
 
     fn is_empty(&self) -> bool {
         let d = &self.dirty;
-        self.pending.is_empty() && d.version_pages.is_empty() && d.spans.is_empty() && d.node_pages.is_empty()
+        let clean = d.version_pages.is_empty() && d.spans.is_empty() && d.node_pages.is_empty();
+        clean && d.gone.is_empty() && self.pending.is_empty()
     }
 }
 
@@ -163,9 +164,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let mut log = self.log.borrow_mut();
             capture.pending = std::mem::take(&mut log.pending);
             capture.freed = std::mem::take(&mut log.freed);
+            log.captured = capture.pending.len();
             std::mem::take(&mut log.tail)
         };
-        if capture.is_empty() && boot.is_none() && capture.dirty.gone.is_empty() {
+        if capture.is_empty() && boot.is_none() {
+            self.state.borrow_mut().dirty = capture.dirty;
             return Ok(());
         }
         self.state.borrow_mut().checkpointing = true;
@@ -298,7 +301,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         self.max_sequence.set(sequence);
         write_superblocks(&self.disk, &new).await?;
         self.superblock.set(new);
-        self.log.borrow_mut().durable_upto = wal_first_seq - 1;
+        let mut log = self.log.borrow_mut();
+        log.durable_upto = wal_first_seq - 1;
+        log.captured = 0;
         Ok(())
     }
 
@@ -361,6 +366,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         state.dirty.node_blocks += c.dirty.node_blocks;
         state.dirty.gone.extend(c.dirty.gone);
         let mut log = self.log.borrow_mut();
+        log.captured = 0;
         log.restore(c.pending, c.freed);
         log.tail += tail;
     }

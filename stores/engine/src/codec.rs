@@ -165,6 +165,21 @@ pub(crate) fn seal(w: Writer) -> Vec<u8> {
     out
 }
 
+/// Makes any bytes a well-formed structure of a kind, for fuzzing.
+pub(crate) fn reseal(bytes: &mut [u8], kind: Type) {
+    if bytes.len() < HEADER {
+        return;
+    }
+    bytes[..4].copy_from_slice(&MAGIC.to_le_bytes());
+    bytes[4..6].copy_from_slice(&(kind as u16).to_le_bytes());
+    bytes[6..8].copy_from_slice(&1u16.to_le_bytes());
+    let len = bytes.len() as u32;
+    bytes[8..12].copy_from_slice(&len.to_le_bytes());
+    bytes[CRC_AT..CRC_AT + 4].fill(0);
+    let crc = parpen_base::crc32c_seeded(0, bytes);
+    bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+}
+
 /// Length that a block claims to have as a structure of this kind, before anything is verified.
 pub(crate) fn claimed_len(block: &[u8], kind: Type) -> Option<usize> {
     let mut r = Reader::new(block);

@@ -1,16 +1,15 @@
 //! Group commit: one record (or a few) and one flush of the disk for all who ask at the same time.
 
-use parpen_base::{Buf, round_up};
+use parpen_base::Buf;
 
 use crate::alloc::Run;
 use crate::codec::Identity;
 use crate::engine::{Engine, Log};
 use crate::layout::BLOCK;
-use crate::record::Op;
 use crate::state::Cause;
 use crate::superblock::wal_start;
 use crate::sync::join_all;
-use crate::wal::{self, RECORD_HEADER, RecordHead, max_record};
+use crate::wal::{self, Queue, RECORD_HEADER, RecordHead, cut};
 use crate::{Disk, DiskError, EngineError, Rules};
 
 /// Dirty spans that ask for a checkpoint: bounds its length and the room it needs.
@@ -140,22 +139,23 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     fn cut_records(&self) -> Option<(Vec<(u64, Buf)>, Vec<(Run, Cause)>)> {
         let mut log = self.log.borrow_mut();
         let ring = self.layout.wal_bytes;
-        let most = max_record(ring) as usize - RECORD_HEADER;
-        let packed = wal::pack(&log.pending, most)?;
-        let size = |ops: &[u8]| round_up((RECORD_HEADER + ops.len()) as u64, BLOCK);
-        let needed = packed.iter().try_fold(0u64, |sum, (_, ops)| sum.checked_add(size(ops)?))?;
+        let most = cut(ring) as usize - RECORD_HEADER;
+        let pending = std::mem::take(&mut log.pending);
+        let packed = pending.pack(most);
+        let size = |ops: &[u8]| ((RECORD_HEADER + ops.len()) as u64).next_multiple_of(BLOCK);
+        let needed: u64 = packed.iter().map(|(_, ops)| size(ops)).sum();
         let sb = self.superblock.get();
         if needed > ring - (log.pos - sb.wal_first_pos) {
+            log.pending = pending;
             return None;
         }
         let mut writes = Vec::new();
         for (count, ops) in packed {
-            let bytes = log.record(self.id, sb.boot_epoch, count, &ops);
+            let bytes = log.record(self.id, sb.boot_epoch, count, ops);
             place(&mut writes, wal_start(sb.disk_bytes), ring, log.pos, &bytes);
-            log.pos += size(&ops)?;
+            log.pos += size(ops);
         }
         log.tail = 0;
-        log.pending = Vec::new();
         Some((writes, std::mem::take(&mut log.freed)))
     }
 
@@ -207,8 +207,8 @@ impl Log {
     }
 
     /// Takes back what a failed checkpoint had taken; it stays in front of what came since.
-    pub(crate) fn restore(&mut self, mut pending: Vec<Op>, mut freed: Vec<(Run, Cause)>) {
-        pending.append(&mut self.pending);
+    pub(crate) fn restore(&mut self, mut pending: Queue, mut freed: Vec<(Run, Cause)>) {
+        pending.append(std::mem::take(&mut self.pending));
         freed.append(&mut self.freed);
         (self.pending, self.freed) = (pending, freed);
     }

@@ -10,12 +10,13 @@ use uuid::Uuid;
 use crate::alloc::{Alloc, Run};
 use crate::blob::Blobs;
 use crate::codec::{BlobRef, Identity};
-use crate::layout::{BLOCK, Layout};
-use crate::map::{Data, SpanMap};
+use crate::layout::Layout;
+use crate::map::Data;
 use crate::record::Op;
-use crate::state::{Cause, Freed, Node, NodeKind, PAGE_HEAD, State};
+use crate::state::{Cause, Freed, Node, NodeKind, State};
 use crate::superblock::Superblock;
 use crate::sync::{Event, RangeGuard, RangeLocks};
+use crate::wal::Queue;
 use crate::{Disk, EngineError, Rules, Sound};
 
 /// Allocation hints kept, at most.
@@ -37,7 +38,9 @@ pub(crate) struct Room {
 
 /// What waits for the next commit, and where the log stands.
 pub(crate) struct Log {
-    pub(crate) pending: Vec<Op>,
+    pub(crate) pending: Queue,
+    /// Bytes of operations that the checkpoint in flight makes needless, if it succeeds.
+    pub(crate) captured: usize,
     pub(crate) freed: Vec<(Run, Cause)>,
     /// Data bytes and operations since the last commit.
     pub(crate) tail: u64,
@@ -141,7 +144,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let mut log = self.log.borrow_mut();
         let mut room = self.room.borrow_mut();
         log.tail += 64;
-        log.pending.push(op);
+        log.pending.push(&op.encode());
         for (run, cause) in freed.0 {
             let defer = if cause == Cause::Deleted { R::DEFER_DELETE_FREE } else { R::DEFER_FREE };
             if defer {
@@ -183,35 +186,6 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     pub(crate) fn matches(&self, d: &Data, block: u64, data: &[u8]) -> bool {
         self.checksum(d.origin, block, data) == d.crc
-    }
-
-    /// Blocks that a checkpoint of the present state can take at most.
-    pub(crate) fn checkpoint_need(&self) -> u64 {
-        let state = self.state.borrow();
-        let per_span = SpanMap::max_encoded(state.span_blocks).div_ceil(BLOCK as usize) as u64;
-        let per_span = if per_span > 1 { per_span + 1 } else { 1 };
-        let pages = state.versions.len() / state.versions_per_page() + state.node_slots.len() / 200 + 2;
-        let root = (PAGE_HEAD + 32 + 16 * pages) as u64 / BLOCK + 2;
-        let d = &state.dirty;
-        let version_pages = d.version_pages.len().min(state.versions.len() / state.versions_per_page() + 1);
-        d.spans.len() as u64 * per_span + d.node_blocks + (version_pages + d.node_pages.len()) as u64 + root
-    }
-
-    /// Whether `blocks` more can be taken while a checkpoint of what stands now, and `keep` blocks besides, still fit.
-    pub(crate) fn has_room(&self, blocks: u64, keep: u64) -> bool {
-        let need = self.checkpoint_need();
-        let room = self.room.borrow();
-        room.alloc.free() >= blocks.saturating_add(keep).saturating_add(need).saturating_add(room.promised)
-    }
-
-    pub(crate) fn spans_per_object(&self) -> u64 {
-        self.state.borrow().spans_per_object() as u64
-    }
-
-    /// Blocks that dirtying `spans` spans can cost in the next checkpoint.
-    pub(crate) fn span_cost(&self, spans: u64) -> u64 {
-        let blocks = self.state.borrow().span_blocks;
-        spans * (SpanMap::max_encoded(blocks).div_ceil(BLOCK as usize) as u64 + 1) + 2
     }
 
     /// Takes blocks for data of one object, behind its last ones where that is possible.

@@ -10,7 +10,7 @@ use crate::blob::{self, Blobs, DEPTH};
 use crate::checkpoint::{HOLES, INHERIT, NODES_PER_PAGE};
 use crate::codec::{BlobRef, Identity, Malformed, Reader, Type, unseal};
 use crate::engine::Pages;
-use crate::layout::{BLOCK, LABEL_MAX, VOLUME_MAX};
+use crate::layout::{BLOCK, LABEL_MAX, Layout, VOLUME_MAX};
 use crate::map::SpanMap;
 use crate::state::{Node, NodeKind, Span, State, Version};
 use crate::superblock::Superblock;
@@ -30,6 +30,7 @@ struct Loader<'a, D: Disk> {
     disk: &'a D,
     of: Identity,
     disk_blocks: u64,
+    layout: Layout,
     out: Loaded,
 }
 
@@ -39,7 +40,71 @@ fn page_body(bytes: &[u8], of: Identity, kind: Type, number: usize) -> Result<Re
     if id == of && n as usize == number { Ok(r) } else { Err(Malformed) }
 }
 
-fn node(bytes: &[u8], of: Identity, slot: usize, leaf: BlobRef) -> Result<(u64, Node), Malformed> {
+pub(crate) fn root(bytes: &[u8], of: Identity) -> Result<(u64, Pages), Malformed> {
+    let (id, mut r) = unseal(bytes, Type::Root)?;
+    let (next, versions, nodes) = (r.u64()?, r.u32()?, r.u32()?);
+    if id != of || (u64::from(versions) + u64::from(nodes)) * 16 != r.left() as u64 {
+        return Err(Malformed);
+    }
+    let mut list = |n: u32| (0..n).map(|_| BlobRef::get(&mut r)).collect::<Result<Vec<_>, _>>();
+    Ok((next, Pages { versions: list(versions)?, nodes: list(nodes)?, root: BlobRef::default() }))
+}
+
+/// The leaves in a page of the node table: `(slot, leaf)`.
+pub(crate) fn node_page(
+    bytes: &[u8],
+    of: Identity,
+    number: usize,
+) -> Result<Vec<(usize, BlobRef)>, Malformed> {
+    let mut r = page_body(bytes, of, Type::NodePage, number)?;
+    let mut leaves = Vec::new();
+    for i in 0..NODES_PER_PAGE {
+        let leaf = BlobRef::get(&mut r)?;
+        if !leaf.is_none() {
+            leaves.push((number * NODES_PER_PAGE + i, leaf));
+        }
+    }
+    Ok(leaves)
+}
+
+/// The versions in a page of the version table: `(slot, version)`; their spans are not loaded yet.
+pub(crate) fn version_page(
+    bytes: &[u8],
+    of: Identity,
+    number: usize,
+    layout: &Layout,
+    disk_blocks: u64,
+) -> Result<Vec<(usize, Version)>, Malformed> {
+    let shape = State::new(layout, disk_blocks, true);
+    let (per_page, spans) = (shape.versions_per_page(), shape.spans_per_object());
+    let mut r = page_body(bytes, of, Type::VersionPage, number)?;
+    let mut all = Vec::new();
+    for i in 0..per_page {
+        if let Some(v) = version(&mut r, spans)? {
+            all.push((number * per_page + i, v));
+        }
+    }
+    Ok(all)
+}
+
+fn version(r: &mut Reader<'_>, spans: usize) -> Result<Option<Version>, Malformed> {
+    let (lineage, index) = (r.u64()?, r.u64()?);
+    let (write_version, generation, _) = (r.u64()?, r.u64()?, r.u64()?);
+    let refs = (0..spans).map(|_| BlobRef::get(r)).collect::<Result<Vec<_>, _>>()?;
+    if lineage == 0 {
+        return Ok(None);
+    }
+    let known = |b: &BlobRef| !b.is_none() || *b == INHERIT || *b == HOLES;
+    if index > VOLUME_MAX / BLOCK || !refs.iter().all(known) {
+        return Err(Malformed);
+    }
+    let spans = refs.iter().map(|b| if *b == INHERIT { Span::Inherit } else { Span::Own(None) }).collect();
+    let leaves = refs.iter().map(|b| if b.is_none() { BlobRef::default() } else { *b }).collect();
+    let (birth, parent, owned) = (0, None, 0);
+    Ok(Some(Version { lineage, index, birth, parent, spans, leaves, write_version, generation, owned }))
+}
+
+pub(crate) fn node(bytes: &[u8], of: Identity, slot: usize, leaf: BlobRef) -> Result<(u64, Node), Malformed> {
     let (id, mut r) = unseal(bytes, Type::Node)?;
     let (lineage, parent) = (r.u64()?, r.u64()?);
     let kind = match r.u8()? {
@@ -86,16 +151,8 @@ impl<D: Disk> Loader<'_, D> {
     async fn root(&mut self, root: BlobRef) -> Result<u64, OpenError> {
         const WHAT: &str = "the root of the checkpoint";
         let bytes = self.blobs(&[root], WHAT).await?.remove(0);
-        let read = || -> Result<(u64, Pages), Malformed> {
-            let (id, mut r) = unseal(&bytes, Type::Root)?;
-            let (next, versions, nodes) = (r.u64()?, r.u32()?, r.u32()?);
-            if id != self.of || (u64::from(versions) + u64::from(nodes)) * 16 != r.left() as u64 {
-                return Err(Malformed);
-            }
-            let mut list = |n: u32| (0..n).map(|_| BlobRef::get(&mut r)).collect::<Result<Vec<_>, _>>();
-            Ok((next, Pages { versions: list(versions)?, nodes: list(nodes)?, root }))
-        };
-        let (next, pages) = read().map_err(|_| OpenError::Damaged { what: WHAT })?;
+        let (next, mut pages) = self::root(&bytes, self.of).map_err(|_| OpenError::Damaged { what: WHAT })?;
+        pages.root = root;
         self.out.pages = pages;
         Ok(next)
     }
@@ -109,13 +166,7 @@ impl<D: Disk> Loader<'_, D> {
                 continue;
             }
             let bytes = self.blobs(&[page], WHAT).await?.remove(0);
-            let mut r = page_body(&bytes, self.of, Type::NodePage, number).map_err(damaged)?;
-            for i in 0..NODES_PER_PAGE {
-                let leaf = BlobRef::get(&mut r).map_err(damaged)?;
-                if !leaf.is_none() {
-                    leaves.push((number * NODES_PER_PAGE + i, leaf));
-                }
-            }
+            leaves.extend(node_page(&bytes, self.of, number).map_err(damaged)?);
         }
         let mut nodes = BTreeMap::new();
         for chunk in leaves.chunks(DEPTH) {
@@ -137,43 +188,21 @@ impl<D: Disk> Loader<'_, D> {
     async fn versions(&mut self) -> Result<(), OpenError> {
         const WHAT: &str = "the table of objects";
         let damaged = |_| OpenError::Damaged { what: WHAT };
-        let per_page = self.out.state.versions_per_page();
         let mut leaves = Vec::new();
         for (number, page) in self.out.pages.versions.clone().into_iter().enumerate() {
             if page.is_none() {
                 continue;
             }
             let bytes = self.blobs(&[page], WHAT).await?.remove(0);
-            let mut r = page_body(&bytes, self.of, Type::VersionPage, number).map_err(damaged)?;
-            for i in 0..per_page {
-                let slot = number * per_page + i;
-                if let Some(version) = self.version(&mut r).map_err(damaged)? {
-                    let own = version.leaves.iter().enumerate().filter(|(_, l)| !l.is_none());
-                    leaves.extend(own.map(|(span, l)| (slot, span, version.index, *l)));
-                    self.out.state.place_version(slot, version).map_err(damaged)?;
-                }
+            let versions =
+                version_page(&bytes, self.of, number, &self.layout, self.disk_blocks).map_err(damaged)?;
+            for (slot, version) in versions {
+                let own = version.leaves.iter().enumerate().filter(|(_, l)| !l.is_none());
+                leaves.extend(own.map(|(span, l)| (slot, span, version.index, *l)));
+                self.out.state.place_version(slot, version).map_err(damaged)?;
             }
         }
         self.spans(&leaves).await
-    }
-
-    fn version(&self, r: &mut Reader<'_>) -> Result<Option<Version>, Malformed> {
-        let (lineage, index) = (r.u64()?, r.u64()?);
-        let (write_version, generation, _) = (r.u64()?, r.u64()?, r.u64()?);
-        let n = self.out.state.spans_per_object();
-        let refs = (0..n).map(|_| BlobRef::get(r)).collect::<Result<Vec<_>, _>>()?;
-        if lineage == 0 {
-            return Ok(None);
-        }
-        let known = |b: &BlobRef| !b.is_none() || *b == INHERIT || *b == HOLES;
-        if index > VOLUME_MAX / BLOCK || !refs.iter().all(known) {
-            return Err(Malformed);
-        }
-        let spans =
-            refs.iter().map(|b| if *b == INHERIT { Span::Inherit } else { Span::Own(None) }).collect();
-        let leaves = refs.iter().map(|b| if b.is_none() { BlobRef::default() } else { *b }).collect();
-        let (birth, parent, owned) = (0, None, 0);
-        Ok(Some(Version { lineage, index, birth, parent, spans, leaves, write_version, generation, owned }))
     }
 
     async fn spans(&mut self, leaves: &[(usize, usize, u64, BlobRef)]) -> Result<(), OpenError> {
@@ -196,7 +225,7 @@ pub(crate) async fn load<D: Disk>(disk: &D, sb: &Superblock, ghosts: bool) -> Re
     let disk_blocks = sb.disk_bytes / BLOCK;
     let state = State::new(&sb.layout, disk_blocks, ghosts);
     let out = Loaded { state, pages: Pages::default(), blobs: Blobs::default(), runs: Vec::new() };
-    let mut loader = Loader { disk, of: sb.id, disk_blocks, out };
+    let mut loader = Loader { disk, of: sb.id, disk_blocks, layout: sb.layout, out };
     let next = loader.root(sb.root).await?;
     loader.nodes().await?;
     loader.versions().await?;

@@ -4,11 +4,14 @@ use std::cell::Cell;
 
 use crate::engine::Engine;
 use crate::record::Op;
+use crate::room::Need;
 use crate::sync::yield_now;
 use crate::{Disk, EngineError, Rules};
 
 /// Objects between two chances for others to run.
 const STRIDE: usize = 16;
+/// Bytes in the log of an operation of a few numbers.
+pub(crate) const SMALL_OP: usize = 48;
 
 /// Resets the flag of the one reclaimer, however it ends.
 struct Reclaiming<'a>(&'a Cell<bool>);
@@ -56,13 +59,18 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 state.by_key.range((lineage, 0)..=(lineage, u64::MAX)).next().map(|((_, index), _)| *index)
             };
             let Some(index) = first else { break };
-            self.scrape_room(self.spans_per_object()).await?;
+            self.make_room(self.settle_need()).await?;
             self.change(Op::Settle { lineage, index })?;
             if step % STRIDE == 0 {
                 yield_now().await;
             }
         }
+        self.make_room(Need { log: SMALL_OP, ..Need::default() }).await?;
         self.change(Op::Drop { lineage })
+    }
+
+    fn settle_need(&self) -> Need {
+        Need { blocks: 0, spans: self.spans_per_object(), log: SMALL_OP, reserve: false }
     }
 
     async fn trim_ghost(&self, lineage: u64) -> Result<(), EngineError> {
@@ -72,7 +80,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         };
         for (n, index) in objects.into_iter().enumerate() {
             if self.is_trimmable(lineage, index) {
-                self.scrape_room(self.spans_per_object()).await?;
+                self.make_room(self.settle_need()).await?;
                 if self.is_trimmable(lineage, index) {
                     self.change(Op::Settle { lineage, index })?;
                 }
@@ -101,7 +109,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         };
         let mut any = false;
         for (lineage, index) in all {
-            if self.is_trimmable(lineage, index) && self.has_room(0, self.span_cost(1)) {
+            if self.is_trimmable(lineage, index)
+                && self.log_fits(SMALL_OP)
+                && self.has_room(0, self.span_cost(1))
+            {
                 self.change(Op::Settle { lineage, index })?;
                 any = true;
             }

@@ -109,6 +109,11 @@ fn get_label(r: &mut Reader<'_>) -> Result<Vec<u8>, Malformed> {
 }
 
 impl Mapping {
+    /// Most bytes that a mapping of `blocks` can take in the log.
+    pub(crate) fn most_bytes(blocks: u64) -> usize {
+        64 + blocks as usize * 20
+    }
+
     /// Blocks that the mapping covers.
     pub(crate) fn blocks(&self) -> u64 {
         self.pieces.iter().map(|p| u64::from(p.len)).sum()
@@ -198,13 +203,14 @@ impl Op {
         }
     }
 
-    /// Appends kind, length and body.
-    pub(crate) fn put(&self, w: &mut Writer) {
-        let mut body = Writer::default();
+    /// Kind, length and body.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (mut body, mut w) = (Writer::default(), Writer::default());
         self.put_body(&mut body);
         w.varint(self.kind());
         w.varint(body.out.len() as u64);
         w.bytes(&body.out);
+        w.out
     }
 
     /// The next operation; `None` is one that may be skipped.
@@ -270,9 +276,8 @@ mod tests {
 
     #[test]
     fn every_operation_comes_back() {
-        let mut w = Writer::default();
-        every_kind().iter().for_each(|op| op.put(&mut w));
-        let mut r = Reader::new(&w.out);
+        let bytes: Vec<u8> = every_kind().iter().flat_map(Op::encode).collect();
+        let mut r = Reader::new(&bytes);
         for op in every_kind() {
             assert_eq!(Op::get(&mut r), Ok(Some(op)));
         }
@@ -292,11 +297,10 @@ mod tests {
 
         #[test]
         fn flipped_bits_are_survived(which in 0usize..9, bit in 0usize..400) {
-            let mut w = Writer::default();
-            every_kind()[which].put(&mut w);
-            let bit = bit % (w.out.len() * 8);
-            w.out[bit / 8] ^= 1 << (bit % 8);
-            let _ = Op::get(&mut Reader::new(&w.out));
+            let mut bytes = every_kind()[which].encode();
+            let bit = bit % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let _ = Op::get(&mut Reader::new(&bytes));
         }
     }
 }

@@ -19,11 +19,13 @@ use crate::record::{Mapping, Op, Piece, SKIP};
 use crate::state::{Freed, Span, State};
 use crate::superblock::{self, COPIES, Superblock, offsets, wal_start};
 use crate::sync::{RangeLocks, join_all};
-use crate::wal::{At, Record, RecordHead, Ring};
+use crate::wal::{At, Queue, Record, RecordHead, Ring};
 use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules};
 
 /// Largest read of the verification, in blocks.
 const VERIFY_BLOCKS: u32 = 256;
+/// Times that a block of the tail is read before its fate is decided without it.
+const VERIFY_TRIES: u32 = 3;
 
 /// Marks what never holds data: the superblocks and the log.
 pub(crate) fn fixed_areas(alloc: &mut Alloc, sb: &Superblock) {
@@ -139,7 +141,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 async fn read_log<D: Disk, R: Rules>(disk: &D, sb: &Superblock) -> Result<(Vec<Record>, Log), OpenError> {
     let mut ring = Ring::new(disk, sb.id, sb.disk_bytes, sb.layout.wal_bytes);
     let mut log = Log {
-        pending: Vec::new(),
+        pending: Queue::default(),
+        captured: 0,
         freed: Vec::new(),
         tail: 0,
         next_seq: sb.wal_first_seq,
@@ -246,8 +249,16 @@ async fn read_piece<D: Disk>(disk: &D, piece: Piece) -> Result<Buf, DiskError> {
         return Ok(Buf::zeroed(0));
     }
     let len = u64::from(piece.len) * BLOCK;
-    let (r, buf) = disk.read(piece.phys * BLOCK, Buf::zeroed(len as usize)).await;
-    r.map(|()| buf)
+    let mut buf = Buf::zeroed(len as usize);
+    for _ in 1..VERIFY_TRIES {
+        let result;
+        (result, buf) = disk.read(piece.phys * BLOCK, buf).await;
+        if result.is_ok() {
+            return Ok(buf);
+        }
+    }
+    let (result, buf) = disk.read(piece.phys * BLOCK, buf).await;
+    result.map(|()| buf)
 }
 
 /// Finds the free blocks: all that neither the fixed areas nor the checkpoint nor any map uses. A block that two want

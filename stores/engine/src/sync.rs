@@ -105,16 +105,21 @@ impl Drop for RangeGuard<'_> {
     }
 }
 
+/// A future, or what it answered.
+enum Running<F: Future> {
+    Going(Pin<Box<F>>),
+    Done(F::Output),
+}
+
 /// Runs futures together on the task that asks; answers in their order.
 pub(crate) async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut running: Vec<(Option<Pin<Box<F>>>, Option<F::Output>)> =
-        futures.into_iter().map(|f| (Some(Box::pin(f)), None)).collect();
+    let mut all: Vec<Running<F>> = futures.into_iter().map(|f| Running::Going(Box::pin(f))).collect();
     std::future::poll_fn(|cx| {
         let mut pending = false;
-        for (future, output) in &mut running {
-            if let Some(f) = future {
+        for one in &mut all {
+            if let Running::Going(f) = one {
                 match f.as_mut().poll(cx) {
-                    Poll::Ready(v) => (*future, *output) = (None, Some(v)),
+                    Poll::Ready(v) => *one = Running::Done(v),
                     Poll::Pending => pending = true,
                 }
             }
@@ -122,7 +127,8 @@ pub(crate) async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
         if pending { Poll::Pending } else { Poll::Ready(()) }
     })
     .await;
-    running.into_iter().filter_map(|(_, output)| output).collect()
+    let answer = |one| if let Running::Done(v) = one { Some(v) } else { None };
+    all.into_iter().filter_map(answer).collect()
 }
 
 /// Lets other tasks run.

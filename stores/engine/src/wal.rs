@@ -2,9 +2,7 @@
 
 use parpen_base::{Buf, round_up};
 
-use crate::codec::{
-    HEADER, Identity, Malformed, Reader, Type, Writer, begin, claimed_len, hash64, seal, unseal,
-};
+use crate::codec::{HEADER, Identity, Malformed, Reader, Type, begin, claimed_len, hash64, seal, unseal};
 use crate::layout::BLOCK;
 use crate::record::Op;
 use crate::superblock::wal_start;
@@ -13,9 +11,69 @@ use crate::{Disk, DiskError};
 /// Bytes before the operations of a record.
 pub(crate) const RECORD_HEADER: usize = HEADER + 40;
 
-/// Largest record of a log: an eighth of it, at most 1 MiB.
-pub(crate) fn max_record(wal_bytes: u64) -> u64 {
+/// Records are cut at this size, in bytes: an eighth of the log, at most 1 MiB.
+pub(crate) fn cut(wal_bytes: u64) -> u64 {
     (wal_bytes / 8 / BLOCK * BLOCK).clamp(BLOCK, 1 << 20)
+}
+
+/// Largest record of a log, which only one large operation can need: a quarter of it, at most 16 MiB.
+pub(crate) fn max_record(wal_bytes: u64) -> u64 {
+    (wal_bytes / 4 / BLOCK * BLOCK).clamp(BLOCK, 16 << 20)
+}
+
+/// Operations that wait for the log, encoded, in order.
+#[derive(Default)]
+pub(crate) struct Queue {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Queue {
+    pub(crate) fn push(&mut self, op: &[u8]) {
+        self.bytes.extend_from_slice(op);
+        self.ends.push(self.bytes.len());
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Bytes of all operations.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Puts another queue behind this one.
+    pub(crate) fn append(&mut self, other: Queue) {
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.ends.extend(other.ends.iter().map(|e| base + e));
+    }
+
+    /// Cuts the operations into pieces of at most `most` bytes (more only where one operation is larger), in order:
+    /// how many, and their bytes.
+    pub(crate) fn pack(&self, most: usize) -> Vec<(u32, &[u8])> {
+        let mut out = Vec::new();
+        let (mut from, mut to, mut count) = (0, 0, 0);
+        for end in &self.ends {
+            if count > 0 && end - from > most {
+                out.push((count, &self.bytes[from..to]));
+                (from, count) = (to, 0);
+            }
+            (to, count) = (*end, count + 1);
+        }
+        if count > 0 {
+            out.push((count, &self.bytes[from..to]));
+        }
+        out
+    }
+}
+
+/// Most bytes of the ring that operations of `bytes` in all can take, however they are cut.
+pub(crate) fn ring_need(bytes: usize, wal_bytes: u64) -> u64 {
+    // Two neighbouring records hold more than one cut together, so there are at most 2n + 1.
+    let records = 2 * (bytes as u64 / (cut(wal_bytes) - RECORD_HEADER as u64)) + 1;
+    bytes as u64 + records * (RECORD_HEADER as u64 + BLOCK)
 }
 
 /// The fixed part of a record.
@@ -80,24 +138,10 @@ fn operations(count: u32, mut r: Reader<'_>) -> Result<Vec<Op>, Malformed> {
     if r.is_empty() { Ok(ops) } else { Err(Malformed) }
 }
 
-/// Cuts operations into encoded pieces of at most `most` bytes, in order. `None`: one operation is too large.
-pub(crate) fn pack(ops: &[Op], most: usize) -> Option<Vec<(u32, Vec<u8>)>> {
-    let mut out: Vec<(u32, Vec<u8>)> = Vec::new();
-    for op in ops {
-        let mut w = Writer::default();
-        op.put(&mut w);
-        if w.out.len() > most {
-            return None;
-        }
-        match out.last_mut() {
-            Some((count, bytes)) if bytes.len() + w.out.len() <= most => {
-                *count += 1;
-                bytes.extend_from_slice(&w.out);
-            }
-            _ => out.push((1, w.out)),
-        }
-    }
-    Some(out)
+/// Reads a whole record.
+pub(crate) fn decode(bytes: &[u8], of: Identity) -> Option<(RecordHead, Vec<Op>)> {
+    let (head, count, r) = head_of(bytes, of).ok()?;
+    Some((head, operations(count, r).ok()?))
 }
 
 /// What stands at a place of the ring.
@@ -187,9 +231,16 @@ mod tests {
 
     const ID: Identity = Identity { store: Uuid::from_u128(1), disk: Uuid::from_u128(2) };
 
+    fn queue(ops: &[Op]) -> Queue {
+        let mut q = Queue::default();
+        ops.iter().for_each(|op| q.push(&op.encode()));
+        q
+    }
+
     fn sealed(ops: &[Op]) -> Sealed {
-        let (count, bytes) = pack(ops, 4000).unwrap().remove(0);
-        encode(ID, RecordHead { seq: 9, epoch: 2, prev: 77, durable_upto: 8 }, count, &bytes)
+        let q = queue(ops);
+        let (count, bytes) = q.pack(4000)[0];
+        encode(ID, RecordHead { seq: 9, epoch: 2, prev: 77, durable_upto: 8 }, count, bytes)
     }
 
     #[test]
@@ -205,11 +256,31 @@ mod tests {
     #[test]
     fn packing_keeps_order_and_size() {
         let ops: Vec<Op> = (0..100).map(|i| Op::Resize { lineage: i, bytes: 1 << 40 }).collect();
-        let packed = pack(&ops, 64).unwrap();
+        let mut q = queue(&ops[..50]);
+        q.append(queue(&ops[50..]));
+        let packed = q.pack(64);
         assert!(packed.len() > 5 && packed.iter().all(|(_, b)| b.len() <= 64));
         let all: Vec<Op> = packed.iter().flat_map(|(n, b)| operations(*n, Reader::new(b)).unwrap()).collect();
         assert_eq!(all, ops);
-        assert!(pack(&[Op::Relabel { lineage: 1, label: vec![0; 65] }], 64).is_none());
+        let large = [
+            Op::Drop { lineage: 1 },
+            Op::Relabel { lineage: 1, label: vec![0; 65] },
+            Op::Drop { lineage: 2 },
+        ];
+        assert_eq!(queue(&large).pack(64).iter().map(|(n, _)| *n).collect::<Vec<_>>(), [1, 1, 1]);
+        assert!(Queue::default().pack(64).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn the_need_of_the_ring_is_never_too_small(sizes in proptest::collection::vec(1usize..6000, 1..60)) {
+            let mut q = Queue::default();
+            sizes.iter().for_each(|n| q.push(&vec![0; *n]));
+            let wal = 32 << 10;
+            let cuts = q.pack(cut(wal) as usize - RECORD_HEADER);
+            let used: u64 = cuts.iter().map(|(_, b)| ((RECORD_HEADER + b.len()) as u64).next_multiple_of(BLOCK)).sum();
+            prop_assert!(used <= ring_need(q.len(), wal));
+        }
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use crate::blob::DEPTH;
 use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::record::{Mapping, Op, Piece};
+use crate::room::Need;
 use crate::sync::{join_all, yield_now};
 use crate::{Disk, DiskError, EngineError, Rules};
 
@@ -86,26 +87,6 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         Ok(whole)
     }
 
-    /// Waits until `blocks` of data that dirty `spans` spans have room, by a checkpoint or by what ghosts hold for
-    /// nobody. What is found holds only until the next wait.
-    pub(crate) async fn make_room(&self, blocks: u64, spans: u64) -> Result<(), EngineError> {
-        let keep = u64::from(self.layout.reserve_blocks);
-        for attempt in 0..3 {
-            self.alive()?;
-            if self.has_room(blocks, keep + self.span_cost(spans)) {
-                return Ok(());
-            }
-            if attempt == 1 && !self.trim_ghosts()? {
-                break;
-            }
-            match self.tidy_up().await {
-                Ok(()) | Err(EngineError::NoSpace) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Err(EngineError::NoSpace)
-    }
-
     /// Stores whole blocks from block `first` on. The caller holds the lock on them.
     async fn store(&self, id: Uuid, first: u64, buf: Buf) -> (Result<(), EngineError>, Buf) {
         let origin = match self.writable(id) {
@@ -118,8 +99,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             .map(|(i, b)| (!is_zero(b)).then(|| self.checksum(origin, first + i as u64, b)))
             .collect();
         let data = crcs.iter().flatten().count() as u64;
-        let span = self.state.borrow().span_blocks as u64;
-        if let Err(e) = self.make_room(data, crcs.len() as u64 / span + 2).await {
+        let ops = Mapping::most_bytes(crcs.len() as u64) + 64 * (crcs.len() / self.op_blocks() as usize + 1);
+        let need = Need { blocks: data, spans: self.spans_of(crcs.len() as u64), log: ops, reserve: true };
+        if let Err(e) = self.make_room(need).await {
             return (Err(e), buf);
         }
         let Some((parts, runs)) = self.place_parts(origin, first, &crcs) else {
@@ -129,8 +111,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         if written == Err(DiskError::Io) {
             self.fence();
         }
+        // Others may have filled the log meanwhile.
+        let written = match written {
+            Ok(()) => self.make_room(Need { log: ops, ..Need::default() }).await,
+            Err(e) => Err(e.into()),
+        };
         // A volume that was rolled back or deleted meanwhile (only possible without locks) takes no more data.
-        let result = written.map_err(EngineError::from).and_then(|()| self.writable(id));
+        let result = written.and_then(|()| self.writable(id));
         let (lineage, _) = match result {
             Ok(found) => found,
             Err(e) => {
@@ -146,14 +133,19 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let object_blocks = u64::from(self.layout.object_blocks);
         let (mut parts, mut taken) = (Vec::new(), Vec::new());
         let range = ByteRange::within(first, crcs.len() as u64, u64::MAX).ok()?;
-        for (index, piece) in range.split(object_blocks) {
-            let crcs = &crcs[(piece.start() - first) as usize..(piece.end() - first) as usize];
+        let limit = self.op_blocks();
+        let cuts = range.split(object_blocks).flat_map(|(index, piece)| {
+            let (start, end) = (piece.start(), piece.end());
+            (start..end).step_by(limit as usize).map(move |at| (index, at, end.min(at + limit)))
+        });
+        for (index, from, to) in cuts {
+            let crcs = &crcs[(from - first) as usize..(to - first) as usize];
             let Some(runs) = self.take_data(origin, index, crcs.iter().flatten().count() as u64) else {
                 self.return_data(taken);
                 return None;
             };
             let mut places = runs.iter().flat_map(|r| r.phys..r.phys + r.len);
-            let start = (piece.start() % object_blocks) as u32;
+            let start = (from % object_blocks) as u32;
             let mut part =
                 Part { index, start, pieces: Vec::new(), crcs: crcs.iter().flatten().copied().collect() };
             for crc in crcs {
@@ -294,9 +286,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             if holes {
                 continue;
             }
-            let spans = len / self.state.borrow().span_blocks as u64 + 2;
-            let room = if must { self.make_room(0, spans).await } else { self.scrape_room(spans).await };
-            match room {
+            let need =
+                Need { blocks: 0, spans: self.spans_of(len), log: Mapping::most_bytes(1), reserve: must };
+            match self.make_room(need).await {
                 Err(EngineError::NoSpace) if !must => return Ok(()),
                 other => other?,
             }
@@ -310,20 +302,5 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             }
         }
         self.bound_tail(0).await
-    }
-
-    /// Room for metadata alone, down to the last block of the reserve.
-    pub(crate) async fn scrape_room(&self, spans: u64) -> Result<(), EngineError> {
-        for _ in 0..2 {
-            self.alive()?;
-            if self.has_room(0, self.span_cost(spans)) {
-                return Ok(());
-            }
-            match self.tidy_up().await {
-                Ok(()) | Err(EngineError::NoSpace) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        if self.has_room(0, self.span_cost(spans)) { Ok(()) } else { Err(EngineError::NoSpace) }
     }
 }

@@ -1,9 +1,11 @@
 //! The medium, as the engine sees it: one linear space of 4 KiB blocks, asynchronous, on one thread.
 
+mod file;
 mod ram;
 
 use parpen_base::Buf;
 
+pub use file::{FileDisk, FileError};
 pub use ram::RamDisk;
 
 /// What a medium can do wrong and say so. What it does wrong silently is found by checksums.

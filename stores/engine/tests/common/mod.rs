@@ -1,5 +1,5 @@
 //! What the engine's tests share: a one-task executor and a small disk.
-#![allow(dead_code)] // each test binary uses its part
+#![allow(dead_code, clippy::unwrap_used)] // each test binary uses its part; a panic is how a test fails
 
 use std::pin::pin;
 use std::rc::Rc;

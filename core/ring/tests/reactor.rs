@@ -1,0 +1,342 @@
+//! What both backends must do alike.
+#![allow(clippy::unwrap_used)] // helpers of tests, which the lint does not know as such
+
+use std::cell::{Cell, RefCell};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parpen_base::{Buf, Clock, SystemClock};
+use parpen_block::{Home, Timer};
+use parpen_ring::{
+    Allocate, Backend, File, Gather, Handle, Listener, Reactor, Socket, current, sleep, spawn_local, timeout,
+};
+
+/// Runs `test` over each backend that this machine has, and ends its reactor.
+fn over_both(test: impl Fn(&Handle)) {
+    for backend in [Backend::Uring, Backend::Threads] {
+        let reactor = match Reactor::start("test", backend) {
+            Ok(reactor) => reactor,
+            Err(refused) if backend == Backend::Uring => {
+                eprintln!("skipped over io_uring, which is refused here: {refused}");
+                continue;
+            }
+            Err(e) => panic!("the thread pool does not start: {e}"),
+        };
+        assert_eq!(reactor.backend(), backend);
+        test(&reactor);
+        reactor.shutdown();
+        reactor.join().unwrap();
+    }
+}
+
+fn pair() -> (Socket, UnixStream) {
+    let (a, b) = UnixStream::pair().unwrap();
+    (Socket::new(a).unwrap(), b)
+}
+
+#[test]
+fn files_read_what_was_written_and_end_where_they_end() {
+    over_both(|reactor| {
+        let file = File::new(tempfile::tempfile().unwrap());
+        let (n, text) = reactor
+            .block_on(move || async move {
+                let (written, buf) = file.write_at(Buf::copy_of(b"0123456789"), 2..6, 8190).await;
+                written.unwrap();
+                file.sync(true).await.unwrap();
+                file.sync(false).await.unwrap();
+                let (n, buf) = file.read_at(buf, 0..10, 8188).await;
+                (n.unwrap(), buf[..6].to_vec())
+            })
+            .unwrap();
+        assert_eq!((n, &text[..]), (6, &b"\0\x002345"[..]));
+    });
+}
+
+#[test]
+fn files_punch_zero_and_reserve() {
+    over_both(|reactor| {
+        let file = File::new(tempfile::tempfile().unwrap());
+        reactor
+            .block_on(move || async move {
+                let (written, buf) = file.write_at(Buf::copy_of(&[7; 16384]), 0..16384, 0).await;
+                written.unwrap();
+                file.allocate(Allocate::Punch, 4096, 4096).await.unwrap();
+                file.allocate(Allocate::Reserve, 16384, 4096).await.unwrap();
+                let (n, buf) = file.read_at(buf, 0..16384, 4096).await;
+                assert_eq!(n.unwrap(), 16384);
+                assert!(buf[..4096].iter().all(|b| *b == 0) && buf[4096..12288].iter().all(|b| *b == 7));
+                assert!(buf[12288..].iter().all(|b| *b == 0));
+            })
+            .unwrap();
+    });
+}
+
+#[test]
+fn errors_of_the_kernel_come_back_with_the_buffer() {
+    over_both(|reactor| {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let read_only = File::new(std::fs::File::open(path.path()).unwrap());
+        let (error, len) = reactor
+            .block_on(move || async move {
+                let (written, buf) = read_only.write_at(Buf::zeroed(10), 0..10, 0).await;
+                (written.unwrap_err().raw_os_error(), buf.len())
+            })
+            .unwrap();
+        assert_eq!((error, len), (Some(9), 10)); // EBADF
+    });
+}
+
+#[test]
+fn many_tasks_and_operations_at_once() {
+    over_both(|reactor| {
+        let file = File::new(tempfile::tempfile().unwrap());
+        let sum = reactor
+            .block_on(move || async move {
+                let (left, sum) = (Rc::new(Cell::new(3000)), Rc::new(Cell::new(0)));
+                for n in 0..3000u32 {
+                    let (file, left, sum) = (file.clone(), left.clone(), sum.clone());
+                    spawn_local(async move {
+                        let at = u64::from(n) * 8;
+                        let (done, buf) = file.write_at(Buf::copy_of(&n.to_le_bytes()), 0..4, at).await;
+                        done.unwrap();
+                        let (n, buf) = file.read_at(buf, 0..4, at).await;
+                        assert_eq!(n.unwrap(), 4);
+                        sum.set(sum.get() + u32::from_le_bytes(buf[..].try_into().unwrap()));
+                        left.set(left.get() - 1);
+                    });
+                }
+                while left.get() > 0 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                sum.get()
+            })
+            .unwrap();
+        assert_eq!(sum, 2999 * 3000 / 2);
+    });
+}
+
+#[test]
+fn accepts_receives_and_sends() {
+    over_both(|reactor| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        reactor.spawn(move || async move {
+            let listener = Listener::new(listener);
+            loop {
+                let socket = Socket::new(listener.accept().await.unwrap()).unwrap();
+                spawn_local(async move {
+                    let mut buf = Buf::zeroed(100);
+                    loop {
+                        let (n, back) = socket.recv(buf, 10..100).await;
+                        let n = n.unwrap();
+                        if n == 0 {
+                            return;
+                        }
+                        let (sent, back) = socket.send(back, 10..10 + n).await;
+                        sent.unwrap();
+                        buf = back;
+                    }
+                });
+            }
+        });
+        for _ in 0..3 {
+            let mut client = TcpStream::connect(address).unwrap();
+            for text in [&b"echo"[..], &[5; 1000]] {
+                client.write_all(text).unwrap();
+                let mut back = vec![0; text.len()];
+                client.read_exact(&mut back).unwrap();
+                assert_eq!(back, text);
+            }
+        }
+    });
+}
+
+#[test]
+fn gathered_pieces_arrive_in_order_through_a_full_socket() {
+    over_both(|reactor| {
+        let (socket, mut peer) = pair();
+        reactor.spawn(move || async move {
+            let mut gather = Gather::new();
+            for n in 0..2000u32 {
+                gather.copy(&n.to_be_bytes());
+                gather.push(Buf::copy_of(&[n as u8; 1000]));
+            }
+            let (sent, mut gather) = socket.send_gather(gather).await;
+            sent.unwrap();
+            let mut back = 0;
+            gather.clear(|_| back += 1);
+            assert_eq!(back, 2000);
+        });
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).unwrap();
+        assert_eq!(all.len(), 2000 * 1004);
+        for (n, piece) in (0u32..).zip(all.chunks(1004)) {
+            assert_eq!(piece[..4], n.to_be_bytes());
+            assert!(piece[4..].iter().all(|b| *b == n as u8));
+        }
+    });
+}
+
+#[test]
+fn a_dropped_receive_is_cancelled_and_its_memory_is_not_written() {
+    over_both(|reactor| {
+        let (socket, mut peer) = pair();
+        let got = reactor
+            .block_on(move || async move {
+                for _ in 0..50 {
+                    let waits = socket.recv(Buf::zeroed(64), 0..64);
+                    assert!(timeout(Duration::from_micros(200), waits).await.is_none());
+                }
+                peer.write_all(b"late").unwrap();
+                // the cancelled ones took nothing from the stream
+                let (n, buf) = socket.recv(Buf::zeroed(64), 0..64).await;
+                buf[..n.unwrap()].to_vec()
+            })
+            .unwrap();
+        assert_eq!(got, b"late");
+    });
+}
+
+#[test]
+fn shutdown_of_a_socket_ends_a_waiting_receive() {
+    over_both(|reactor| {
+        let (socket, _peer) = pair();
+        let n = reactor
+            .block_on(move || async move {
+                let cutter = socket.clone();
+                spawn_local(async move {
+                    sleep(Duration::from_millis(5)).await;
+                    cutter.shutdown(std::net::Shutdown::Both).unwrap();
+                });
+                socket.recv(Buf::zeroed(64), 0..64).await.0
+            })
+            .unwrap();
+        assert_eq!(n.unwrap(), 0);
+    });
+}
+
+#[test]
+fn closures_run_in_order_on_the_one_thread() {
+    over_both(|reactor| {
+        thread_local!(static SEEN: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) });
+        for n in 0..1000 {
+            reactor.run(Box::new(move || SEEN.with_borrow_mut(|seen| seen.push(n))));
+        }
+        let seen = reactor.block_on(|| async { SEEN.with_borrow(|seen| seen.clone()) }).unwrap();
+        assert_eq!(seen, (0..1000).collect::<Vec<_>>());
+        let id = reactor.block_on(|| async { current().map(|own| own.id()) }).unwrap();
+        assert_eq!(id, Some(reactor.id()));
+        assert!(current().is_none());
+    });
+}
+
+#[test]
+fn wakes_from_other_threads_are_never_lost() {
+    over_both(|reactor| {
+        let count = Arc::new(AtomicUsize::new(0));
+        let (give, take) = std::sync::mpsc::channel();
+        let seen = count.clone();
+        let done = {
+            let (done_give, done_take) = std::sync::mpsc::channel();
+            reactor.spawn(move || {
+                std::future::poll_fn(move |cx| {
+                    let _ = give.send(cx.waker().clone());
+                    if seen.load(Ordering::SeqCst) < 20_000 {
+                        return std::task::Poll::Pending;
+                    }
+                    let _ = done_give.send(());
+                    std::task::Poll::Ready(())
+                })
+            });
+            done_take
+        };
+        while let Ok(waker) = take.recv() {
+            count.fetch_add(1, Ordering::SeqCst);
+            waker.wake();
+        }
+        done.recv().unwrap();
+    });
+}
+
+#[test]
+fn timers_fire_in_order_and_not_early() {
+    over_both(|reactor| {
+        let order = reactor
+            .block_on(|| async {
+                let order = Rc::new(RefCell::new(Vec::new()));
+                for n in [30u64, 10, 20] {
+                    let order = order.clone();
+                    spawn_local(async move {
+                        sleep(Duration::from_millis(n)).await;
+                        order.borrow_mut().push(n);
+                    });
+                }
+                let clock = SystemClock::new();
+                sleep(Duration::from_millis(60)).await;
+                assert!(clock.steady() >= Duration::from_millis(60));
+                order.take()
+            })
+            .unwrap();
+        assert_eq!(order, [10, 20, 30]);
+    });
+}
+
+#[test]
+fn calls_back_later_for_other_threads() {
+    over_both(|reactor| {
+        let (give, take) = std::sync::mpsc::channel();
+        let late = give.clone();
+        reactor.after(20, Box::new(move || late.send("late").unwrap()));
+        reactor.after(1, Box::new(move || give.send("early").unwrap()));
+        assert_eq!(take.iter().collect::<Vec<_>>(), ["early", "late"]);
+    });
+}
+
+#[test]
+fn an_idle_reactor_uses_no_processor_time() {
+    over_both(|reactor| {
+        let (socket, _peer) = pair();
+        reactor.spawn(move || async move {
+            let (n, _) = socket.recv(Buf::zeroed(64), 0..64).await;
+            assert_eq!(n.unwrap(), 0);
+        });
+        let used = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+            Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
+        };
+        let before = reactor.block_on(move || async move { used() }).unwrap();
+        let spent = reactor
+            .block_on(move || async move {
+                sleep(Duration::from_millis(300)).await;
+                used()
+            })
+            .unwrap()
+            - before;
+        assert!(spent < Duration::from_millis(15), "{spent:?} in 300 ms of idleness");
+    });
+}
+
+#[test]
+fn the_end_drops_tasks_refuses_work_and_is_reported() {
+    over_both(|reactor| {
+        let other = Reactor::start("other", reactor.backend()).unwrap();
+        let own = other.clone();
+        assert!(other.block_on(move || async move { own.join() }).unwrap().is_err());
+        let (socket, mut peer) = pair();
+        other.spawn(move || async move {
+            socket.recv(Buf::zeroed(64), 0..64).await.0.unwrap();
+        });
+        other.shutdown();
+        other.join().unwrap();
+        assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0, "the task's socket was closed");
+        assert!(other.block_on(|| async {}).is_err());
+        let panicking = Reactor::start("panics", reactor.backend()).unwrap();
+        panicking.spawn(|| async { panic!("on purpose") });
+        assert!(panicking.join().is_err());
+    });
+}

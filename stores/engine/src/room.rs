@@ -1,0 +1,108 @@
+//! Admission: nothing is changed before there is room for it on the disk, in the next checkpoint and in the log, so
+//! that what was changed can always be made durable.
+
+use crate::engine::Engine;
+use crate::layout::BLOCK;
+use crate::map::SpanMap;
+use crate::record::Mapping;
+use crate::state::PAGE_HEAD;
+use crate::wal::{RECORD_HEADER, cut, max_record, ring_need};
+use crate::{Disk, EngineError, Rules};
+
+/// What a change takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Need {
+    /// Blocks of data, or of metadata that lasts.
+    pub(crate) blocks: u64,
+    /// Spans that it dirties.
+    pub(crate) spans: u64,
+    /// Bytes of its operations in the log.
+    pub(crate) log: usize,
+    /// It may not use what is kept back for deletes, discards and flushes.
+    pub(crate) reserve: bool,
+}
+
+impl<D: Disk, R: Rules> Engine<D, R> {
+    /// Blocks that a checkpoint of the present state can take at most.
+    pub(crate) fn checkpoint_need(&self) -> u64 {
+        let state = self.state.borrow();
+        let per_span = SpanMap::max_encoded(state.span_blocks).div_ceil(BLOCK as usize) as u64;
+        let per_span = if per_span > 1 { per_span + 1 } else { 1 };
+        let pages = state.versions.len() / state.versions_per_page() + state.node_slots.len() / 200 + 2;
+        let root = (PAGE_HEAD + 32 + 16 * pages) as u64 / BLOCK + 2;
+        let d = &state.dirty;
+        let version_pages = d.version_pages.len().min(state.versions.len() / state.versions_per_page() + 1);
+        d.spans.len() as u64 * per_span + d.node_blocks + (version_pages + d.node_pages.len()) as u64 + root
+    }
+
+    /// Whether `blocks` more can be taken while a checkpoint of what stands now, and `keep` blocks besides, still fit.
+    pub(crate) fn has_room(&self, blocks: u64, keep: u64) -> bool {
+        let need = self.checkpoint_need();
+        let room = self.room.borrow();
+        room.alloc.free() >= blocks.saturating_add(keep).saturating_add(need).saturating_add(room.promised)
+    }
+
+    pub(crate) fn spans_per_object(&self) -> u64 {
+        self.state.borrow().spans_per_object() as u64
+    }
+
+    /// Whether the ring can take `bytes` more of operations, even if the checkpoint in flight fails.
+    pub(crate) fn log_fits(&self, bytes: usize) -> bool {
+        let log = self.log.borrow();
+        let ring = self.layout.wal_bytes;
+        let used = log.pos - self.superblock.get().wal_first_pos;
+        ring_need(log.pending.len() + log.captured + bytes, ring) <= ring - used.min(ring)
+    }
+
+    /// Refuses an operation that no record of this disk's log can hold.
+    pub(crate) fn check_op_size(&self, bytes: usize) -> Result<(), EngineError> {
+        let most = max_record(self.layout.wal_bytes) as usize - RECORD_HEADER;
+        if bytes <= most {
+            Ok(())
+        } else {
+            Err(EngineError::Invalid("the labels are too long for this disk's log"))
+        }
+    }
+
+    /// Blocks that dirtying `spans` spans can cost in the next checkpoint.
+    pub(crate) fn span_cost(&self, spans: u64) -> u64 {
+        let blocks = self.state.borrow().span_blocks;
+        spans * (SpanMap::max_encoded(blocks).div_ceil(BLOCK as usize) as u64 + 1) + 2
+    }
+
+    /// Spans that `blocks` neighbouring blocks can touch.
+    pub(crate) fn spans_of(&self, blocks: u64) -> u64 {
+        blocks / self.state.borrow().span_blocks as u64 + 2
+    }
+
+    /// Blocks that one mapping covers at most, so that it fits a record.
+    pub(crate) fn op_blocks(&self) -> u64 {
+        let most = cut(self.layout.wal_bytes) as usize - RECORD_HEADER;
+        ((most - Mapping::most_bytes(0)) / (Mapping::most_bytes(1) - Mapping::most_bytes(0))) as u64
+    }
+
+    fn fits(&self, need: &Need) -> bool {
+        let keep = if need.reserve { u64::from(self.layout.reserve_blocks) } else { 0 };
+        let quiet = need.blocks == 0 && need.spans == 0;
+        self.log_fits(need.log) && (quiet || self.has_room(need.blocks, keep + self.span_cost(need.spans)))
+    }
+
+    /// Waits until there is room, by a checkpoint or by what ghosts hold for nobody. What is found holds only until the
+    /// next wait.
+    pub(crate) async fn make_room(&self, need: Need) -> Result<(), EngineError> {
+        for attempt in 0..3 {
+            self.alive()?;
+            if self.fits(&need) {
+                return Ok(());
+            }
+            if attempt == 2 || (attempt == 1 && !self.trim_ghosts()?) {
+                break;
+            }
+            match self.tidy_up().await {
+                Ok(()) | Err(EngineError::NoSpace) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(EngineError::NoSpace)
+    }
+}
