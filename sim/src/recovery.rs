@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use parpen_base::Buf;
-use parpen_engine::{Engine, EngineError, Found, Kind as EngineKind, OpenError, Rules};
+use parpen_engine::{BLOCK, Engine, EngineError, Found, Kind as EngineKind, OpenError, Rules};
 
 use crate::content::{Block, CELL, CELLS, ZEROS, read_cells};
 use crate::disk::{Faults, SimDisk};
@@ -58,7 +58,12 @@ impl<R: Rules> World<R> {
             self.crash();
         }
         self.tally.recoveries += 1;
-        self.trace.note(2, || "== recovered".to_owned());
+        let space = self.engine().space();
+        self.trace.note(2, || {
+            let blocks = |bytes: u64| bytes / BLOCK;
+            let (data, metadata, free) = (blocks(space.data), blocks(space.metadata), blocks(space.free));
+            format!("== recovered: {data} blocks of data, {metadata} of metadata, {free} free")
+        });
         self.disk.set_faults(Faults::default());
         self.judge_everything()?;
         Ok(Opened::Serves)

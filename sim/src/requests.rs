@@ -8,12 +8,13 @@ use crate::image::RequestId;
 use crate::model::{Change, Device, Id};
 use crate::world::{Failure, What, World};
 
-/// The label of a device at a version. Some fill a log record, so that a commit takes several; some no record can hold.
+/// The label of a device at a version. Some nearly fill a log record, so that a commit takes several; two first labels
+/// fit one record, as a snapshot of two volumes needs.
 pub(crate) fn label(id: Id, version: u64) -> Vec<u8> {
     let mut out = format!("{id:?} label {version}").into_bytes();
     let size = match (u64::from(id.0) * 5 + version * 3) % 8 {
-        0 | 1 => 3800,
-        2 => 5000,
+        0..3 if version > 0 => 3800,
+        0..3 => 1700,
         n => 24 + 20 * n as usize,
     };
     out.resize(size, b'.');
@@ -40,7 +41,7 @@ impl<R: Rules> World<R> {
         };
         let (n, stamp) = (stamps.len(), stamps[0]);
         self.remember(id, first, stamps);
-        let name = self.submitted(What::Write { id }, future, || {
+        let name = self.submitted(What::Write { id, hint: false }, future, || {
             format!("write {id:?} cells {first} +{n}, stamps from {stamp}")
         });
         self.model.get(id).image.submit(name, first, stamps);
@@ -51,8 +52,9 @@ impl<R: Rules> World<R> {
         let (offset, len) = ((first * CELL) as u64, (cells * CELL) as u64);
         let future = async move { engine.zero(id.uuid(), offset, len).await.map(|()| None) };
         self.remember(id, first, &vec![0; cells]);
-        let name =
-            self.submitted(What::Write { id }, future, || format!("zero {id:?} cells {first} +{cells}"));
+        let name = self.submitted(What::Write { id, hint: false }, future, || {
+            format!("zero {id:?} cells {first} +{cells}")
+        });
         self.model.get(id).image.submit(name, first, &vec![0; cells]);
     }
 
@@ -61,8 +63,9 @@ impl<R: Rules> World<R> {
         let engine = self.engine();
         let (offset, len) = ((first * CELL) as u64, (cells * CELL) as u64);
         let future = async move { engine.discard(id.uuid(), offset, len).await.map(|()| None) };
-        let name =
-            self.submitted(What::Write { id }, future, || format!("discard {id:?} cells {first} +{cells}"));
+        let name = self.submitted(What::Write { id, hint: true }, future, || {
+            format!("discard {id:?} cells {first} +{cells}")
+        });
         let (from, to) = (first.div_ceil(CELLS) * CELLS, (first + cells) / CELLS * CELLS);
         self.model.get(id).image.submit(name, from, &vec![0; to.saturating_sub(from)]);
     }

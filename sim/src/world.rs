@@ -58,9 +58,11 @@ pub(crate) enum What {
         id: Id,
         first: usize,
     },
-    /// Any request that puts these stamps there: write, zero, discard.
+    /// A request that puts stamps there: write, zero, discard. A discard on a full disk is a hint: it may be answered
+    /// well and leave blocks as they were.
     Write {
         id: Id,
+        hint: bool,
     },
     Flush,
     Change(Change),
@@ -69,7 +71,7 @@ pub(crate) enum What {
 impl What {
     fn device(&self) -> Option<Id> {
         match self {
-            What::Read { id, .. } | What::Write { id } => Some(*id),
+            What::Read { id, .. } | What::Write { id, .. } => Some(*id),
             _ => None,
         }
     }
@@ -278,8 +280,13 @@ impl<R: Rules> World<R> {
                     .judge(first, &found, request.submitted, now)
                     .map_err(|wrong| format!("read of {id:?}: {wrong}"))
             }
-            What::Write { id } => {
-                self.model.get(id).image.complete(request.name, now);
+            What::Write { id, hint } => {
+                let image = &mut self.model.get(id).image;
+                if hint && self.profile.may_be_full() {
+                    image.fail(request.name, now);
+                } else {
+                    image.complete(request.name, now);
+                }
                 Ok(())
             }
             What::Flush => {
@@ -317,7 +324,7 @@ impl<R: Rules> World<R> {
         self.fenced |= error == EngineError::Fenced;
         match request.what {
             What::Read { .. } => {}
-            What::Write { id } => self.model.get(id).image.fail(request.name, now),
+            What::Write { id, .. } => self.model.get(id).image.fail(request.name, now),
             What::Flush => self.fenced |= error == EngineError::Io,
             What::Change(change) if error == EngineError::NoSpace && self.is_undone(&change) => {
                 self.model.release(&change);
