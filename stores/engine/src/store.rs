@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::device::{EngineDevice, LocalTask};
 use crate::engine::Engine;
-use crate::{Disk, EngineError, Found, Kind, OpenError, Rules, Sound, Space, Violation};
+use crate::{Disk, EngineError, Format, Found, Kind, OpenError, Rules, Sound, Space, Violation};
 
 /// Starts a task on the thread that calls it: `parpen_ring::spawn_local`, or a simulator's.
 pub type Spawn = fn(LocalTask<'static, ()>);
@@ -188,6 +188,9 @@ pub enum StoreError {
     /// The disk's content.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// It could not be formatted.
+    #[error("the disk cannot be formatted: {0}")]
+    Format(EngineError),
     /// The reactor that was to be its home has ended.
     #[error("the reactor of the store has ended")]
     Ended,
@@ -206,12 +209,38 @@ impl Store {
         store: Option<Uuid>,
         disk: impl FnOnce() -> Result<D, StoreError> + Send + 'static,
     ) -> Result<Store, StoreError> {
+        Store::start(home, spawn, entropy, store, None, disk).await
+    }
+
+    /// Formats the disk that `disk` gives, whatever was on it, and opens it.
+    pub async fn format<D: Disk + 'static>(
+        home: Arc<dyn Home>,
+        spawn: Spawn,
+        entropy: Arc<dyn Entropy>,
+        format: Format,
+        disk: impl FnOnce() -> Result<D, StoreError> + Send + 'static,
+    ) -> Result<Store, StoreError> {
+        Store::start(home, spawn, entropy, None, Some(format), disk).await
+    }
+
+    async fn start<D: Disk + 'static>(
+        home: Arc<dyn Home>,
+        spawn: Spawn,
+        entropy: Arc<dyn Entropy>,
+        store: Option<Uuid>,
+        format: Option<Format>,
+        disk: impl FnOnce() -> Result<D, StoreError> + Send + 'static,
+    ) -> Result<Store, StoreError> {
         let (give, take) = answer();
         let at = home.clone();
         home.run(Box::new(move || {
             spawn(Box::pin(async move {
                 let opened = async {
-                    let engine = Engine::<D, Sound>::open_store(disk()?, entropy, store).await?;
+                    let disk = disk()?;
+                    if let Some(format) = format {
+                        Engine::<D, Sound>::format(&disk, format).await.map_err(StoreError::Format)?;
+                    }
+                    let engine = Engine::<D, Sound>::open_store(disk, entropy, store).await?;
                     Ok(Store::register(engine, at, spawn))
                 };
                 give.give(opened.await);
