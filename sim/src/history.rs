@@ -183,7 +183,7 @@ impl<R: Rules> World<R> {
         Ok(())
     }
 
-    fn close_now(&mut self) -> Result<(), Failure> {
+    pub fn close_now(&mut self) -> Result<(), Failure> {
         let engine = self.engine();
         let answer = self.exec.spawn(async move { engine.close().await });
         self.run_until(|| answer.take())?.map_err(|e| format!("closing ended in: {e}"))

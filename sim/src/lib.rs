@@ -6,6 +6,7 @@
 
 mod actions;
 pub mod content;
+pub mod corpus;
 pub mod disk;
 pub mod exec;
 pub mod history;

@@ -1,6 +1,7 @@
 //! `parpen-sim`: runs seeds until one fails, and tells the story of the one that does.
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use parpen_sim::sweep::{Plan, Report, Run, sweep};
 
 const USAGE: &str = "\
 usage: parpen-sim [--profile NAME|all] [--seeds A..B] [--seconds S] [--jobs N] [--without RULE] [--keep-going]
-       parpen-sim --profile NAME --seed N [--trace] [--without RULE]";
+       parpen-sim --profile NAME --seed N [--trace] [--without RULE]
+       parpen-sim --corpus FOLDER";
 
 struct Options {
     profiles: Vec<Profile>,
@@ -25,6 +27,8 @@ struct Options {
     trace: bool,
     keep_going: bool,
     run: Run,
+    /// Write the seeds of the fuzz targets there, and nothing else.
+    corpus: Option<PathBuf>,
     /// A mutant names the profile that shows it best.
     best: Option<Profile>,
 }
@@ -41,6 +45,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         keep_going: false,
         run: run::<Sound>,
         best: None,
+        corpus: None,
     };
     while let Some(flag) = args.next() {
         match flag.as_str() {
@@ -74,6 +79,7 @@ fn option(o: &mut Options, flag: &str, value: &str) -> Result<(), String> {
         }
         "--seconds" => o.seconds = Some(number(value)?),
         "--jobs" => o.jobs = number(value)?.clamp(1, 1024) as usize,
+        "--corpus" => o.corpus = Some(value.into()),
         "--seed" => o.one = Some(number(value)?),
         "--without" => {
             let names = || MUTANTS.iter().map(|m| m.name).collect::<Vec<_>>().join(", ");
@@ -122,6 +128,15 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(folder) = &options.corpus {
+        return match parpen_sim::corpus::write(folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     // A panic of the engine is a failure that the report tells; the hook would tell it once more, in between.
     std::panic::set_hook(Box::new(|_| {}));
     let clock = SystemClock::new();

@@ -1,5 +1,6 @@
 //! The simulator's own tests: seeds name histories, the engine survives all profiles, and every missing rule shows.
 
+mod corpus;
 mod mutation;
 mod profiles;
 mod regressions;
