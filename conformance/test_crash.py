@@ -32,6 +32,7 @@ class Load:
         self.server = server
         self.number = number
         self.over = threading.Event()
+        self.made = 0
         uri = server.nbd_uri("other")
         self.fio = subprocess.Popen(
             ["fio", "--name=load", "--ioengine=nbd", f"--uri={uri}", "--rw=randrw", "--bsrange=4k-128k", "--iodepth=8"]
@@ -46,6 +47,7 @@ class Load:
         at = 0
         while not self.over.is_set():
             at += 1
+            self.made = at
             name = f"brief-{self.number}-{at}"
             # Each of these may be interrupted by the kill; none may be left half done.
             for command in (
@@ -56,6 +58,10 @@ class Load:
             ):
                 if not self.over.is_set():
                     self.server.cli(*command, check=False)
+
+    def busy(self):
+        """Whether fio and people are at work; without them the test would be easier than it says."""
+        return self.fio.poll() is None and self.made > 0
 
     def end(self):
         """After the kill."""
@@ -109,13 +115,20 @@ class Kills(unittest.TestCase):
             server.cli("volume", "snapshot", "ours", name)
             self.snapshots[name] = writer.read(uri)
         load = Load(server, number)
-        killer = threading.Timer(self.random.uniform(MIN_SECONDS, MAX_SECONDS), server.kill)
+        loaded = []
+
+        def kill():
+            loaded.append(load.busy())
+            server.kill()
+
+        killer = threading.Timer(self.random.uniform(MIN_SECONDS, MAX_SECONDS), kill)
         killer.start()
         try:
             writer.run_until_broken(uri, stop=lambda: not server.alive())
         finally:
             killer.join()
             load.end()
+        self.assertEqual(loaded, [True], "the load had ended before the kill")
         began = time.monotonic()
         server.start()
         took = time.monotonic() - began
