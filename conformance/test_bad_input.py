@@ -121,7 +121,7 @@ class OpenStack(Api):
 
     def test_malformed_bodies(self):
         json_type = {"Content-Type": "application/json"}
-        for body in (BROKEN_JSON, b"", b"[]", b'"text"', b"{}", b'{"volume": 7}', b"\xff\xfe", b"[" * 100_000):
+        for body in (BROKEN_JSON, b"", b"[]", b'"text"', b"{}", b'{"volume": 7}', b"\xff\xfe", b"[" * 50_000):
             with self.subTest(body=body[:20]):
                 self.refused({400}, self.call("POST", self.PATH, body, **json_type))
 
@@ -187,7 +187,7 @@ class StorPool(Api):
         self.refused({507}, self.create(name="sp-bad", replication=3), "insufficientResources")
 
     def test_malformed_bodies(self):
-        for body in (BROKEN_JSON, b"[]", b"7", b"\xff\xfe", b"[" * 100_000):
+        for body in (BROKEN_JSON, b"[]", b"7", b"\xff\xfe", b"[" * 50_000):
             with self.subTest(body=body[:20]):
                 self.refused({400}, self.call("POST", "VolumeCreate", body), "invalidParam")
 
@@ -255,7 +255,7 @@ class Lxd(Api):
                 self.refused({400, 500}, self.create(name="lxd-bad", config={"size": size}))
 
     def test_malformed_bodies(self):
-        for body in (BROKEN_JSON, b"", b"[]", b"7", b'{"name": 7}', b"\xff\xfe", b"[" * 100_000):
+        for body in (BROKEN_JSON, b"", b"[]", b"7", b'{"name": 7}', b"\xff\xfe", b"[" * 50_000):
             with self.subTest(body=body[:20]):
                 self.refused({400}, self.call("POST", self.CUSTOM, body))
 
@@ -310,7 +310,7 @@ class Cern(Api):
                 self.refused({400}, self.call("POST", "/volumes/cern-bad", {"size_total": size}))
 
     def test_malformed_bodies(self):
-        for body in (BROKEN_JSON, b"[]", b"7", b"\xff\xfe", b"[" * 100_000):
+        for body in (BROKEN_JSON, b"[]", b"7", b"\xff\xfe", b"[" * 50_000):
             with self.subTest(body=body[:20]):
                 self.refused({400}, self.call("POST", "/volumes/cern-bad", body))
 
@@ -381,7 +381,7 @@ class Rapyuta(Api):
 
     def test_malformed_bodies(self):
         for path in ("/disk", "/v2/disks/"):
-            for body in (BROKEN_JSON, b"", b"[]", b"7", b"\xff\xfe", b"[" * 100_000):
+            for body in (BROKEN_JSON, b"", b"[]", b"7", b"\xff\xfe", b"[" * 50_000):
                 with self.subTest(path=path, body=body[:20]):
                     self.refused({400}, self.call("POST", path, body))
 

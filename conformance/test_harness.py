@@ -6,6 +6,7 @@ import subprocess
 import unittest
 
 import harness
+import nbd
 
 server = None
 
@@ -187,6 +188,20 @@ class Restart(unittest.TestCase):
             own.start()
             self.assertTrue(harness.holds(own.nbd_uri("kept"), 0x33))
             self.assertFalse(harness.opens(own.nbd_uri("gone")), "rows of the memory pool are removed at start")
+        finally:
+            own.close()
+
+    def test_an_open_connection_does_not_keep_the_server_from_ending(self):
+        own = harness.Server().start()
+        try:
+            own.cli("volume", "create", "open", "--size", "16MiB")
+            connection = nbd.NBD()
+            connection.connect_uri(own.nbd_uri("open"))
+            connection.pwrite(b"\x61" * 4096, 0)
+            connection.flush()
+            own.stop()
+            own.start()
+            self.assertTrue(harness.holds(own.nbd_uri("open"), 0x61, "0", "4096"))
         finally:
             own.close()
 

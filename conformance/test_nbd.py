@@ -242,6 +242,49 @@ class Sessions(unittest.TestCase):
         self.assertFalse(harness.opens(server.nbd_uri("forced")))
 
 
+class Limits(unittest.TestCase):
+    def resident(self):
+        """Bytes of memory that the server holds."""
+        for line in open(f"/proc/{server.pid}/status"):
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) << 10
+        raise AssertionError("no VmRSS")
+
+    def test_a_huge_thin_volume_costs_little_memory(self):
+        before = self.resident()
+        connection = handle(volume("huge", "1TiB"))
+        last = (1 << 40) - 4096
+        for offset in (0, 1 << 39, last):
+            connection.pwrite(b"\x4d" * 4096, offset)
+        connection.flush()
+        self.assertEqual(connection.pread(4096, last), b"\x4d" * 4096)
+        self.assertEqual(connection.pread(4096, 1 << 38), bytes(4096))
+        self.assertLess(self.resident() - before, 64 * MIB)
+        connection.shutdown()
+
+    def test_a_full_host_is_no_space_and_nothing_worse(self):
+        place = server.folder / "small"
+        place.mkdir()
+        mounted = harness.run("mount", "-t", "tmpfs", "-o", "size=96m", "parpen-test", place, check=False)
+        if mounted.returncode != 0:
+            self.skipTest("a small file system needs the right to mount")
+        self.addCleanup(harness.run, "umount", "--lazy", place)
+        server.cli("pool", "create", "small", "--driver", "local", "--path", place / "pool.img")
+        server.cli("volume", "create", "full", "--size", "1GiB", "--pool", "small")
+        connection = handle(server.nbd_uri("full"))
+        connection.pwrite(b"\x51" * MIB, 0)
+        connection.flush()
+        with self.assertRaises(nbd.Error) as caught:
+            for at in range(1, 256):
+                connection.pwrite(os.urandom(MIB), at * MIB)
+                connection.flush()
+        self.assertEqual(caught.exception.errno, "ENOSPC")
+        self.assertEqual(connection.pread(MIB, 0), b"\x51" * MIB)
+        connection.shutdown()
+        server.cli("volume", "delete", "full")
+        server.cli("pool", "delete", "small")
+
+
 class Hostility(unittest.TestCase):
     """A malformed or hostile client costs only its own connection."""
 

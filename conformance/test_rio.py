@@ -92,8 +92,10 @@ class Sdk(unittest.TestCase):
         while True:
             page = client.list_disks(cont=at, limit=2)
             seen += [each.metadata.name for each in page.items]
-            if len(page.items) < 2:
+            # As the SDK's own walk does.
+            if len(page.items) < 2 or page.metadata.continue_ is None:
                 break
+            self.assertGreater(page.metadata.continue_, at)
             at = page.metadata.continue_
         self.assertTrue(mine <= set(seen))
         self.assertEqual(len(seen), len(set(seen)))

@@ -102,6 +102,7 @@ fn rust_tests(root: &Path, args: &TestArgs) -> Result<Outcome> {
     command.env("PARPEN_SIM_SECONDS", sim_seconds.to_string()).env("PROPTEST_CASES", cases.to_string());
     let watch = if command::exists("cargo-nextest") {
         command.args(["nextest", "run", "--workspace", "--all-targets", "--locked", "--no-fail-fast"]);
+        command.args(["--status-level", "slow"]);
         Watch::Stderr
     } else {
         println!("nextest is not installed; using cargo test");

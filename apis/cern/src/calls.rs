@@ -1,5 +1,8 @@
 //! One arm per operation: parse, see who may, call the use case, print.
 
+mod of_parts;
+mod of_volumes;
+
 use std::collections::HashMap;
 
 use http::StatusCode;
@@ -7,19 +10,19 @@ use parpen_http::{HttpRequest, Reply};
 use parpen_identity::Actor;
 use parpen_model::lifecycle::Life;
 use parpen_model::{Api as Side, Condition, Kind, Pool};
-use parpen_service::names::{Naming, Space};
-use parpen_service::{Ports, locks, pools, snapshots, volumes};
+use parpen_service::names::Space;
+use parpen_service::{Ports, pools, snapshots, volumes};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::from_wire::{self, KEPT, Make, Stop};
+use crate::from_wire::{self, Make, Stop};
 use crate::roles::Role;
 use crate::router::{self, Endpoint, Names, Route};
 use crate::to_wire::{self, Mask, VolumeRead};
 use crate::{Caller, errors, session};
 
 /// Longest body, in bytes.
-const BODY: usize = 64 * 1024;
+const BODY: usize = 1024 * 1024;
 
 type Answer = Result<Reply, Stop>;
 
@@ -193,152 +196,6 @@ impl At<'_> {
 
     fn mask(&self) -> Result<Option<Mask>, Condition> {
         self.request.header("x-fields").map(Mask::parse).transpose()
-    }
-
-    async fn volume_list(&self) -> Answer {
-        let (pool, mask) = (self.pool().await?, self.mask()?);
-        let filter = volumes::Filter { pool: Some(pool.id), project: None };
-        let all = volumes::list(self.ports, self.actor(), filter).await?;
-        let stored = self.stored(&pool).await;
-        let shown = all.iter().filter(|v| v.volume.life != Life::Deleting);
-        let docs = shown.map(|v| self.print(v, &stored)).collect::<Result<Vec<_>, _>>()?;
-        match mask {
-            Some(mask) => ok(&docs.iter().map(|d| mask.of(d)).collect::<Result<Vec<_>, _>>()?),
-            None => ok(&docs),
-        }
-    }
-
-    async fn volume_show(&self, status: StatusCode) -> Answer {
-        let (view, mask) = (self.volume().await?, self.mask()?);
-        let doc = self.print(&view, &self.stored(&view.pool).await)?;
-        Ok(match mask {
-            Some(mask) => Reply::json(status, &mask.of(&doc)?),
-            None => Reply::json(status, &doc),
-        })
-    }
-
-    async fn volume_make(&self, body: Body) -> Answer {
-        let Body::Make(make) = body else {
-            return Err(Condition::internal("a POST without its body").into());
-        };
-        let pool = self.pool().await?;
-        let naming = Naming::unique(&self.names.name, Space::within(Side::Cern, pool.id));
-        let place = volumes::Place { pool: Some(pool.id), ..Default::default() };
-        let new = volumes::NewVolume { naming, place, ..Default::default() };
-        match make {
-            Make::Blank { size, kept } => {
-                let options = volumes::Options { attributes: kept, ..Default::default() };
-                self.create(volumes::NewVolume { size: Some(size), options, ..new }).await?;
-            }
-            Make::Clone { volume, snapshot } => {
-                let of = self.volume_in(&pool, &volume).await?;
-                let from = volumes::From::Snapshot(self.snapshot_of(&of, &snapshot).await?.snapshot.id);
-                self.create(volumes::NewVolume { from, ..new }).await?;
-            }
-            Make::Rollback { snapshot } => {
-                let of = self.volume().await?;
-                let to = self.snapshot_of(&of, &snapshot).await?.snapshot.id;
-                // The caller names no host, and a lock of this API keeps hosts off, not operators.
-                let terms = volumes::RollbackTerms { ignore_lock: true, ..Default::default() };
-                let started = volumes::rollback(self.ports, self.actor(), of.volume.id, to, terms).await?;
-                self.ports.jobs.wait(started.job).await?;
-            }
-        }
-        self.volume_show(StatusCode::CREATED).await
-    }
-
-    async fn create(&self, new: volumes::NewVolume) -> Result<(), Condition> {
-        let started = volumes::create(self.ports, self.actor(), new).await?;
-        self.ports.jobs.wait(started.job).await.map(|_| ())
-    }
-
-    async fn volume_change(&self, body: Body) -> Answer {
-        let Body::Change(change) = body else {
-            return Err(Condition::internal("a PATCH without its body").into());
-        };
-        let id = self.volume().await?.volume.id;
-        change.check()?;
-        if let Some(bytes) = change.size() {
-            let terms = volumes::ResizeTerms { allow_shrink: true, require_detached: false, force: false };
-            let started = volumes::resize(self.ports, self.actor(), id, bytes, terms).await?;
-            self.ports.jobs.wait(started.job).await?;
-        }
-        let kept = change.kept();
-        let attributes: volumes::ChangeAttributes =
-            Box::new(move |a| a.entry(KEPT).extend(kept.iter().map(|(k, v)| (k.clone(), v.clone()))));
-        let edit = volumes::Edit { attributes: Some(attributes), ..Default::default() };
-        volumes::edit(self.ports, self.actor(), id, edit).await?;
-        ok(&())
-    }
-
-    async fn volume_delete(&self) -> Answer {
-        let id = self.volume().await?.volume.id;
-        let snapshots = volumes::Snapshots::Delete;
-        let terms = volumes::DeleteTerms { snapshots, force: false, ignore_lock: true };
-        let started = volumes::delete(self.ports, self.actor(), id, terms).await?;
-        self.ports.jobs.wait(started.job).await?;
-        gone()
-    }
-
-    async fn snapshots(&self, endpoint: Endpoint) -> Answer {
-        let of = self.volume().await?;
-        let stored = self.stored(&of.pool).await;
-        let print = |s: &snapshots::View| to_wire::snapshot(s, stored.get(&s.snapshot.id.0).copied());
-        if endpoint == Endpoint::SnapshotShow {
-            return ok(&print(&self.snapshot_of(&of, &self.names.part).await?)?);
-        }
-        let all = snapshots::list(self.ports, self.actor(), Some(of.volume.id), false).await?;
-        let shown = all.iter().filter(|s| s.snapshot.life != Life::Deleting);
-        ok(&shown.map(print).collect::<Result<Vec<_>, _>>()?)
-    }
-
-    async fn snapshot_make(&self) -> Answer {
-        let id = self.volume().await?.volume.id;
-        let naming = Naming::unique(&self.names.part, Space::within(Side::Cern, id));
-        let new = snapshots::NewSnapshot { naming, ..Default::default() };
-        let started = snapshots::create(self.ports, self.actor(), id, new).await?;
-        self.ports.jobs.wait(started.job).await?;
-        made()
-    }
-
-    async fn snapshot_delete(&self) -> Answer {
-        let id = self.snapshot_of(&self.volume().await?, &self.names.part).await?.snapshot.id;
-        let terms = snapshots::DeleteTerms { force: false };
-        self.ports.jobs.wait(snapshots::delete(self.ports, self.actor(), id, terms).await?.job).await?;
-        gone()
-    }
-
-    async fn lock_list(&self) -> Answer {
-        let id = self.volume().await?.volume.id;
-        let lock = locks::get(self.ports, self.actor(), id).await?;
-        ok(&lock.iter().map(to_wire::lock).collect::<Vec<_>>())
-    }
-
-    async fn lock_put(&self) -> Answer {
-        let id = self.volume().await?.volume.id;
-        match locks::lock(self.ports, self.actor(), id, &self.names.part).await {
-            Ok(started) => {
-                self.ports.jobs.wait(started.job).await?;
-                made()
-            }
-            Err(Condition::InUse { what, name, by }) => {
-                // A lock of somebody else has a sentence of its own; an attachment is told like everywhere.
-                match locks::get(self.ports, self.actor(), id).await? {
-                    Some(l) => {
-                        let text = format!("{} is already locked by {}!", self.names.name, l.spelling);
-                        Err(Stop::bad(&text))
-                    }
-                    None => Err(Condition::InUse { what, name, by }.into()),
-                }
-            }
-            Err(other) => Err(other.into()),
-        }
-    }
-
-    async fn lock_delete(&self) -> Answer {
-        let id = self.volume().await?.volume.id;
-        locks::unlock(self.ports, self.actor(), id, &self.names.part).await?;
-        gone()
     }
 
     /// `/conf` answers everybody.

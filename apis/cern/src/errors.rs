@@ -83,3 +83,47 @@ pub(crate) fn coat(c: &Condition) -> Reply {
         _ => reply,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_condition_has_its_status() {
+        let text = || "why".to_string();
+        let table = [
+            (Condition::not_found(Kind::Volume, "x"), 404),
+            (Condition::exists(Kind::Volume, "x"), 400),
+            (Condition::WrongState { what: Kind::Volume, name: text(), actual: text(), wanted: text() }, 409),
+            (Condition::in_use(Kind::Volume, "x", vec![text()]), 409),
+            (Condition::QuotaExceeded { what: text(), limit: 1, used: 1, asked: 1 }, 403),
+            (Condition::NoSpace(text()), 507),
+            (Condition::invalid("size", "why"), 400),
+            (Condition::PreconditionFailed { expected: text(), actual: text() }, 412),
+            (Condition::Unauthenticated(text()), 401),
+            (Condition::Forbidden(text()), 403),
+            (Condition::Conflict(text()), 409),
+            (Condition::DataLost(text()), 500),
+            (Condition::Unsupported(text()), 501),
+            (Condition::Unavailable(text()), 503),
+            (Condition::Timeout(text()), 504),
+            (Condition::internal("a secret of the house"), 500),
+        ];
+        for (condition, status) in table {
+            let reply = coat(&condition);
+            assert_eq!(reply.status.as_u16(), status, "{condition:?}");
+            assert_eq!(reply.headers.contains_key(WWW_AUTHENTICATE), status == 401);
+            let document: serde_json::Value = serde_json::from_slice(reply.as_bytes().unwrap()).unwrap();
+            let message = document["message"].as_str().unwrap();
+            assert!(!message.is_empty() && !message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn clients_look_for_these_words() {
+        let said = |c| String::from_utf8(coat(&c).as_bytes().unwrap().to_vec()).unwrap();
+        assert!(said(Condition::not_found(Kind::Volume, "x")).contains("No such volume: 'x'"));
+        assert!(said(Condition::not_found(Kind::Pool, "x")).contains("No such subsystem: 'x'"));
+        assert!(said(Condition::exists(Kind::Volume, "x")).contains("in use"));
+    }
+}

@@ -146,8 +146,8 @@ impl Fields {
 
     /// What is kept beside the volume.
     fn kept(&self) -> Map<String, Value> {
-        let fate = ["name", "from_snapshot", "from_volume", "active_policy_name"];
-        let kept = self.values.iter().filter(|(name, _)| !fate.contains(name));
+        let used_up = ["name", "from_snapshot", "from_volume", "active_policy_name"];
+        let kept = self.values.iter().filter(|(name, _)| !used_up.contains(name));
         let value = |field: &Field| match field {
             Field::Bool(b) => Value::Bool(*b),
             Field::Int(literal) => Value::String(literal.clone()),
@@ -218,9 +218,10 @@ pub(crate) fn make(body: &[u8]) -> Result<Make, Stop> {
         (Some(snapshot), None) => Ok(Make::Rollback { snapshot: snapshot.to_string() }),
         (None, _) => {
             fields.check_policy()?;
-            let mut kept = Attributes::default();
+            let (size, mut kept) = (fields.size().unwrap_or(0), Attributes::default());
             kept.set(KEPT, fields.kept());
-            Ok(Make::Blank { size: fields.size().unwrap_or(0), kept })
+            kept.entry(KEPT).insert("size_total".into(), Value::from(size));
+            Ok(Make::Blank { size, kept })
         }
     }
 }

@@ -10,8 +10,6 @@ mod from_wire;
 mod roles;
 mod router;
 mod session;
-#[cfg(test)]
-mod tests;
 mod to_wire;
 
 use parpen_base::Boxed;

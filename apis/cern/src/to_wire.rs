@@ -123,7 +123,8 @@ pub(crate) struct Mask(Vec<String>);
 impl Mask {
     /// From the header; what is no flat list of keys is refused.
     pub(crate) fn parse(header: &str) -> Result<Mask, Condition> {
-        let inner = header.trim().trim_start_matches('{').trim_end_matches('}');
+        let header = header.trim();
+        let inner = header.strip_prefix('{').and_then(|h| h.strip_suffix('}')).unwrap_or(header);
         let keys: Vec<String> = inner.split(',').map(|key| key.trim().to_string()).collect();
         let fits = |key: &String| {
             key == "*" || !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -14,7 +14,7 @@ use crate::to_wire::{self, Event, Operation, Resources, Told};
 /// How many operations are remembered; the oldest are forgotten first.
 const MEMORY: usize = 1024;
 /// How long an operation that needed no job can be asked for. LXD keeps finished ones for 5 seconds.
-const KEEP: Duration = Duration::from_secs(10);
+const KEEP: Duration = Duration::from_secs(6);
 /// How many events a slow listener may lag behind before it is cut.
 const BACKLOG: usize = 1024;
 

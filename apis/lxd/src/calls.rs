@@ -46,12 +46,21 @@ impl Cx<'_> {
     }
 
     async fn body<T: DeserializeOwned>(&mut self) -> Result<T, Condition> {
-        self.request.json(BODY_MAX).await
+        // An object: serde would take a list for a struct as well.
+        let object: serde_json::Map<String, Value> = self.request.json(BODY_MAX).await?;
+        let other = |e| Condition::invalid("body", format!("it is JSON of another form: {e}"));
+        serde_json::from_value(Value::Object(object)).map_err(other)
     }
 
     /// Refuses when the client has another version in mind.
     fn check_match(&self, hash: &str) -> Result<(), Condition> {
         etag::check(self.request.header("if-match"), hash)
+    }
+
+    /// Whether the client has a version in mind. If not, a job that touches the row meanwhile is no
+    /// hindrance.
+    fn conditional(&self) -> bool {
+        self.request.header("if-match").is_some()
     }
 
     async fn pool(&self) -> Result<Pool, Condition> {
@@ -168,11 +177,13 @@ pub(crate) async fn call(endpoint: Endpoint, cx: Cx<'_>) -> Result<Reply, Condit
 fn nobody(endpoint: Endpoint, cx: &Cx<'_>) -> Result<Reply, Condition> {
     let none = |what: &str| Err(Condition::not_found(Kind::Other, what));
     match endpoint {
-        Endpoint::InstanceGet => none("Instance"),
+        Endpoint::InstanceGet | Endpoint::ContainerGet | Endpoint::MachineGet => none("Instance"),
         Endpoint::ProfileGet => none("Profile"),
         Endpoint::CertificateGet => none("Certificate"),
         Endpoint::WarningGet => none("Warning"),
         Endpoint::InstanceList
+        | Endpoint::ContainerList
+        | Endpoint::MachineList
         | Endpoint::ProfileList
         | Endpoint::CertificateList
         | Endpoint::WarningList => Ok(envelope::sync(json!([]))),

@@ -1,7 +1,7 @@
 //! The LXD API: storage pools, custom block volumes, their snapshots, operations and events.
 //!
-//! Who comes over the unix socket is trusted, as with LXD. Over TCP nobody is: `/` and `/1.0` are open, all else is
-//! refused. Operations are the house's jobs under their own ids.
+//! Who comes over the unix socket is trusted, as with LXD. Over TCP nobody is: `/` and `/1.0` are open, all
+//! else is refused. Operations are the house's jobs under their own ids.
 #![forbid(unsafe_code)]
 
 mod bus;

@@ -1,4 +1,5 @@
-//! Every operation of LXD's storage API, and of what its clients touch besides: which are built, which are only known.
+//! Every operation of LXD's storage API, and of what its clients touch besides: which are built, which are
+//! only known.
 
 use http::{Method, StatusCode};
 use parpen_http::path::{self, Found, Params};
@@ -134,6 +135,11 @@ endpoints! {
     InstancePut = PUT "/1.0/instances/{instance}" absent,
     InstancePatch = PATCH "/1.0/instances/{instance}" absent,
     InstanceDelete = DELETE "/1.0/instances/{instance}" absent,
+    // Clients of servers without the extension `instances` ask under the older names.
+    ContainerList = GET "/1.0/containers" built,
+    ContainerGet = GET "/1.0/containers/{instance}" built,
+    MachineList = GET "/1.0/virtual-machines" built,
+    MachineGet = GET "/1.0/virtual-machines/{instance}" built,
 }
 
 /// The operation and the names in its path. LXD knows no slash at the end, and no HEAD.

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::config::DRIVERS;
 
-/// The extensions of the API whose operations are built, and no other: clients choose their ways by this list.
+/// The extensions of the API whose operations are built, and no other: clients choose their ways by this
+/// list.
 pub(crate) const EXTENSIONS: [&str; 17] = [
     "storage",
     "resources",

@@ -15,7 +15,7 @@ use crate::router::{self, Endpoint};
 use crate::{from_wire, guid, v1, v2};
 
 /// Longest body, in bytes.
-const BODY: usize = 64 * 1024;
+const BODY: usize = 1024 * 1024;
 
 fn ok(document: &Value) -> Result<Reply, Condition> {
     Ok(Reply::json(StatusCode::OK, document))

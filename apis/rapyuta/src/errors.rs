@@ -61,3 +61,38 @@ pub(crate) fn coat(c: &Condition) -> Reply {
     };
     document(status, &text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_condition_has_its_status() {
+        let text = || "why".to_string();
+        let table = [
+            (Condition::not_found(Kind::Volume, "x"), 404),
+            (Condition::exists(Kind::Volume, "x"), 409),
+            (Condition::WrongState { what: Kind::Volume, name: text(), actual: text(), wanted: text() }, 409),
+            (Condition::in_use(Kind::Volume, "x", vec![text()]), 409),
+            (Condition::QuotaExceeded { what: text(), limit: 1, used: 1, asked: 1 }, 403),
+            (Condition::NoSpace(text()), 507),
+            (Condition::invalid("capacity", "why"), 400),
+            (Condition::PreconditionFailed { expected: text(), actual: text() }, 412),
+            (Condition::Unauthenticated(text()), 401),
+            (Condition::Forbidden(text()), 403),
+            (Condition::Conflict(text()), 409),
+            (Condition::DataLost(text()), 503),
+            (Condition::Unsupported(text()), 501),
+            (Condition::Unavailable(text()), 503),
+            (Condition::Timeout(text()), 504),
+            (Condition::internal("a secret of the house"), 500),
+        ];
+        for (condition, status) in table {
+            let reply = coat(&condition);
+            assert_eq!(reply.status.as_u16(), status, "{condition:?}");
+            let document: serde_json::Value = serde_json::from_slice(reply.as_bytes().unwrap()).unwrap();
+            let error = document["error"].as_str().unwrap();
+            assert!(!error.is_empty() && !error.contains("secret"), "{error}");
+        }
+    }
+}

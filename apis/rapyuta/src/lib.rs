@@ -11,8 +11,6 @@ mod from_wire;
 mod guid;
 mod router;
 mod state;
-#[cfg(test)]
-mod tests;
 mod v1;
 mod v2;
 

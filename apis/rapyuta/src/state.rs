@@ -70,3 +70,26 @@ pub(crate) fn user(view: &View) -> Option<String> {
     let host = first.host.as_ref().map(|h| h.name.clone());
     host.or_else(|| first.attachment.instance.clone()).or_else(|| Some(first.attachment.id.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_has_a_status() {
+        use Health::*;
+        let free = |life, work: &[Work], health| status(life, Usage::Free, work, health);
+        assert_eq!(free(Life::Ready, &[], Up), Status::Available);
+        assert_eq!(free(Life::Ready, &[Work::Copying], UpSoon), Status::Available);
+        assert_eq!(free(Life::Ready, &[Work::RollingBack], Up), Status::Pending);
+        assert_eq!(free(Life::Ready, &[Work::Resizing], Up), Status::Pending);
+        for usage in Usage::ALL.iter().filter(|u| **u != Usage::Free) {
+            assert_eq!(status(Life::Ready, *usage, &[], Up), Status::Bound, "{usage}");
+            assert_eq!(status(Life::Ready, *usage, &[], Down), Status::Failed, "{usage}");
+        }
+        assert_eq!(free(Life::Ready, &[], DataLost), Status::Failed);
+        assert_eq!(free(Life::Error, &[], Up), Status::Failed);
+        assert_eq!(free(Life::Creating, &[], Up), Status::Pending);
+        assert_eq!(free(Life::Deleting, &[], Up), Status::Pending);
+    }
+}

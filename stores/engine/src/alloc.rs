@@ -1,11 +1,16 @@
 //! Which blocks are free: one bit each, with counts per chunk of 512 blocks so that nothing is searched twice.
 //!
 //! Placement: each stream (an object, or the metadata) goes on behind its last block; when that is taken it moves to
-//! the next wholly free chunk, so that streams written side by side stay contiguous; only a full disk gives crumbs.
+//! another chunk, so that streams written side by side stay contiguous. Chunks that were used before and have room come
+//! before those that never were: a sparse file grows only when it must.
 
 /// Blocks in a chunk (2 MiB).
 const CHUNK: u64 = 512;
 const WORDS: usize = (CHUNK / 64) as usize;
+/// A chunk with at least this many free blocks is worth going to for small writes.
+const ROOMY: u16 = 128;
+/// From this many blocks on a write looks for a wholly free chunk.
+const LARGE: u64 = 64;
 
 /// A run of disk blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,14 +19,38 @@ pub(crate) struct Run {
     pub(crate) len: u64,
 }
 
+/// A chunk.
+#[derive(Clone, Copy, Default)]
+struct Chunk {
+    free: u16,
+    /// Blocks from here on were never used: on a sparse file they take no space yet.
+    fill: u16,
+    /// Free blocks below `fill`.
+    reusable: u16,
+}
+
+impl Chunk {
+    fn is_empty(self) -> bool {
+        u64::from(self.free) == CHUNK && self.fill > 0
+    }
+
+    fn is_roomy(self) -> bool {
+        self.reusable >= ROOMY
+    }
+}
+
 /// The free blocks of a disk.
 pub(crate) struct Alloc {
     /// Set bit: in use.
     used: Vec<u64>,
     blocks: u64,
     free: u64,
-    free_in: Vec<u16>,
-    empty_chunks: usize,
+    chunks: Vec<Chunk>,
+    /// Chunks that were used before and have much room, and those that are wholly free again.
+    roomy: usize,
+    empty: usize,
+    /// No chunk below this one is virgin.
+    virgin: usize,
     cursor: usize,
     freed_twice: u64,
 }
@@ -34,8 +63,10 @@ impl Alloc {
             used: vec![0; chunks * WORDS],
             blocks,
             free: blocks,
-            free_in: vec![CHUNK as u16; chunks],
-            empty_chunks: chunks,
+            chunks: vec![Chunk { free: CHUNK as u16, fill: 0, reusable: 0 }; chunks],
+            roomy: 0,
+            empty: 0,
+            virgin: 0,
             cursor: 0,
             freed_twice: 0,
         };
@@ -43,8 +74,7 @@ impl Alloc {
             a.used[(beyond / 64) as usize] |= 1 << (beyond % 64);
         }
         if !blocks.is_multiple_of(CHUNK) {
-            a.free_in[chunks - 1] = (blocks % CHUNK) as u16;
-            a.empty_chunks -= 1;
+            a.chunks[chunks - 1].free = (blocks % CHUNK) as u16;
         }
         a
     }
@@ -66,6 +96,12 @@ impl Alloc {
         self.used.get((phys / 64) as usize).is_none_or(|w| w >> (phys % 64) & 1 == 1)
     }
 
+    fn replace(&mut self, at: usize, new: Chunk) {
+        let was = std::mem::replace(&mut self.chunks[at], new);
+        self.roomy = self.roomy + usize::from(new.is_roomy()) - usize::from(was.is_roomy());
+        self.empty = self.empty + usize::from(new.is_empty()) - usize::from(was.is_empty());
+    }
+
     /// Marks a free block as used; false when it was used already or does not exist.
     pub(crate) fn claim(&mut self, phys: u64) -> bool {
         if self.is_used(phys) {
@@ -73,11 +109,16 @@ impl Alloc {
         }
         self.used[(phys / 64) as usize] |= 1 << (phys % 64);
         self.free -= 1;
-        let chunk = (phys / CHUNK) as usize;
-        if u64::from(self.free_in[chunk]) == CHUNK {
-            self.empty_chunks -= 1;
+        let (chunk, at) = ((phys / CHUNK) as usize, (phys % CHUNK) as u16);
+        let mut c = self.chunks[chunk];
+        c.free -= 1;
+        if at < c.fill {
+            c.reusable -= 1;
+        } else {
+            c.reusable += at - c.fill;
+            c.fill = at + 1;
         }
-        self.free_in[chunk] -= 1;
+        self.replace(chunk, c);
         true
     }
 
@@ -90,11 +131,10 @@ impl Alloc {
             }
             self.used[(phys / 64) as usize] &= !(1 << (phys % 64));
             self.free += 1;
-            let chunk = (phys / CHUNK) as usize;
-            self.free_in[chunk] += 1;
-            if u64::from(self.free_in[chunk]) == CHUNK {
-                self.empty_chunks += 1;
-            }
+            let mut c = self.chunks[(phys / CHUNK) as usize];
+            c.free += 1;
+            c.reusable += 1;
+            self.replace((phys / CHUNK) as usize, c);
         }
     }
 
@@ -107,8 +147,9 @@ impl Alloc {
         let mut left = want;
         let mut at = near;
         while left > 0 {
-            if self.is_used(at) {
-                at = self.next_place();
+            if self.is_used(at) || !self.may_enter(at, left) {
+                let here = if left < LARGE { self.next_in_chunk(at) } else { None };
+                at = here.unwrap_or_else(|| self.next_place(left));
             }
             let run = self.claim_run(at, left);
             left -= run.len;
@@ -121,34 +162,63 @@ impl Alloc {
         Some(runs)
     }
 
-    /// Claims up to `most` blocks from the free block `phys` on. Goes on into the next chunk only if that is wholly
-    /// free or this stream has just filled one, which keeps streams apart.
+    /// Whether a write that goes on at `phys` may: into another chunk only if that is wholly free, which keeps streams
+    /// apart, and into a virgin one only if nothing that was used before will do.
+    fn may_enter(&self, phys: u64, left: u64) -> bool {
+        if !phys.is_multiple_of(CHUNK) {
+            return true;
+        }
+        let Some(c) = self.chunks.get((phys / CHUNK) as usize) else { return false };
+        u64::from(c.free) == CHUNK && (c.fill > 0 || !self.has_reusable(left))
+    }
+
+    fn has_reusable(&self, want: u64) -> bool {
+        if want < LARGE { self.roomy > 0 } else { self.empty > 0 }
+    }
+
+    /// Claims up to `most` blocks from the free block `phys` on.
     fn claim_run(&mut self, phys: u64, most: u64) -> Run {
         let mut len = 0;
-        while len < most && !self.is_used(phys + len) {
-            let next = phys + len;
-            let entering = len > 0 && next.is_multiple_of(CHUNK);
-            if entering && u64::from(self.free_in[(next / CHUNK) as usize]) < CHUNK {
-                break;
-            }
-            self.claim(next);
+        while len < most && !self.is_used(phys + len) && (len == 0 || self.may_enter(phys + len, most - len))
+        {
+            self.claim(phys + len);
             len += 1;
         }
         Run { phys, len }
     }
 
-    /// A free block to go on at: the next wholly free chunk, else the next free block. There is at least one free.
-    fn next_place(&mut self) -> u64 {
-        let chunks = self.free_in.len();
-        let wanted = if self.empty_chunks > 0 { CHUNK as u16 } else { 1 };
-        for step in 0..chunks {
-            let chunk = (self.cursor + step) % chunks;
-            if self.free_in[chunk] >= wanted {
-                self.cursor = if wanted == 1 { chunk } else { (chunk + 1) % chunks };
-                return self.first_free(chunk);
-            }
+    /// The next free block behind `phys` in its chunk.
+    fn next_in_chunk(&self, phys: u64) -> Option<u64> {
+        let chunk = (phys / CHUNK) as usize;
+        let end = (chunk as u64 + 1).saturating_mul(CHUNK);
+        let started = self.chunks.get(chunk).is_some_and(|c| c.free > 0 && c.fill > 0);
+        if started { (phys + 1..end).find(|p| !self.is_used(*p)) } else { None }
+    }
+
+    /// A free block to go on at. Space that was used before comes first, so that a sparse file does not grow while it
+    /// has room inside; then virgin chunks; then crumbs. There is at least one free block.
+    fn next_place(&mut self, want: u64) -> u64 {
+        if want >= LARGE && self.empty > 0 {
+            return self.search(Chunk::is_empty);
         }
-        unreachable!("take() counted at least one free block");
+        if want < LARGE && self.roomy > 0 {
+            return self.search(Chunk::is_roomy);
+        }
+        let virgin = |c: &usize| self.chunks[*c].fill == 0 && self.chunks[*c].free > 0;
+        self.virgin = (self.virgin..self.chunks.len()).find(virgin).unwrap_or(self.chunks.len());
+        if self.virgin < self.chunks.len() {
+            return self.first_free(self.virgin);
+        }
+        if self.roomy > 0 { self.search(Chunk::is_roomy) } else { self.search(|c| c.free > 0) }
+    }
+
+    /// The next chunk of a sort, from the cursor round; there is one.
+    fn search(&mut self, sort: fn(Chunk) -> bool) -> u64 {
+        let from = self.cursor.min(self.chunks.len());
+        let mut order = (from..self.chunks.len()).chain(0..from);
+        let chunk = order.find(|c| sort(self.chunks[*c])).expect("the counts say that there is such a chunk");
+        self.cursor = chunk + 1;
+        self.first_free(chunk)
     }
 
     fn first_free(&self, chunk: usize) -> u64 {
@@ -195,9 +265,29 @@ mod tests {
     }
 
     #[test]
+    fn overwriting_stays_within_the_space_that_was_used() {
+        let mut a = Alloc::new(1000 * CHUNK);
+        let mut held: Vec<u64> =
+            a.take(0, 4 * CHUNK).unwrap().iter().flat_map(|r| r.phys..r.phys + r.len).collect();
+        let mut seed = 1u64;
+        let mut near = 0;
+        for _ in 0..50_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = (seed >> 33) as usize % held.len();
+            let new = a.take(near, 1).unwrap()[0].phys;
+            near = new + 1;
+            a.release(Run { phys: std::mem::replace(&mut held[at], new), len: 1 });
+        }
+        let touched = a.chunks.iter().filter(|c| c.fill > 0).count();
+        assert!(touched <= 8, "{touched} chunks for 4 chunks of data");
+        let large = a.take(0, 100).unwrap();
+        assert!(large.len() <= 2, "large writes get whole chunks: {large:?}");
+    }
+
+    #[test]
     fn streams_written_side_by_side_stay_contiguous() {
         let mut a = Alloc::new(64 * CHUNK);
-        let (mut x, mut y) = (0, 0);
+        let (mut x, mut y) = (u64::MAX, u64::MAX);
         for _ in 0..100 {
             for stream in [&mut x, &mut y] {
                 let runs = a.take(*stream, 4).unwrap();

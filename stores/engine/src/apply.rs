@@ -1,5 +1,6 @@
 //! The one interpreter of operations: at run time it makes a change, at replay it makes the same change again.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use uuid::Uuid;
@@ -9,13 +10,6 @@ use crate::layout::VOLUME_MAX;
 use crate::map::{Data, SpanMap};
 use crate::record::{Mapping, Op, Piece, SKIP, Taken};
 use crate::state::{Cause, Freed, Node, NodeKind, Span, State};
-
-/// What a block becomes.
-enum To {
-    Data(Data),
-    Hole,
-    AsItWas,
-}
 
 impl State {
     /// Applies one operation. `Err`: it does not fit the state, which only a damaged log can cause; nothing was changed
@@ -153,7 +147,7 @@ impl State {
 
     fn apply_map(&mut self, m: &Mapping, freed: &mut Freed) -> Result<(), Malformed> {
         self.of_kind(m.lineage, NodeKind::Volume)?;
-        if u64::from(m.start) + m.blocks() > self.object_blocks {
+        if u64::from(m.start) + m.blocks() > self.object_blocks || m.index > self.last_object() {
             return Err(Malformed);
         }
         let below = |p: &Piece| p.phys == SKIP || p.phys.checked_add(u64::from(p.len)).is_some();
@@ -162,24 +156,31 @@ impl State {
         if !m.pieces.iter().all(|p| below(p) && on_disk(p)) {
             return Err(Malformed);
         }
+        if m.pieces.iter().filter(|p| p.phys != 0).map(|p| u64::from(p.len)).sum::<u64>()
+            != m.crcs.len() as u64
+        {
+            return Err(Malformed);
+        }
         let slot = self.version_for_write(m.lineage, m.index);
-        let mut crcs = m.crcs.iter();
+        let mut crcs = m.crcs.as_slice();
         let mut block = m.start as usize;
         for piece in &m.pieces {
-            for i in 0..u64::from(piece.len) {
-                let to = match piece.phys {
-                    SKIP => {
-                        crcs.next().ok_or(Malformed)?;
-                        To::AsItWas
-                    }
-                    0 => To::Hole,
-                    phys => {
-                        let crc = *crcs.next().ok_or(Malformed)?;
-                        To::Data(Data { phys: phys + i, crc, origin: m.origin })
-                    }
-                };
-                self.set_block(slot, block, to, freed);
-                block += 1;
+            let end = block + piece.len as usize;
+            let mut phys = piece.phys;
+            while block < end {
+                let (span, from) = (block / self.span_blocks, block % self.span_blocks);
+                let n = (end - block).min(self.span_blocks - from);
+                block += n;
+                if phys == 0 {
+                    self.make_holes(slot, span, from..from + n, freed);
+                    continue;
+                }
+                let (these, rest) = crcs.split_at(n);
+                crcs = rest;
+                if phys != SKIP {
+                    self.map_data(slot, span, from, Data { phys, crc: 0, origin: m.origin }, these, freed);
+                    phys += n as u64;
+                }
             }
         }
         let v = self.version_mut(slot);
@@ -207,31 +208,58 @@ impl State {
         self.dirty.spans.insert((slot, span));
     }
 
-    fn set_block(&mut self, slot: usize, block: usize, to: To, freed: &mut Freed) {
-        let (span, i) = (block / self.span_blocks, block % self.span_blocks);
-        let (to, cause) = match to {
-            To::AsItWas => return,
-            To::Hole => (None, Cause::GivenBack),
-            To::Data(d) => (Some(d), Cause::Overwritten),
-        };
+    /// Blocks `range` of a span become holes.
+    fn make_holes(&mut self, slot: usize, span: usize, range: Range<usize>, freed: &mut Freed) {
         self.own(slot, span);
-        let inherited = self.inherited(slot, span).map_or(0, |p| p.phys(i));
+        let above = self.inherited(slot, span).cloned();
+        let v = self.version_mut(slot);
+        let Span::Own(Some(map)) = &mut v.spans[span] else { return };
+        let m = Rc::make_mut(map);
+        let mut lost = 0;
+        for i in range {
+            let old = m.set(i, None);
+            if old != 0 && above.as_ref().is_none_or(|p| p.phys(i) != old) {
+                freed.push(old, Cause::GivenBack);
+                lost += 1;
+            }
+        }
+        if m.mapped() == 0 {
+            v.spans[span] = Span::Own(None);
+        }
+        v.owned = v.owned.saturating_sub(lost);
+        self.mapped = self.mapped.saturating_sub(lost);
+    }
+
+    /// One block for each checksum, from `from` on, is mapped to the disk from `first.phys` on.
+    fn map_data(
+        &mut self,
+        slot: usize,
+        span: usize,
+        from: usize,
+        first: Data,
+        crcs: &[u32],
+        freed: &mut Freed,
+    ) {
+        self.own(slot, span);
+        let above = self.inherited(slot, span).cloned();
         let blocks = self.span_blocks;
         let v = self.version_mut(slot);
         let Span::Own(map) = &mut v.spans[span] else { return };
-        if map.is_none() && to.is_none() {
-            return;
-        }
         let m = Rc::make_mut(map.get_or_insert_with(|| Rc::new(SpanMap::empty(blocks))));
-        let old = m.set(i, to);
-        let mine = old != 0 && old != inherited;
-        v.owned = v.owned + u64::from(to.is_some()) - u64::from(mine);
-        if m.mapped() == 0 {
-            *map = None;
+        let mut lost = 0;
+        for (n, crc) in crcs.iter().enumerate() {
+            let i = from + n;
+            let old = m.set(i, Some(Data { phys: first.phys + n as u64, crc: *crc, origin: first.origin }));
+            if old != 0 && above.as_ref().is_none_or(|p| p.phys(i) != old) {
+                freed.push(old, Cause::Overwritten);
+                lost += 1;
+            }
         }
-        self.mapped = self.mapped + u64::from(to.is_some()) - u64::from(mine);
-        if mine {
-            freed.push(old, cause);
-        }
+        v.owned = (v.owned + crcs.len() as u64).saturating_sub(lost);
+        self.mapped = (self.mapped + crcs.len() as u64).saturating_sub(lost);
     }
 }
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

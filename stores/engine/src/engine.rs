@@ -21,6 +21,8 @@ use crate::{Disk, EngineError, Rules, Sound};
 
 /// Allocation hints kept, at most.
 const HINTS_MAX: usize = 1 << 16;
+/// Beyond every disk: any place will do.
+const NO_HINT: u64 = u64::MAX;
 
 /// What is free, what is on its way to be.
 pub(crate) struct Room {
@@ -191,7 +193,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// Takes blocks for data of one object, behind its last ones where that is possible.
     pub(crate) fn take_data(&self, lineage: u64, index: u64, blocks: u64) -> Option<Vec<Run>> {
         let mut room = self.room.borrow_mut();
-        let near = room.hints.get(&(lineage, index)).copied().unwrap_or(0);
+        let near = room.hints.get(&(lineage, index)).copied().unwrap_or(NO_HINT);
         let runs = room.alloc.take(near, blocks)?;
         if let Some(last) = runs.last() {
             if room.hints.len() >= HINTS_MAX {

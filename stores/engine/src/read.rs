@@ -3,6 +3,7 @@
 use parpen_base::{Buf, ByteRange};
 use uuid::Uuid;
 
+use crate::blob::DEPTH;
 use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::map::Data;
@@ -129,15 +130,18 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             }
             _ => {
                 buf.fill(0);
-                let reads =
-                    runs.iter().map(|s| self.disk.read(s.phys * BLOCK, Buf::zeroed(bytes(s.len)))).collect();
-                for ((result, part), s) in join_all(reads).await.into_iter().zip(&runs) {
-                    let checked =
-                        result.map_err(EngineError::from).and_then(|()| self.verify(map, first, s, &part));
-                    if let Err(e) = checked {
-                        return (Err(e), buf);
+                for chunk in runs.chunks(DEPTH) {
+                    let read = |s: &Stretch| self.disk.read(s.phys * BLOCK, Buf::zeroed(bytes(s.len)));
+                    let parts = join_all(chunk.iter().map(read).collect()).await;
+                    for ((result, part), s) in parts.into_iter().zip(chunk) {
+                        let checked = result
+                            .map_err(EngineError::from)
+                            .and_then(|()| self.verify(map, first, s, &part));
+                        if let Err(e) = checked {
+                            return (Err(e), buf);
+                        }
+                        buf[bytes(s.at)..bytes(s.at + s.len)].copy_from_slice(&part);
                     }
-                    buf[bytes(s.at)..bytes(s.at + s.len)].copy_from_slice(&part);
                 }
                 (Ok(false), buf)
             }

@@ -5,6 +5,7 @@
 //! A data block is owned by the version whose parent does not map the same disk block at the same place: the versions
 //! that share a block are always connected in the tree, so no reference counts are needed.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -12,7 +13,7 @@ use uuid::Uuid;
 
 use crate::alloc::Run;
 use crate::codec::{BlobRef, Malformed};
-use crate::layout::{Layout, SPAN_BLOCKS_MAX};
+use crate::layout::{BLOCK, Layout, SPAN_BLOCKS_MAX, VOLUME_MAX};
 use crate::map::SpanMap;
 
 /// What a lineage is to the outside.
@@ -111,6 +112,13 @@ pub(crate) const VERSION_FIXED: usize = 40;
 /// Bytes of a page before its entries.
 pub(crate) const PAGE_HEAD: usize = crate::codec::HEADER + 8;
 
+/// Slot and birth of a version, or that there is none.
+type Remembered = Option<(usize, u64)>;
+
+/// Lineages that a lookup walks before it asks what it remembers, and how much it remembers.
+const FAR: usize = 4;
+const FAR_MAX: usize = 1 << 16;
+
 pub(crate) struct State {
     pub(crate) object_blocks: u64,
     pub(crate) span_blocks: usize,
@@ -130,6 +138,8 @@ pub(crate) struct State {
     pub(crate) to_trim: BTreeSet<u64>,
     pub(crate) next_lineage: u64,
     births: u64,
+    /// What [`State::lookup`] found far up the tree: `(slot, birth)`, or that there is nothing.
+    far: RefCell<BTreeMap<(u64, u64), Remembered>>,
     /// Data blocks in use.
     pub(crate) mapped: u64,
     /// A checkpoint of an earlier state is being written.
@@ -155,6 +165,7 @@ impl State {
             to_trim: BTreeSet::new(),
             next_lineage: 1,
             births: 0,
+            far: RefCell::default(),
             mapped: 0,
             checkpointing: false,
             dirty: Dirty::default(),
@@ -163,6 +174,11 @@ impl State {
 
     pub(crate) fn spans_per_object(&self) -> usize {
         self.object_blocks as usize / self.span_blocks
+    }
+
+    /// Number of the last object of the largest volume.
+    pub(crate) fn last_object(&self) -> u64 {
+        VOLUME_MAX / BLOCK / self.object_blocks
     }
 
     /// Versions in one 4 KiB page of the version table.
@@ -178,15 +194,44 @@ impl State {
         self.versions[slot].as_mut().expect("slots in use are never handed out otherwise")
     }
 
-    /// The version that a lineage sees of an object: its own or the nearest older one.
-    pub(crate) fn lookup(&self, mut lineage: u64, index: u64) -> Option<usize> {
-        while lineage != 0 {
-            if let Some(slot) = self.by_key.get(&(lineage, index)) {
+    /// The version that a lineage sees of an object: its own or the nearest older one. What was found far up is
+    /// remembered: older lineages are frozen and never get a version of their own, so it stays the nearest as long as it
+    /// exists (deletions hand it down, in its slot), and a version of the lineage itself is found before.
+    pub(crate) fn lookup(&self, lineage: u64, index: u64) -> Option<usize> {
+        let mut at = lineage;
+        for depth in 0.. {
+            if at == 0 {
+                self.remember(depth, (lineage, index), None);
+                return None;
+            }
+            if let Some(slot) = self.by_key.get(&(at, index)) {
+                self.remember(depth, (lineage, index), Some(*slot));
                 return Some(*slot);
             }
-            lineage = self.nodes.get(&lineage)?.parent;
+            if depth == FAR {
+                match self.far.borrow().get(&(lineage, index)) {
+                    Some(None) => return None,
+                    Some(Some((slot, birth))) if self.is_born(*slot, *birth) => return Some(*slot),
+                    _ => {}
+                }
+            }
+            at = self.nodes.get(&at)?.parent;
         }
         None
+    }
+
+    fn is_born(&self, slot: usize, birth: u64) -> bool {
+        self.versions.get(slot).and_then(|v| v.as_ref()).is_some_and(|v| v.birth == birth)
+    }
+
+    fn remember(&self, depth: usize, key: (u64, u64), slot: Option<usize>) {
+        if depth > FAR {
+            let mut far = self.far.borrow_mut();
+            if far.len() >= FAR_MAX {
+                far.clear();
+            }
+            far.insert(key, slot.map(|s| (s, self.version(s).birth)));
+        }
     }
 
     /// The map that a version sees of a span; `None`: holes.
@@ -284,7 +329,7 @@ impl State {
         version.birth = self.births;
         let key = (version.lineage, version.index);
         let fresh = self.versions[slot].is_none() && !self.by_key.contains_key(&key);
-        if !fresh || !self.nodes.contains_key(&version.lineage) {
+        if !fresh || version.index > self.last_object() || !self.nodes.contains_key(&version.lineage) {
             return Err(Malformed);
         }
         self.by_key.insert(key, slot);

@@ -189,8 +189,8 @@ pub enum StoreError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// It could not be formatted.
-    #[error("it could not be formatted: {0}")]
-    Format(#[from] EngineError),
+    #[error("the disk cannot be formatted: {0}")]
+    Format(EngineError),
     /// The reactor that was to be its home has ended.
     #[error("the reactor of the store has ended")]
     Ended,
@@ -209,26 +209,26 @@ impl Store {
         store: Option<Uuid>,
         disk: impl FnOnce() -> Result<D, StoreError> + Send + 'static,
     ) -> Result<Store, StoreError> {
-        let (give, take) = answer();
-        let at = home.clone();
-        home.run(Box::new(move || {
-            spawn(Box::pin(async move {
-                let opened = async {
-                    let engine = Engine::<D, Sound>::open_store(disk()?, entropy, store).await?;
-                    Ok(Store::register(engine, at, spawn))
-                };
-                give.give(opened.await);
-            }));
-        }));
-        take.await.unwrap_or(Err(StoreError::Ended))
+        Store::start(home, spawn, entropy, store, None, disk).await
     }
 
-    /// Formats the disk that `disk` gives and opens it. Whatever stood there is gone.
+    /// Formats the disk that `disk` gives, whatever was on it, and opens it.
     pub async fn format<D: Disk + 'static>(
         home: Arc<dyn Home>,
         spawn: Spawn,
         entropy: Arc<dyn Entropy>,
         format: Format,
+        disk: impl FnOnce() -> Result<D, StoreError> + Send + 'static,
+    ) -> Result<Store, StoreError> {
+        Store::start(home, spawn, entropy, None, Some(format), disk).await
+    }
+
+    async fn start<D: Disk + 'static>(
+        home: Arc<dyn Home>,
+        spawn: Spawn,
+        entropy: Arc<dyn Entropy>,
+        store: Option<Uuid>,
+        format: Option<Format>,
         disk: impl FnOnce() -> Result<D, StoreError> + Send + 'static,
     ) -> Result<Store, StoreError> {
         let (give, take) = answer();
@@ -237,8 +237,10 @@ impl Store {
             spawn(Box::pin(async move {
                 let opened = async {
                     let disk = disk()?;
-                    Engine::<D, Sound>::format(&disk, format).await?;
-                    let engine = Engine::<D, Sound>::open_store(disk, entropy, Some(format.store)).await?;
+                    if let Some(format) = format {
+                        Engine::<D, Sound>::format(&disk, format).await.map_err(StoreError::Format)?;
+                    }
+                    let engine = Engine::<D, Sound>::open_store(disk, entropy, store).await?;
                     Ok(Store::register(engine, at, spawn))
                 };
                 give.give(opened.await);

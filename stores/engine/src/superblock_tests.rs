@@ -18,21 +18,19 @@ fn sb(sequence: u64) -> Superblock {
 
 /// One letter per copy: `o` old (sequence 10), `n` new (11), `m` another new one (11, other root), `x` damaged,
 /// `w` intact but standing in another copy's place.
-fn copies(text: &str) -> Vec<Copy4> {
-    text.chars()
-        .enumerate()
-        .map(|(i, c)| {
-            let mut other = sb(11);
-            other.root.block = 78;
-            match c {
-                'o' => decode(&sb(10).encode(i), i),
-                'n' => decode(&sb(11).encode(i), i),
-                'm' => decode(&other.encode(i), i),
-                'w' => decode(&sb(11).encode((i + 1) % COPIES), i),
-                _ => decode(&[0xa5; 4096], i),
-            }
-        })
-        .collect()
+fn copies(text: &str) -> [Copy4; COPIES] {
+    let letters: Vec<char> = text.chars().collect();
+    std::array::from_fn(|i| {
+        let mut other = sb(11);
+        other.root.block = 78;
+        match letters[i] {
+            'o' => decode(&sb(10).encode(i), i),
+            'n' => decode(&sb(11).encode(i), i),
+            'm' => decode(&other.encode(i), i),
+            'w' => decode(&sb(11).encode((i + 1) % COPIES), i),
+            _ => decode(&[0xa5; 4096], i),
+        }
+    })
 }
 
 #[test]

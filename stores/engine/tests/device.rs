@@ -2,16 +2,13 @@
 //! what only a store can show.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-mod common;
-
 use std::sync::Arc;
 
 use parpen_base::{Buf, SystemEntropy};
 use parpen_block::conformance::{TestDevice, run};
 use parpen_block::{BlockDevice, Home, IoError, Op, Request, Wake};
 use parpen_engine::{
-    Engine, EngineError, FileDisk, FileError, Format, Layout, OpenError, RamDisk, Store, StoreError,
-    ring_spawn,
+    EngineError, FileDisk, FileError, Format, Layout, OpenError, RamDisk, Store, StoreError, ring_spawn,
 };
 use parpen_ring::{Backend, Handle, Reactor};
 use tempfile::TempDir;
@@ -47,38 +44,24 @@ fn wait<T>(f: impl Future<Output = T>) -> T {
 
 fn in_memory(reactor: &Handle) -> Store {
     let home: Arc<dyn Home> = Arc::new(reactor.clone());
-    reactor_open(home, || {
-        let disk = RamDisk::new(DISK);
-        common::block_on(Engine::<RamDisk>::format(&disk, format())).unwrap();
-        Ok(disk)
-    })
-    .unwrap()
+    let disk = || Ok(RamDisk::new(DISK));
+    wait(Store::format(home, ring_spawn, Arc::new(SystemEntropy), format(), disk)).unwrap()
 }
 
 fn reactor_open<D: parpen_engine::Disk + 'static>(
     home: Arc<dyn Home>,
     disk: impl FnOnce() -> Result<D, StoreError> + Send + 'static,
 ) -> Result<Store, StoreError> {
-    wait(Store::open(
-        home,
-        ring_spawn,
-        Arc::new(SystemEntropy),
-        Some(id(0)).map(|_| Uuid::from_u128(1)),
-        disk,
-    ))
+    wait(Store::open(home, ring_spawn, Arc::new(SystemEntropy), Some(Uuid::from_u128(1)), disk))
 }
 
 fn formatted_file(dir: &TempDir, reactor: &Handle) -> std::path::PathBuf {
     let path = dir.path().join("disk");
     FileDisk::create(&path, DISK).unwrap();
-    let at = path.clone();
-    reactor
-        .block_on(move || async move {
-            let disk = FileDisk::open(&at).unwrap();
-            Engine::<FileDisk>::format(&disk, format()).await
-        })
-        .unwrap()
-        .unwrap();
+    let (home, at): (Arc<dyn Home>, _) = (Arc::new(reactor.clone()), path.clone());
+    let disk = move || Ok(FileDisk::open(&at)?);
+    let store = wait(Store::format(home, ring_spawn, Arc::new(SystemEntropy), format(), disk)).unwrap();
+    wait(store.close()).unwrap();
     path
 }
 

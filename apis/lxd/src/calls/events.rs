@@ -143,7 +143,8 @@ impl Listener {
         if self.wants(event.kind) { self.tell(&event).await } else { Ok(()) }
     }
 
-    /// What was heard. A listener that missed something is cut, for it would wait for the end of an operation for ever.
+    /// What was heard. A listener that missed something is cut, for it would wait for the end of an operation
+    /// for ever.
     async fn heard<T>(&mut self, what: Result<T, RecvError>) -> Result<T, Over> {
         match what {
             Ok(heard) => Ok(heard),

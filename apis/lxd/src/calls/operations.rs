@@ -42,7 +42,8 @@ pub(super) async fn get(cx: Cx<'_>) -> Result<Reply, Condition> {
     Ok(envelope::sync(found(&cx).await?))
 }
 
-/// `timeout` is in seconds; without it, or below zero, there is no limit. The operation is answered as it is then.
+/// `timeout` is in seconds; without it, or below zero, there is no limit. The operation is answered as it is
+/// then.
 pub(super) async fn wait(cx: Cx<'_>) -> Result<Reply, Condition> {
     let limit = match cx.request.query_value("timeout").filter(|t| !t.is_empty()) {
         None => -1,

@@ -103,7 +103,7 @@ pub(super) async fn change(mut cx: Cx<'_>, replace: bool) -> Result<Reply, Condi
     let change = from_wire::change(Change { description: body.description, config, replace, expires_at });
     let edit = snapshots::Edit {
         attributes: Some(change),
-        expect: Some(snapshot.stamp.revision),
+        expect: cx.conditional().then_some(snapshot.stamp.revision),
         ..snapshots::Edit::default()
     };
     snapshots::edit(cx.ports(), &cx.actor, snapshot.id, edit).await?;

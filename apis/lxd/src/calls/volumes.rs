@@ -37,8 +37,8 @@ pub(super) async fn list(cx: Cx<'_>) -> Result<Reply, Condition> {
     Ok(envelope::sync(wanted))
 }
 
-/// The volumes of a pool by name, each followed by its snapshots where they are wanted too. A plain list leaves
-/// snapshots out: pylxd would take the last part of their addresses for names of volumes.
+/// The volumes of a pool by name, each followed by its snapshots where they are wanted too. A plain list
+/// leaves snapshots out: pylxd would take the last part of their addresses for names of volumes.
 async fn documents(cx: &Cx<'_>, pool: &Pool, with_snapshots: bool) -> Result<Vec<VolumeDoc>, Condition> {
     let filter = volumes::Filter { pool: Some(pool.id), project: None };
     let mut all = volumes::list(cx.ports(), &cx.actor, filter).await?;
@@ -123,7 +123,7 @@ pub(super) async fn change(mut cx: Cx<'_>, replace: bool) -> Result<Reply, Condi
         return Ok(envelope::empty());
     }
     let config = from_wire::changed_config(&volume.shown_in(Api::Lxd), body.config, replace)?;
-    let mut expect = Some(volume.stamp.revision);
+    let mut expect = cx.conditional().then_some(volume.stamp.revision);
     if let Some(bytes) = config.as_ref().and_then(|c| config::resized(c, volume.size)) {
         let terms = volumes::ResizeTerms::default();
         let started = volumes::resize(cx.ports(), &cx.actor, volume.id, bytes, terms).await?;
