@@ -82,12 +82,14 @@ pub struct Framer {
     /// How far `held` was searched for the end of the head.
     searched: usize,
     seen: VecDeque<Seen>,
+    /// Heads that were handed on so far.
+    heads: u64,
 }
 
 impl Framer {
     /// A machine at the start of a connection.
     pub fn new(limits: HeadLimits) -> Framer {
-        Framer { limits, place: Place::Head, held: Vec::new(), searched: 0, seen: VecDeque::new() }
+        Framer { limits, place: Place::Head, held: Vec::new(), searched: 0, seen: VecDeque::new(), heads: 0 }
     }
 
     /// Takes `input` and appends to `out` what the library may read. An error says that a body is malformed in a
@@ -174,6 +176,7 @@ impl Framer {
     fn pass(&mut self, head: Head, out: &mut Vec<u8>) {
         out.extend_from_slice(&head.rewritten);
         self.seen.push_back(Seen { target: head.target, uri: head.uri, refused: None });
+        self.heads += 1;
         self.held.clear();
         self.searched = 0;
         self.place = match head.body {
@@ -213,6 +216,11 @@ impl Framer {
     /// No byte of a next message was seen, and none is being answered.
     pub fn is_idle(&self) -> bool {
         matches!(self.place, Place::Head) && self.held.is_empty() && self.seen.is_empty()
+    }
+
+    /// How many heads were handed on so far.
+    pub fn heads(&self) -> u64 {
+        self.heads
     }
 
     /// A head has begun and is not whole.

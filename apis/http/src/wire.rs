@@ -229,12 +229,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
             match Pin::new(&mut this.inner).poll_read(cx, &mut piece) {
                 Poll::Ready(Ok(())) if piece.filled().is_empty() => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => {
-                    if wait == Wait::Body {
-                        this.wait = Wait::Nothing; // every piece of a body has its own time
-                    }
                     let mut guard = this.desk.lock();
                     let shared = &mut *guard;
+                    let heads = shared.framer.heads();
                     shared.broken = shared.framer.push(piece.filled(), &mut shared.ready).err();
+                    // A head has one time for all its pieces; whatever else came in starts its time anew.
+                    if wait != Wait::Head || shared.framer.heads() != heads {
+                        this.wait = Wait::Nothing;
+                    }
                 }
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
                 Poll::Pending => {

@@ -383,6 +383,22 @@ fn slow_clients_are_not_waited_for() {
 }
 
 #[test]
+fn every_answer_starts_the_time_of_an_idle_connection_anew() {
+    let server = Running::tcp();
+    let mut stream = server.connect();
+    for _ in 0..3 {
+        let pause = async { tokio::time::sleep(Duration::from_millis(400)).await };
+        server.runtime.block_on(pause); // less than the patience once, more of it in all
+        stream.write_all(b"GET /fake/echo/x HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut buf = [0; 1000];
+        let n = stream.read(&mut buf).unwrap();
+        assert!(buf[..n].starts_with(b"HTTP/1.1 200 "));
+    }
+    drop(stream);
+    server.end();
+}
+
+#[test]
 fn a_client_that_takes_nothing_is_given_up() {
     let server = Running::tcp();
     let mut stuck = server.connect();

@@ -8,6 +8,7 @@ use parpen_service::projects as service;
 use serde_json::{Value, json};
 
 use crate::cx::{Cx, one};
+use crate::fields::truth;
 use crate::from_wire::id_in_path;
 use crate::identity::{DOMAIN_ID, DOMAIN_NAME, domain as brief_domain};
 
@@ -130,9 +131,27 @@ pub(crate) async fn role(cx: Cx) -> Result<Reply, Condition> {
     one(StatusCode::OK, "role", role_document(&cx, role))
 }
 
+/// One assignment; each part is an id and, where the caller asks for them, a name.
+fn assignment(cx: &Cx, user: (&str, &str), project: (&str, &str), role: Role) -> Value {
+    let names = cx.request.query_pairs().any(|(n, v)| n == "include_names" && truth(&v) != Some(false));
+    let part = |(id, name): (&str, &str), domain: Value| match names {
+        true => json!({ "id": id, "name": name, "domain": domain }),
+        false => json!({ "id": id }),
+    };
+    let base = &cx.base;
+    let at = format!("{base}/identity/v3/projects/{}/users/{}/roles/{}", project.0, user.0, role.word());
+    json!({
+        "role": part((role.word(), role.word()), Value::Null),
+        "user": part(user, brief_domain()),
+        "scope": { "project": part(project, brief_domain()) },
+        "links": { "assignment": at },
+    })
+}
+
 pub(crate) async fn assignments(cx: Cx) -> Result<Reply, Condition> {
     let wanted = |name: &str| cx.request.query_value(name);
     let (user, project, role) = (wanted("user.id"), wanted("scope.project.id"), wanted("role.id"));
+    let projects = service::list(cx.ports(), cx.actor()?).await?;
     let mut items = Vec::new();
     for principal in service::principals(cx.ports(), cx.actor()?).await? {
         let user_id = principal.id.0.simple().to_string();
@@ -140,17 +159,8 @@ pub(crate) async fn assignments(cx: Cx) -> Result<Reply, Condition> {
             let project_id = of.0.simple().to_string();
             let parts = [(&user, user_id.as_str()), (&project, &project_id), (&role, given.word())];
             if parts.iter().all(|(want, have)| want.as_ref().is_none_or(|w| w == have)) {
-                let assignment = format!(
-                    "{}/identity/v3/projects/{project_id}/users/{user_id}/roles/{}",
-                    cx.base,
-                    given.word()
-                );
-                items.push(json!({
-                    "role": { "id": given.word() },
-                    "user": { "id": user_id },
-                    "scope": { "project": { "id": project_id } },
-                    "links": { "assignment": assignment },
-                }));
+                let named = projects.iter().find(|p| p.id == *of).map_or("", |p| &p.name);
+                items.push(assignment(&cx, (&user_id, &principal.name), (&project_id, named), *given));
             }
         }
     }

@@ -83,3 +83,17 @@ async fn attachments_are_newer_than_the_first_version() {
         assert_eq!(got.headers.contains_key("openstack-api-version"), status == 200);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_admits_only_its_own_host() {
+    let c = Cinder::start().await;
+    let (volume, id) = free(&c).await;
+    let (ports, actor) = (&c.house.ports, &c.house.actor);
+    let locked = parpen_service::locks::lock(ports, actor, id.parse().unwrap(), "compute-1").await.unwrap();
+    ports.jobs.wait(locked.job).await.unwrap();
+    let wire = |host: &str| json!({ "attachment": { "volume_uuid": id, "connector": { "host": host } } });
+    let refused = c.post("/attachments", wire("compute-2")).await.error();
+    assert!(refused.0 == 400 && refused.2.contains("the lock of compute-1"), "{refused:?}");
+    assert_eq!(status(&c, &volume).await, "available");
+    assert_eq!(c.post("/attachments", wire("compute-1")).await.body["attachment"]["status"], "attaching");
+}

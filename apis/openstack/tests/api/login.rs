@@ -101,6 +101,10 @@ async fn projects_users_and_roles_are_looked_up() {
     let roles = look("/roles").await.body["roles"].as_array().unwrap().len();
     let path = format!("/role_assignments?user.id={user}&scope.project.id={}", c.project);
     assert_eq!(look(&path).await.body["role_assignments"].as_array().unwrap().len(), roles);
+    let named =
+        look(&format!("{path}&include_names=True&role.id=admin")).await.body["role_assignments"][0].clone();
+    assert_eq!((&named["user"]["name"], &named["role"]["name"]), (&json!("admin"), &json!("admin")));
+    assert_eq!(named["scope"]["project"]["name"], "admin");
     assert_eq!(look("/role_assignments?user.id=none").await.body["role_assignments"], json!([]));
     let headers = [("x-auth-token", c.token.as_str())];
     assert_eq!(c.raw(Method::POST, "/identity/v3/projects", &headers, "{}").await.error().0, 501);
