@@ -147,7 +147,7 @@ impl State {
 
     fn apply_map(&mut self, m: &Mapping, freed: &mut Freed) -> Result<(), Malformed> {
         self.of_kind(m.lineage, NodeKind::Volume)?;
-        if u64::from(m.start) + m.blocks() > self.object_blocks {
+        if u64::from(m.start) + m.blocks() > self.object_blocks || m.index > self.last_object() {
             return Err(Malformed);
         }
         let below = |p: &Piece| p.phys == SKIP || p.phys.checked_add(u64::from(p.len)).is_some();
@@ -226,8 +226,8 @@ impl State {
         if m.mapped() == 0 {
             v.spans[span] = Span::Own(None);
         }
-        v.owned -= lost;
-        self.mapped -= lost;
+        v.owned = v.owned.saturating_sub(lost);
+        self.mapped = self.mapped.saturating_sub(lost);
     }
 
     /// One block for each checksum, from `from` on, is mapped to the disk from `first.phys` on.
@@ -255,7 +255,11 @@ impl State {
                 lost += 1;
             }
         }
-        v.owned = v.owned + crcs.len() as u64 - lost;
-        self.mapped = self.mapped + crcs.len() as u64 - lost;
+        v.owned = (v.owned + crcs.len() as u64).saturating_sub(lost);
+        self.mapped = (self.mapped + crcs.len() as u64).saturating_sub(lost);
     }
 }
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

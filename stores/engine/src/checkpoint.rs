@@ -167,7 +167,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             log.captured = capture.pending.len();
             std::mem::take(&mut log.tail)
         };
-        if capture.is_empty() && boot.is_none() {
+        let logged = self.log.borrow().pos != self.superblock.get().wal_first_pos;
+        if capture.is_empty() && !logged && boot.is_none() {
             self.state.borrow_mut().dirty = capture.dirty;
             return Ok(());
         }

@@ -95,7 +95,7 @@ fn version(r: &mut Reader<'_>, spans: usize) -> Result<Option<Version>, Malforme
         return Ok(None);
     }
     let known = |b: &BlobRef| !b.is_none() || *b == INHERIT || *b == HOLES;
-    if index > VOLUME_MAX / BLOCK || !refs.iter().all(known) {
+    if !refs.iter().all(known) {
         return Err(Malformed);
     }
     let spans = refs.iter().map(|b| if *b == INHERIT { Span::Inherit } else { Span::Own(None) }).collect();

@@ -81,28 +81,42 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         ((most - Mapping::most_bytes(0)) / (Mapping::most_bytes(1) - Mapping::most_bytes(0))) as u64
     }
 
-    fn fits(&self, need: &Need) -> bool {
+    /// Blocks whose mappings take at most an eighth of the ring.
+    pub(crate) fn store_blocks(&self) -> u64 {
+        (self.layout.wal_bytes / 8 / (Mapping::most_bytes(1) - Mapping::most_bytes(0)) as u64).max(1)
+    }
+
+    fn has_space(&self, need: &Need) -> bool {
         let keep = if need.reserve { u64::from(self.layout.reserve_blocks) } else { 0 };
         let quiet = need.blocks == 0 && need.spans == 0;
-        self.log_fits(need.log) && (quiet || self.has_room(need.blocks, keep + self.span_cost(need.spans)))
+        quiet || self.has_room(need.blocks, keep + self.span_cost(need.spans))
     }
 
     /// Waits until there is room, by a checkpoint or by what ghosts hold for nobody. What is found holds only until the
-    /// next wait.
+    /// next wait. A full log is waited for as long as checkpoints succeed, since others may fill it again meanwhile; a
+    /// full disk is not.
     pub(crate) async fn make_room(&self, need: Need) -> Result<(), EngineError> {
-        for attempt in 0..3 {
+        if ring_need(need.log, self.layout.wal_bytes) > self.layout.wal_bytes {
+            return Err(EngineError::Invalid("the request is too large for this disk's log"));
+        }
+        let mut tries = 0;
+        loop {
             self.alive()?;
-            if self.fits(&need) {
+            let space = self.has_space(&need);
+            if space && self.log_fits(need.log) {
                 return Ok(());
             }
-            if attempt == 2 || (attempt == 1 && !self.trim_ghosts()?) {
-                break;
+            if !space {
+                if tries == 2 || (tries == 1 && !self.trim_ghosts()?) {
+                    return Err(EngineError::NoSpace);
+                }
+                tries += 1;
             }
             match self.tidy_up().await {
-                Ok(()) | Err(EngineError::NoSpace) => {}
-                Err(e) => return Err(e),
+                // Without a checkpoint a full disk may still have what a commit frees; a full log has nothing.
+                Err(EngineError::NoSpace) if !space => {}
+                other => other?,
             }
         }
-        Err(EngineError::NoSpace)
     }
 }

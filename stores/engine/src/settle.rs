@@ -35,7 +35,7 @@ impl State {
             let mine = above.as_ref().is_none_or(|p| p.phys(i) != d.phys);
             if mine && users.iter().all(|u| u.phys(i) != d.phys) {
                 freed.push(d.phys, Cause::Deleted);
-                self.mapped -= 1;
+                self.mapped = self.mapped.saturating_sub(1);
             }
         }
     }
@@ -115,9 +115,9 @@ impl State {
             }
             self.dirty.spans.insert((slot, span));
             self.dirty.version_pages.insert(slot);
-            self.mapped -= useless.len() as u64;
+            self.mapped = self.mapped.saturating_sub(useless.len() as u64);
             let v = self.version_mut(slot);
-            v.owned -= useless.len() as u64;
+            v.owned = v.owned.saturating_sub(useless.len() as u64);
             let Span::Own(Some(map)) = &mut v.spans[span] else { continue };
             let map = Rc::make_mut(map);
             useless.into_iter().for_each(|i| freed.push(map.set(i, None), Cause::Deleted));

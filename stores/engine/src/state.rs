@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::alloc::Run;
 use crate::codec::{BlobRef, Malformed};
-use crate::layout::{Layout, SPAN_BLOCKS_MAX};
+use crate::layout::{BLOCK, Layout, SPAN_BLOCKS_MAX, VOLUME_MAX};
 use crate::map::SpanMap;
 
 /// What a lineage is to the outside.
@@ -176,6 +176,11 @@ impl State {
         self.object_blocks as usize / self.span_blocks
     }
 
+    /// Number of the last object of the largest volume.
+    pub(crate) fn last_object(&self) -> u64 {
+        VOLUME_MAX / BLOCK / self.object_blocks
+    }
+
     /// Versions in one 4 KiB page of the version table.
     pub(crate) fn versions_per_page(&self) -> usize {
         (4096 - PAGE_HEAD) / (VERSION_FIXED + 16 * self.spans_per_object())
@@ -324,7 +329,7 @@ impl State {
         version.birth = self.births;
         let key = (version.lineage, version.index);
         let fresh = self.versions[slot].is_none() && !self.by_key.contains_key(&key);
-        if !fresh || !self.nodes.contains_key(&version.lineage) {
+        if !fresh || version.index > self.last_object() || !self.nodes.contains_key(&version.lineage) {
             return Err(Malformed);
         }
         self.by_key.insert(key, slot);

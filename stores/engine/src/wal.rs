@@ -71,9 +71,11 @@ impl Queue {
 
 /// Most bytes of the ring that operations of `bytes` in all can take, however they are cut.
 pub(crate) fn ring_need(bytes: usize, wal_bytes: u64) -> u64 {
-    // Two neighbouring records hold more than one cut together, so there are at most 2n + 1.
-    let records = 2 * (bytes as u64 / (cut(wal_bytes) - RECORD_HEADER as u64)) + 1;
-    bytes as u64 + records * (RECORD_HEADER as u64 + BLOCK)
+    // Two neighbouring records hold more than one cut together, so there are at most this many; each may waste less
+    // than a block.
+    let (bytes, head) = (bytes as u64, RECORD_HEADER as u64);
+    let records = 2 * bytes / (cut(wal_bytes) - head) + 1;
+    ((bytes + records * head) / BLOCK + records) * BLOCK
 }
 
 /// The fixed part of a record.

@@ -55,13 +55,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             return (Err(e), buf);
         }
         if offset.is_multiple_of(BLOCK) && buf.len().is_multiple_of(B) {
-            return self.store(id, first, buf).await;
+            return self.store_all(id, first, buf).await;
         }
         let from = (offset % BLOCK) as usize;
         match self.surroundings(id, first, from, buf.len()).await {
             Ok(mut whole) => {
                 whole[from..from + buf.len()].copy_from_slice(&buf);
-                (self.store(id, first, whole).await.0, buf)
+                (self.store_all(id, first, whole).await.0, buf)
             }
             Err(e) => (Err(e), buf),
         }
@@ -85,6 +85,22 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             whole[at * B..(at + 1) * B].copy_from_slice(&old);
         }
         Ok(whole)
+    }
+
+    /// Stores whole blocks, in pieces where the log is too small for all at once.
+    async fn store_all(&self, id: Uuid, first: u64, buf: Buf) -> (Result<(), EngineError>, Buf) {
+        let most = self.store_blocks() as usize * B;
+        if buf.len() <= most {
+            return self.store(id, first, buf).await;
+        }
+        let mut at = first;
+        for piece in buf.chunks(most) {
+            if let (Err(e), _) = self.store(id, at, Buf::copy_of(piece)).await {
+                return (Err(e), buf);
+            }
+            at += (piece.len() / B) as u64;
+        }
+        (Ok(()), buf)
     }
 
     /// Stores whole blocks from block `first` on. The caller holds the lock on them.

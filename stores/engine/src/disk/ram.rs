@@ -75,6 +75,9 @@ impl Disk for RamDisk {
         if result.is_ok() {
             let mut chunks = self.chunks.borrow_mut();
             Self::pieces(offset, buf.len(), |chunk, to, from| {
+                if !chunks.contains_key(&chunk) && buf[from.clone()].iter().all(|b| *b == 0) {
+                    return;
+                }
                 let bytes = chunks.entry(chunk).or_insert_with(|| vec![0; CHUNK].into());
                 bytes[to].copy_from_slice(&buf[from]);
             });
@@ -95,5 +98,35 @@ impl Disk for RamDisk {
             if first < end { chunks.range(first..end).map(|(c, _)| *c).collect() } else { vec![] };
         gone.iter().for_each(|c| drop(chunks.remove(c)));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    fn now<T>(f: impl Future<Output = T>) -> T {
+        match pin!(f).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(v) => v,
+            Poll::Pending => panic!("memory waits for nothing"),
+        }
+    }
+
+    #[test]
+    fn takes_memory_for_what_is_not_zero_and_gives_it_back() {
+        let disk = RamDisk::new(1 << 40);
+        now(disk.write(0, Buf::zeroed(1 << 20))).0.unwrap();
+        assert_eq!(disk.resident(), 0);
+        let at = (1 << 30) - 4096;
+        now(disk.write(at, Buf::copy_of(&[7; 3 * 65536]))).0.unwrap();
+        let (result, back) = now(disk.read(at - 4096, Buf::zeroed(5 * 65536)));
+        result.unwrap();
+        assert!(back[4096..4096 + 3 * 65536].iter().all(|b| *b == 7) && back[..4096].iter().all(|b| *b == 0));
+        now(disk.discard(at, 3 * 65536)).unwrap();
+        assert_eq!(disk.resident(), 2 * 65536, "only whole pieces go");
+        assert_eq!(now(disk.write(1 << 40, Buf::zeroed(4096))).0, Err(DiskError::Io));
+        assert_eq!(now(disk.read(512, Buf::zeroed(4096))).0, Err(DiskError::Io));
     }
 }
