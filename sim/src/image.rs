@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn a_failed_write_is_one_or_the_other_and_a_shrink_leaves_zeros() {
         let mut image = Image::zeros(SIZE);
-        written(&mut image, 1, 0, &vec![5; 2 * CELLS], 1);
+        written(&mut image, 1, 0, &[5; 2 * CELLS], 1);
         image.submit(2, 0, &[6]);
         image.fail(2, 2);
         assert!(image.is_busy(0, 1) && !image.is_busy(CELLS, 1));

@@ -23,6 +23,9 @@ pub(crate) enum Opened {
     Unreadable,
 }
 
+/// What opening a disk gives.
+type Reopened<R> = Result<Rc<Engine<SimDisk, R>>, OpenError>;
+
 impl<R: Rules> World<R> {
     /// The power goes.
     pub fn crash(&mut self) {
@@ -70,10 +73,7 @@ impl<R: Rules> World<R> {
     }
 
     /// Opens the disk; `None` if the power went after `cut` disk requests.
-    fn open(
-        &mut self,
-        cut: Option<usize>,
-    ) -> Result<Option<Result<Rc<Engine<SimDisk, R>>, OpenError>>, Failure> {
+    fn open(&mut self, cut: Option<usize>) -> Result<Option<Reopened<R>>, Failure> {
         let (disk, entropy) = (self.disk.clone(), self.entropy.clone());
         let answer = self.exec.spawn(async move { Engine::<SimDisk, R>::open(disk, entropy).await });
         let limit = cut.map_or(u64::MAX, |n| self.disk.steps() + n as u64);
