@@ -148,6 +148,11 @@ impl LocalDrivers {
     }
 }
 
+/// The disk of a pool for which nobody named one, below the data directory.
+fn own_path(pool: &str) -> String {
+    format!("pools/{pool}.disk")
+}
+
 /// The size of a file or device in bytes, if both its ends are zeros.
 fn blank(path: &Path) -> Result<u64, Condition> {
     let look = || -> std::io::Result<(u64, bool)> {
@@ -207,14 +212,20 @@ impl Drivers for LocalDrivers {
                 return Ok(());
             }
             let path = self.path(pool)?;
-            let is_device = fs::metadata(&path).is_ok_and(|m| m.file_type().is_block_device());
-            // A device stays what it is; only files are ours to remove.
-            match if is_device { Ok(()) } else { fs::remove_file(&path) } {
+            // Only the file that was named by us is ours to remove; a disk that somebody named stays with its bytes.
+            if pool.path.as_deref() != Some(own_path(&pool.name).as_str()) {
+                return Ok(());
+            }
+            match fs::remove_file(&path) {
                 Ok(()) => Ok(()),
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
                 Err(e) => Err(refused(format!("{}: {e}", path.display()))),
             }
         })
+    }
+
+    fn default_path(&self, pool: &str) -> String {
+        own_path(pool)
     }
 
     fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {

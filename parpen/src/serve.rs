@@ -44,7 +44,12 @@ pub fn serve(s: Settings) -> anyhow::Result<()> {
 }
 
 async fn run(s: Settings) -> anyhow::Result<()> {
+    if s.data_dir.exists() && !s.data_dir.is_dir() {
+        anyhow::bail!("{} is no directory", s.data_dir.display());
+    }
     let data = DataDir::lock(&s.data_dir)?;
+    // Bound before anything is made: a busy port leaves no half of a house behind.
+    let doors = doors::open(&s, data.path()).await?;
     let store = Arc::new(Store::open(&data.database())?);
     let reactor = Reactor::start("reactor", Backend::Auto).context("the reactor cannot start")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -71,7 +76,6 @@ async fn run(s: Settings) -> anyhow::Result<()> {
     parpen_service::first_pools(&ports, &admin).await?;
     parpen_service::open_pools(&ports).await;
 
-    let doors = doors::open(&s, data.path()).await?;
     let nbd = Arc::new(Server::start(&reactor, doors.nbd, Arc::new(exports.clone()), Limits::default()));
     let metrics = Arc::new(metrics::Metrics::new(gate, nbd.clone()));
     let apis = wiring::apis(
@@ -96,6 +100,8 @@ async fn run(s: Settings) -> anyhow::Result<()> {
     doors.run.write(data.path())?;
     print!("{}", doors::table(&s, &doors.run, &drivers.notes(), reactor.backend(), &doors.warnings));
 
+    tracing::info!(http = doors.run.http, nbd = doors.run.nbd, version = doors.run.version, "serving");
+
     wait_for_signal().await?;
     tracing::info!("stopping: no new work, open connections have 5 s");
     stop.send_replace(true);
@@ -114,6 +120,11 @@ async fn run(s: Settings) -> anyhow::Result<()> {
     reactor.join().context("the reactor ended badly")?;
     store.close();
     RunFile::remove(data.path());
+    if let Some(socket) = &doors.run.nbd_socket
+        && let Err(e) = std::fs::remove_file(socket)
+    {
+        tracing::warn!(error = %e, "the NBD socket could not be removed");
+    }
     tracing::info!("stopped");
     Ok(())
 }

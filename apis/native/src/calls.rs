@@ -153,6 +153,7 @@ async fn show(house: &House, actor: &Actor, id: parpen_model::VolumeId) -> Resul
 
 async fn volume_create(house: &House, actor: &Actor, wish: VolumeWish) -> Result<Reply, Condition> {
     let ports = &house.ports;
+    from_wire::positive(wish.size)?;
     let mut new = volumes::NewVolume {
         naming: Naming::unique(wish.name, from_wire::space()),
         size: wish.size,
@@ -176,6 +177,7 @@ async fn volume_change(
     change: VolumeChange,
 ) -> Result<Reply, Condition> {
     let (ports, id) = (&house.ports, view.volume.id);
+    from_wire::positive(change.size)?;
     if let Some(bytes) = change.size {
         let terms = volumes::ResizeTerms {
             allow_shrink: change.shrink,
@@ -256,6 +258,7 @@ async fn pool_doc(ports: &Ports, actor: &Actor, pool: &Pool) -> PoolDoc {
         Err(e) => {
             tracing::warn!(pool = pool.name, error = ?e, "the figures of a pool cannot be had");
             let mut doc = to_wire::pool(pool, None);
+            doc.state = "unavailable".into();
             doc.fault = doc.fault.or(Some(e.to_string()));
             doc
         }

@@ -88,3 +88,11 @@ pub(crate) fn sides(words: &[String]) -> Result<Vec<Api>, Condition> {
         some => some.iter().map(one).collect(),
     }
 }
+
+/// A size of nothing is a slip of the pen.
+pub(crate) fn positive(size: Option<u64>) -> Result<(), Condition> {
+    match size {
+        Some(0) => Err(Condition::invalid("size", "it is at least 1 byte (and rounded up to 512)")),
+        _ => Ok(()),
+    }
+}

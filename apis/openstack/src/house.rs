@@ -141,7 +141,7 @@ fn capabilities(cx: &Cx, pool: &Pool, space: Space) -> Value {
         "thin_provisioning_support": true,
         "thick_provisioning_support": false,
         "multiattach": true,
-        "QoS_support": true,
+        "QoS_support": false,
         "replication_enabled": false,
         "timestamp": time(cx.ports().clock.now()),
     })

@@ -28,9 +28,7 @@ impl Handle {
             "" => short(),
             n => mapped(n),
         };
-        // A name that would hide a word of the APIs' paths, or that is dots only, is never a handle by itself.
-        let base =
-            if RESERVED.contains(&base.as_str()) || base.chars().all(|c| c == '.') { short() } else { base };
+        let base = if misleads(&base) { short() } else { base };
         Handle(numbered(base, attempt))
     }
 
@@ -48,10 +46,10 @@ impl Handle {
     /// A handle that a person chose; refused with the reason when it is none.
     pub fn parse(text: &str) -> Result<Handle, Condition> {
         let ok = !text.is_empty() && text.len() <= HANDLE_MAX && text.chars().all(is_plain);
-        if !ok || RESERVED.contains(&text) || text.chars().all(|c| c == '.') {
+        if !ok || misleads(text) {
             return Err(Condition::invalid(
                 "name",
-                "a handle has 1 to 120 of A-Z a-z 0-9 _ . - and is none of list, status, snapshots, locks",
+                "a handle has 1 to 120 of A-Z a-z 0-9 _ . - and is no UUID and none of list, status, snapshots, locks",
             ));
         }
         Ok(Handle(text.to_string()))
@@ -67,6 +65,11 @@ impl std::fmt::Display for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Words of the APIs' paths, dots only, and what would be taken for somebody's id.
+fn misleads(text: &str) -> bool {
+    RESERVED.contains(&text) || text.chars().all(|c| c == '.') || Uuid::parse_str(text).is_ok()
 }
 
 fn is_plain(c: char) -> bool {
@@ -115,6 +118,8 @@ mod tests {
         assert_eq!(h("", 1), "vol-abcdef01");
         assert_eq!(h("list", 1), "vol-abcdef01");
         assert_eq!(h("..", 1), "vol-abcdef01");
+        assert_eq!(h("4e5819b7-be50-45bd-9447-127f59875456", 1), "vol-abcdef01");
+        assert!(Handle::parse("4e5819b7be5045bd9447127f59875456").is_err());
         assert_eq!(h(&"x".repeat(300), 3).len(), 92);
         let v = Handle::from_name("books", id, 1);
         assert_eq!(Handle::of_snapshot(&v, "before", id, 1).0, "books@before");

@@ -76,6 +76,9 @@ impl Figures for Backends {
     fn inventory<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Found>, Condition>> {
         Box::pin(async move { self.of(pool).await?.inventory().await })
     }
+    fn default_path(&self, pool: &str) -> String {
+        self.drivers.default_path(pool)
+    }
     fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
         self.drivers.capacity_for(driver, path, asked)
     }

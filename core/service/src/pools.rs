@@ -48,7 +48,7 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewPool) -> Result<Starte
         return Err(Condition::invalid("path", "a memory pool has no path"));
     }
     let path = match new.driver {
-        Driver::Local => Some(new.path.clone().unwrap_or_else(|| format!("pools/{}.disk", new.name))),
+        Driver::Local => Some(new.path.clone().unwrap_or_else(|| ports.figures.default_path(&new.name))),
         Driver::Memory => None,
     };
     let capacity = ports.figures.capacity_for(new.driver, path.as_deref(), new.capacity)?;

@@ -35,6 +35,8 @@ pub trait Figures: Send + Sync {
     fn disks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Disk>, Condition>>;
     /// What the pool's store holds.
     fn inventory<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Found>, Condition>>;
+    /// The disk of a pool for which nobody named one.
+    fn default_path(&self, pool: &str) -> String;
     /// How far a new pool may grow: what was asked for if it fits its bounds, else what the medium allows, in bytes.
     fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition>;
     /// Tells the reconciler of labels that one is out of date.

@@ -28,7 +28,7 @@ pub(super) enum Pool {
         /// What keeps the bytes
         #[arg(long, value_enum)]
         driver: Driver,
-        /// The file or block device [default: a file in the data directory]
+        /// The file or block device; a relative path begins at the data directory [default: a file there]
         #[arg(long)]
         path: Option<String>,
         /// How far it may grow [default: 90 % of what the file system has free]
@@ -97,6 +97,13 @@ pub(super) enum Snapshot {
         #[command(flatten)]
         common: Common,
     },
+    /// Show a snapshot
+    Show {
+        /// `<volume>@<name>`, or its id
+        snapshot: String,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Delete a snapshot
     Delete {
         /// `<volume>@<name>`, or its id
@@ -116,6 +123,11 @@ impl Snapshot {
                 let query = volume.map(|v| format!("?volume={}", segment(&v))).unwrap_or_default();
                 let all: Vec<SnapshotDoc> = Client::of(&common)?.get(&format!("/snapshots{query}"))?;
                 print::list(&common, &all)
+            }
+            Snapshot::Show { snapshot, common } => {
+                let s: SnapshotDoc =
+                    Client::of(&common)?.get(&format!("/snapshots/{}", segment(&snapshot)))?;
+                print::one(&common, &s)
             }
             Snapshot::Delete { snapshot, force, common } => {
                 Client::of(&common)?.delete(&format!("/snapshots/{}?force={force}", segment(&snapshot)))

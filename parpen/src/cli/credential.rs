@@ -5,6 +5,7 @@ use parpen_model::Api;
 use parpen_native::doc::RotateWish;
 
 use super::client::Client;
+use super::print::say;
 use super::{Common, Output};
 use crate::{config, files};
 
@@ -57,16 +58,16 @@ impl Credential {
                 let secrets = files::read_secrets(&config::data_dir(common.data_dir.as_deref())?)?;
                 match (side, common.output) {
                     (Some(side), _) => {
-                        println!(
-                            "{}",
-                            secrets.secrets.get(&side.api()).map(String::as_str).unwrap_or_default()
-                        );
+                        say(secrets.secrets.get(&side.api()).map(String::as_str).unwrap_or_default())?;
                     }
-                    (None, Output::Json) => println!("{}", serde_json::to_string_pretty(&secrets)?),
+                    (None, Output::Json) => say(serde_json::to_string_pretty(&secrets)?)?,
                     (None, Output::Table) => {
-                        println!("principal  {}\nproject    {}", secrets.principal, secrets.project);
+                        say(format_args!(
+                            "principal  {}\nproject    {}",
+                            secrets.principal, secrets.project
+                        ))?;
                         for (api, secret) in &secrets.secrets {
-                            println!("{:<10} {secret}", api.word());
+                            say(format_args!("{:<10} {secret}", api.word()))?;
                         }
                     }
                 }
@@ -74,7 +75,8 @@ impl Credential {
             }
             Credential::Rotate { sides, common } => {
                 let apis = sides.iter().map(|s| s.api().word().to_string()).collect();
-                Client::of(&common)?.post_quietly("/credentials/rotate", &RotateWish { apis })
+                Client::of(&common)?.post_quietly("/credentials/rotate", &RotateWish { apis })?;
+                say("new secrets are in force; evaluate `parpen env ...` again where the old ones are in use")
             }
         }
     }

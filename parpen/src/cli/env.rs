@@ -8,6 +8,7 @@ use parpen_identity::Secrets;
 use parpen_model::Api;
 use serde_json::json;
 
+use super::print::say;
 use crate::files::{self, RunFile};
 
 /// A client.
@@ -59,11 +60,11 @@ pub(super) fn print(client: Client, data: &Path) -> anyhow::Result<()> {
     if client == Client::Openstack {
         let strangers = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         for name in strangers.filter(|n| n.starts_with("OS_") && n.chars().all(plain)) {
-            println!("unset {name}");
+            say(format_args!("unset {name}"))?;
         }
     }
     for (name, value) in lines {
-        println!("export {name}={}", quoted(&value));
+        say(format_args!("export {name}={}", quoted(&value)))?;
     }
     Ok(())
 }

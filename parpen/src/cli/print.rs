@@ -1,7 +1,9 @@
 //! Documents as tables for people and JSON for machines: two views of one struct.
 
+use std::io::Write;
+
 use comfy_table::{Table, presets};
-use parpen_base::format_size;
+use parpen_base::{GIB, KIB, MIB, TIB, format_size};
 use parpen_native::doc::{HostDoc, PoolDoc, SnapshotDoc, StatusDoc, VolumeDoc};
 use serde::Serialize;
 
@@ -23,19 +25,20 @@ fn table(head: Vec<&'static str>, rows: Vec<Vec<String>>) -> Table {
     t
 }
 
+/// One line, or several, on standard output; an error where nobody reads it.
+pub(super) fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}
+
 fn json(document: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(document)?);
-    Ok(())
+    say(serde_json::to_string_pretty(document)?)
 }
 
 /// Prints many.
 pub(super) fn list<T: Tabular>(common: &Common, all: &[T]) -> anyhow::Result<()> {
     match common.output {
         Output::Json => json(&all),
-        Output::Table => {
-            println!("{}", table(T::head(), all.iter().map(T::row).collect()));
-            Ok(())
-        }
+        Output::Table => say(table(T::head(), all.iter().map(T::row).collect())),
     }
 }
 
@@ -51,8 +54,7 @@ pub(super) fn one<T: Serialize>(common: &Common, document: &T) -> anyhow::Result
         r.reverse();
         r
     });
-    println!("{}", table(vec!["field", "value"], rows.collect()));
-    Ok(())
+    say(table(vec!["field", "value"], rows.collect()))
 }
 
 /// A value as people read it.
@@ -60,9 +62,9 @@ fn cell(name: &str, v: &serde_json::Value) -> String {
     use serde_json::Value;
     match v {
         Value::String(s) => s.clone(),
-        Value::Number(n) if matches!(name, "size" | "capacity" | "used" | "free") => {
-            n.as_u64().map_or_else(|| n.to_string(), format_size)
-        }
+        Value::Number(n) if matches!(name, "size" | "capacity" | "used" | "free") => n
+            .as_u64()
+            .map_or_else(|| n.to_string(), |n| if name == "size" { format_size(n) } else { about(n) }),
         Value::Array(a) => a.iter().map(|v| cell("", v)).collect::<Vec<_>>().join("\n"),
         Value::Object(o) => {
             o.iter().map(|(k, v)| format!("{k}: {}", cell(k, v))).collect::<Vec<_>>().join("\n")
@@ -71,8 +73,18 @@ fn cell(name: &str, v: &serde_json::Value) -> String {
     }
 }
 
+/// A figure that people compare, not compute with: `46.0GiB`.
+fn about(bytes: u64) -> String {
+    let unit =
+        [("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)].into_iter().find(|(_, n)| bytes >= *n);
+    match unit {
+        Some((name, n)) => format!("{:.1}{name}", bytes as f64 / n as f64),
+        None => format_size(bytes),
+    }
+}
+
 fn figure(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| "?".into(), format_size)
+    bytes.map_or_else(|| "?".into(), about)
 }
 
 impl Tabular for PoolDoc {
@@ -96,12 +108,13 @@ impl Tabular for PoolDoc {
 
 impl Tabular for VolumeDoc {
     fn head() -> Vec<&'static str> {
-        vec!["handle", "size", "pool", "state", "use", "holders", "nbd"]
+        vec!["handle", "name", "size", "pool", "state", "use", "holders", "nbd"]
     }
     fn row(&self) -> Vec<String> {
         let holders: Vec<&str> = self.holders.iter().map(|h| h.host.as_str()).collect();
         vec![
             self.handle.clone(),
+            self.name.clone(),
             format_size(self.size),
             self.pool.clone(),
             self.state.clone(),
@@ -142,12 +155,22 @@ pub(super) fn status(common: &Common, s: &StatusDoc) -> anyhow::Result<()> {
     if common.output == Output::Json {
         return json(s);
     }
-    println!("parpen {}, configuration generation {}", s.version, s.generation);
-    println!("{} volumes, {} snapshots, {} open sessions", s.volumes, s.snapshots, s.sessions.len());
-    println!("\n{}", table(PoolDoc::head(), s.pools.iter().map(Tabular::row).collect()));
+    say(format_args!("parpen {}, configuration generation {}", s.version, s.generation))?;
+    say(format_args!(
+        "volumes: {}, snapshots: {}, open sessions: {}",
+        s.volumes,
+        s.snapshots,
+        s.sessions.len()
+    ))?;
+    say(format_args!("\n{}", table(PoolDoc::head(), s.pools.iter().map(Tabular::row).collect())))?;
+    for p in &s.pools {
+        if let Some(fault) = &p.fault {
+            say(format_args!("\npool {}: {fault}", p.name))?;
+        }
+    }
     if !s.jobs.is_empty() {
         let row = |j: &parpen_native::doc::JobDoc| vec![j.kind.clone(), j.state.clone(), j.created.clone()];
-        println!("\n{}", table(vec!["job", "state", "since"], s.jobs.iter().map(row).collect()));
+        say(format_args!("\n{}", table(vec!["job", "state", "since"], s.jobs.iter().map(row).collect())))?;
     }
     Ok(())
 }

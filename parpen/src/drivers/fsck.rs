@@ -27,8 +27,8 @@ struct Rows {
 
 /// Checks; an error when anything is wrong. `data` also reads every stored byte and verifies its checksum.
 pub fn run(dir: &Path, data: bool) -> anyhow::Result<()> {
-    if !dir.is_dir() {
-        bail!("there is no data directory {}", dir.display());
+    if !dir.join("meta.sqlite").is_file() {
+        bail!("{} is no data directory: it holds no meta.sqlite; nothing was changed", dir.display());
     }
     let held = DataDir::lock(dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -38,6 +38,7 @@ pub fn run(dir: &Path, data: bool) -> anyhow::Result<()> {
             println!("clean");
             Ok(())
         }
+        1 => bail!("1 thing is wrong; see above"),
         n => bail!("{n} things are wrong; see above"),
     }
 }

@@ -65,7 +65,10 @@ pub async fn open(s: &Settings, data: &Path) -> anyhow::Result<Doors> {
             Some(nbd_path)
         }
         Err(e) => {
-            warnings.push(format!("no NBD socket at {}: {e}", nbd_path.display()));
+            warnings.push(format!(
+                "no NBD socket at {}: {e}; a data directory with a shorter path would have one",
+                nbd_path.display()
+            ));
             None
         }
     };
@@ -107,7 +110,11 @@ pub fn table(s: &Settings, run: &RunFile, notes: &[String], backend: Backend, wa
     ];
     let mut out = format!("parpen {} runs on {dir} (reactor: {backend:?})\n\n", run.version);
     for (who, door, how) in rows {
+        let how = if door == "none" { String::new() } else { how };
         out += &format!("  {who:<11} {door:<42} {how}\n");
+    }
+    if s.data_dir.metadata().is_ok_and(|m| m.permissions().mode() & 0o077 != 0) {
+        out += "\n  note: the data directory is open to others than its owner; `chmod 700` it\n";
     }
     for note in notes.iter().chain(warnings) {
         out += &format!("\n  note: {note}\n");

@@ -120,6 +120,9 @@ impl Rollback for Sizes {
 struct SizesDrivers;
 
 impl Drivers for SizesDrivers {
+    fn default_path(&self, pool: &str) -> String {
+        pool.to_string()
+    }
     fn open<'a>(&'a self, _: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
         Box::pin(async { Ok(Arc::new(Sizes::default()) as Arc<dyn VolumeBackend>) })
     }

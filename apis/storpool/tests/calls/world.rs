@@ -163,6 +163,9 @@ impl Media for Sizes {
 struct SizesDrivers(Option<String>);
 
 impl Drivers for SizesDrivers {
+    fn default_path(&self, pool: &str) -> String {
+        pool.to_string()
+    }
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
         let store = Sizes { pool: pool.id, fault: self.0.clone(), held: Mutex::default() };
         Box::pin(async { Ok(Arc::new(store) as Arc<dyn VolumeBackend>) })

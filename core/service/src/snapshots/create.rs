@@ -147,6 +147,18 @@ pub(crate) async fn take(cx: &mut StepCx, ids: Vec<SnapshotId>) -> Result<Commit
     }))
 }
 
+fn broken(ids: Vec<SnapshotId>, why: Option<String>) -> Commit {
+    Box::new(move |tx| {
+        for id in &ids {
+            let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, *id)? else { continue };
+            s.life = life(s.life, LifeEvent::Broke).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
+            s.fault = why.clone();
+            tx.update(&mut s)?;
+        }
+        Ok(())
+    })
+}
+
 struct Take;
 impl JobStep for Take {
     fn name(&self) -> &'static str {
@@ -161,7 +173,11 @@ impl JobStep for Take {
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            super::remove(cx, args.snapshots).await
+            match super::remove(cx, args.snapshots.clone()).await {
+                Ok(commit) => Ok(commit),
+                // A store that does not answer may still hold them: the rows stay, in error, to be deleted later.
+                Err(_) => Ok(broken(args.snapshots, cx.job.error.as_ref().map(Condition::to_string))),
+            }
         })
     }
 }

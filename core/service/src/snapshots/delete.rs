@@ -121,7 +121,9 @@ impl JobStep for Close {
                 let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, args.snapshot)? else {
                     return Ok(());
                 };
-                if let Ok(next) = life(s.life, LifeEvent::Spare) {
+                // What was in error before is so again.
+                let event = if s.fault.is_some() { LifeEvent::Broke } else { LifeEvent::Spare };
+                if let Ok(next) = life(s.life, event) {
                     s.life = next;
                     tx.update(&mut s)?;
                 }

@@ -294,13 +294,18 @@ impl JobStep for Make {
             let args: Args = cx.args()?;
             let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, args.volume)).await?;
             let Some(v) = v else { return Ok(crate::jobs::nothing()) };
-            cx.world.store(v.pool).await?.delete(v.id.into()).await?;
+            // A store that does not answer may still hold bytes of it: then the row stays, in error, to be deleted later.
+            let removed = match cx.world.store(v.pool).await {
+                Ok(store) => store.delete(v.id.into()).await,
+                Err(e) => Err(e),
+            };
+            let keep = args.keep_failed || removed.is_err();
             let why = cx.job.error.as_ref().map(Condition::to_string);
             let job = cx.job.id;
             let commit: Commit = Box::new(move |tx| {
                 unpin(tx, args.from, job)?;
                 let Some(mut v) = tx.read().find::<Volume>(Scope::All, args.volume)? else { return Ok(()) };
-                if !args.keep_failed {
+                if !keep {
                     return tx.delete::<Volume>(v.id).map(|_| ());
                 }
                 v.life = life(v.life, LifeEvent::Broke).map_err(|r| r.about(Kind::Volume, &v.handle))?;

@@ -138,7 +138,9 @@ fn spare(tx: &mut dyn WriteTx, args: &Args) -> Result<(), Condition> {
     if let Some(mut v) = tx.read().find::<Volume>(Scope::All, args.volume)?
         && v.life == Life::Deleting
     {
-        v.life = life(v.life, LifeEvent::Spare).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+        // What was in error before is so again.
+        let event = if v.fault.is_some() { LifeEvent::Broke } else { LifeEvent::Spare };
+        v.life = life(v.life, event).map_err(|r| r.about(Kind::Volume, &v.handle))?;
         v.epoch += 1;
         tx.update(&mut v)?;
     }
@@ -146,7 +148,8 @@ fn spare(tx: &mut dyn WriteTx, args: &Args) -> Result<(), Condition> {
         if let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, *s)?
             && s.life == Life::Deleting
         {
-            s.life = life(s.life, LifeEvent::Spare).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
+            let event = if s.fault.is_some() { LifeEvent::Broke } else { LifeEvent::Spare };
+            s.life = life(s.life, event).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
             tx.update(&mut s)?;
         }
     }

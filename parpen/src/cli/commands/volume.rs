@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use parpen_base::parse_size;
+use parpen_base::{format_size, parse_size};
 use parpen_native::doc::{RollbackWish, SnapshotDoc, SnapshotWish, VolumeChange, VolumeDoc, VolumeWish};
 
 use super::super::client::{Client, segment};
@@ -202,6 +202,14 @@ fn import(client: &Client, volume: &str, file: &PathBuf) -> anyhow::Result<()> {
     // A block device has no length of its own, but an end.
     let length = from.seek(SeekFrom::End(0))?;
     from.rewind()?;
+    if from.metadata()?.is_dir() {
+        bail!("{} is a directory", file.display());
+    }
+    let v: VolumeDoc = client.get(&path(volume))?;
+    if length > v.size {
+        let (has, holds) = (format_size(length), format_size(v.size));
+        bail!("{} has {has} and the volume {holds}: resize it first", file.display());
+    }
     let bar = progress::bar("importing", length);
     let sent =
         client.put_stream(&format!("{}/data", path(volume)), length, Counted { from, bar: bar.clone() });
@@ -213,6 +221,8 @@ fn export(client: &Client, volume: &str, file: &PathBuf) -> anyhow::Result<()> {
     let kind = if volume.contains('@') { "snapshots" } else { "volumes" };
     let (length, from) = client.get_stream(&format!("/{kind}/{}/data", segment(volume)))?;
     let mut to = File::create(file).with_context(|| format!("cannot make {}", file.display()))?;
+    // Holes are zeros in a new file only; a device keeps what it had.
+    let sparse = to.metadata()?.is_file();
     let bar = progress::bar("exporting", length);
     let mut from = Counted { from, bar: bar.clone() };
     let (mut at, mut piece) = (0, vec![0; GRAIN]);
@@ -221,15 +231,18 @@ fn export(client: &Client, volume: &str, file: &PathBuf) -> anyhow::Result<()> {
         if let Err(e) = from.read_exact(&mut piece[..n]) {
             bail!("the bytes broke off at {at} of {length} ({e}): {} is not whole", file.display());
         }
-        if piece[..n].iter().all(|b| *b == 0) {
+        if sparse && piece[..n].iter().all(|b| *b == 0) {
             to.seek(SeekFrom::Current(n as i64))?;
         } else {
             to.write_all(&piece[..n])?;
         }
         at += n as u64;
     }
-    to.set_len(length)?;
-    to.sync_all()?;
+    if sparse {
+        to.set_len(length)?;
+        to.sync_all()?;
+    }
+    to.flush()?;
     bar.finish_and_clear();
     Ok(())
 }

@@ -64,6 +64,9 @@ impl Drivers for TestDrivers {
             Ok(())
         })
     }
+    fn default_path(&self, pool: &str) -> String {
+        pool.to_string()
+    }
     fn capacity_for(&self, _d: Driver, _path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
         Ok(asked.unwrap_or(8 * GIB))
     }
