@@ -8,13 +8,14 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use parpen_base::{Boxed, Entropy, GIB, MIB, TIB, format_size};
 use parpen_block::Home;
-use parpen_engine::{FileDisk, Format, Layout, RamDisk, Store, StoreError, ring_spawn};
+use parpen_engine::{FileDisk, FileError, Format, Layout, RamDisk, Store, StoreError, ring_spawn};
 use parpen_model::lifecycle::Life;
 use parpen_model::ports::{Drivers, VolumeBackend};
-use parpen_model::{Condition, Driver, Pool};
+use parpen_model::{Condition, Driver, Kind, Pool};
 use parpen_ring::Handle;
 
 use store::PoolStore;
@@ -23,8 +24,13 @@ use store::PoolStore;
 const SMALLEST: u64 = 64 * MIB;
 /// Bounds of a pool whose size nobody said, in bytes.
 const UNSAID: (u64, u64) = (8 * GIB, 16 * TIB);
+/// How often, and how long between, a disk that another process holds is tried again.
+const LOCK_TRIES: usize = 25;
+const LOCK_PAUSE: Duration = Duration::from_millis(200);
 /// How much of a device's ends must be zeros before it is formatted.
 const LOOKED_AT: usize = MIB as usize;
+/// At how many places a device is looked at.
+const LOOKS: u64 = 64;
 
 /// Makes and opens engine stores on one reactor.
 pub struct LocalDrivers {
@@ -62,19 +68,29 @@ impl LocalDrivers {
         let path = self.path(pool)?;
         let new = pool.life == Life::Creating;
         match fs::symlink_metadata(&path) {
-            Ok(_) => match self.open_disk(pool, path.clone()).await {
+            Ok(_) => match self.open_patiently(pool, &path).await {
                 Err(StoreError::Open(parpen_engine::OpenError::NotOurs)) if new => {
                     self.claim(pool, path).await
                 }
                 opened => opened.map_err(|e| refused(format!("{}: {e}", path.display()))),
             },
             Err(e) if e.kind() == ErrorKind::NotFound && new => self.make_file(pool, path).await,
-            Err(e) => Err(refused(format!(
-                "the disk {} of pool {:?} cannot be found: {e}",
-                path.display(),
-                pool.name
-            ))),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                Err(Condition::not_found(Kind::Disk, path.display()))
+            }
+            Err(e) => Err(refused(format!("{}: {e}", path.display()))),
         }
+    }
+
+    /// A process that was killed may hold its disk a moment longer than it lives.
+    async fn open_patiently(&self, pool: &Pool, path: &Path) -> Result<Store, StoreError> {
+        for _ in 0..LOCK_TRIES {
+            match self.open_disk(pool, path.to_path_buf()).await {
+                Err(StoreError::File(FileError::Locked(_))) => tokio::time::sleep(LOCK_PAUSE).await,
+                opened => return opened,
+            }
+        }
+        self.open_disk(pool, path.to_path_buf()).await
     }
 
     async fn open_disk(&self, pool: &Pool, path: PathBuf) -> Result<Store, StoreError> {
@@ -108,7 +124,10 @@ impl LocalDrivers {
         let failed = |e: std::io::Error| refused(format!("{}: {e}", path.display()));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
         let mut unfinished = path.clone().into_os_string();
-        unfinished.push(".unfinished");
+        // Below a path that somebody named, even this name may be somebody's: then it is one that nobody has.
+        let own = pool.path.as_deref() == Some(own_path(&pool.name).as_str());
+        let suffix = if own { String::new() } else { format!("-{}", self.entropy.uuid()) };
+        unfinished.push(format!(".unfinished{suffix}"));
         let unfinished = PathBuf::from(unfinished);
         match fs::remove_file(&unfinished) {
             Ok(()) => {}
@@ -141,7 +160,7 @@ impl LocalDrivers {
 
     async fn open_memory(&self, pool: &Pool) -> Result<Store, Condition> {
         let (home, entropy, bytes) = (self.home.clone(), self.entropy.clone(), pool.capacity);
-        let format = self.format(pool, bytes);
+        let format = Format { layout: Layout::memory(bytes), ..self.format(pool, bytes) };
         Store::format(home, ring_spawn, entropy, format, move || Ok(RamDisk::new(bytes)))
             .await
             .map_err(refused)
@@ -158,8 +177,15 @@ fn blank(path: &Path) -> Result<u64, Condition> {
     let look = || -> std::io::Result<(u64, bool)> {
         let mut f = fs::File::open(path)?;
         let size = f.seek(SeekFrom::End(0))?;
-        let mut clean = true;
-        for at in [0, size.saturating_sub(LOOKED_AT as u64)] {
+        // A file tells where it has data; of a device many places are looked at, the ends among them.
+        let mut clean = match f.metadata()?.is_file() {
+            true => {
+                matches!(rustix::fs::seek(&f, rustix::fs::SeekFrom::Data(0)), Err(rustix::io::Errno::NXIO))
+            }
+            false => true,
+        };
+        let last = size.saturating_sub(LOOKED_AT as u64);
+        for at in (0..=LOOKS).map(|i| last / LOOKS * i).chain([last]) {
             f.seek(SeekFrom::Start(at))?;
             let mut piece = Vec::with_capacity(LOOKED_AT);
             f.by_ref().take(LOOKED_AT as u64).read_to_end(&mut piece)?;

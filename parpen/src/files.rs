@@ -90,6 +90,11 @@ pub fn write_secrets(data: &Path, secrets: &Secrets) -> anyhow::Result<()> {
     write_private(&path, &text).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// The secrets that an earlier start kept, if it did.
+pub fn kept_secrets(data: &Path) -> anyhow::Result<Option<Secrets>> {
+    if secrets_path(data).exists() { read_secrets(data).map(Some) } else { Ok(None) }
+}
+
 /// The secrets of the first principal.
 pub fn read_secrets(data: &Path) -> anyhow::Result<Secrets> {
     let path = secrets_path(data);

@@ -31,6 +31,7 @@ pub fn serve(s: Settings) -> anyhow::Result<()> {
         .with_context(|| format!("--log {:?} is no level and no filter", s.log))?;
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("control")
@@ -58,7 +59,9 @@ async fn run(s: Settings) -> anyhow::Result<()> {
         files::write_secrets(data.path(), secrets)
             .map_err(|e| parpen_model::Condition::Unavailable(format!("{e:#}")))
     };
-    parpen_identity::bootstrap(&*store, &*entropy, &*clock, keep).await?;
+    let kept = files::kept_secrets(data.path())?;
+    let known = kept.is_some();
+    parpen_identity::bootstrap(&*store, &*entropy, &*clock, kept, keep).await?;
     let gate = Gate::new();
     let drivers = Arc::new(LocalDrivers::new(data.path().to_path_buf(), reactor.clone(), entropy.clone()));
     let (ports, exports, runner) = parpen_service::start(parpen_service::Start {
@@ -98,7 +101,11 @@ async fn run(s: Settings) -> anyhow::Result<()> {
         servers.push(tokio::spawn(on_socket.serve(listener, stopped.clone(), DRAIN)));
     }
     doors.run.write(data.path())?;
-    print!("{}", doors::table(&s, &doors.run, &drivers.notes(), reactor.backend(), &doors.warnings));
+    let mut notes = drivers.notes();
+    if !known && files::kept_secrets(data.path())?.is_none() {
+        notes.push("credentials.json is missing: nobody can be told the secrets; put it back".into());
+    }
+    print!("{}", doors::table(&s, &doors.run, &notes, reactor.backend(), &doors.warnings));
 
     tracing::info!(http = doors.run.http, nbd = doors.run.nbd, version = doors.run.version, "serving");
 
@@ -127,6 +134,16 @@ async fn run(s: Settings) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Every connection is a descriptor: take as many as the system gives us.
+fn raise_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(e) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(error = %e, "the limit of open files stays as it is");
+    }
 }
 
 async fn wait_for_signal() -> anyhow::Result<()> {

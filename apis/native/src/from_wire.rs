@@ -21,17 +21,17 @@ pub(crate) fn volume_key(text: &str) -> volumes::Key {
 
 /// A snapshot by handle or id, or by `<volume>@<name within it>`.
 pub(crate) async fn snapshot(ports: &Ports, actor: &Actor, text: &str) -> Result<snapshots::View, Condition> {
+    if let Some((volume, name)) = text.rsplit_once('@')
+        && let Ok(v) = volumes::get(ports, actor, &volume_key(volume)).await
+        && let Ok(s) = snapshot_of(ports, actor, &v, name).await
+    {
+        return Ok(s);
+    }
     let key = match text.parse() {
         Ok(id) => snapshots::Key::Id(id),
         Err(_) => snapshots::Key::Named(space(), text.to_string()),
     };
-    match (snapshots::get(ports, actor, &key).await, text.rsplit_once('@')) {
-        (Err(Condition::NotFound { .. }), Some((volume, name))) => {
-            let v = volumes::get(ports, actor, &volume_key(volume)).await?;
-            snapshot_of(ports, actor, &v, name).await
-        }
-        (found, _) => found,
-    }
+    snapshots::get(ports, actor, &key).await
 }
 
 /// A snapshot of a volume by its name within it.

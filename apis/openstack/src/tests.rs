@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use parpen_identity::{Actor, Role};
 use parpen_model::lifecycle::{AttachState, Health, Life, Usage, Work};
 use parpen_model::{
-    Api as Side, Attachment, AttachmentId, Attributes, Driver, Handle, Limits, Placement, Pool, PoolId,
-    PrincipalId, ProjectId, Rights, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId,
+    Api as Side, Attachment, AttachmentId, Attributes, CredentialId, Driver, Handle, Limits, Placement, Pool,
+    PoolId, PrincipalId, ProjectId, Rights, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId,
 };
 use parpen_service::volumes::Attached;
 use proptest::prelude::*;
@@ -274,6 +274,8 @@ fn actor() -> Actor {
         project: ProjectId(Uuid::from_u128(2)),
         scope: Scope::All,
         roles: vec![Role::Admin],
+        credential: CredentialId(Uuid::from_u128(6)),
+        until: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one question of authorisation.
 
-use parpen_model::{Api, Condition, PrincipalId, ProjectId, Scope};
+use jiff::Timestamp;
+use parpen_model::{Api, Condition, CredentialId, PrincipalId, ProjectId, Scope};
 
 use crate::Role;
 
@@ -19,6 +20,10 @@ pub struct Actor {
     pub scope: Scope,
     /// Its roles there.
     pub roles: Vec<Role>,
+    /// What it proved itself with.
+    pub credential: CredentialId,
+    /// When that proof ends, if it was a token; nothing that is given for it lasts longer.
+    pub until: Option<Timestamp>,
 }
 
 /// What an operation needs.
@@ -64,6 +69,8 @@ mod tests {
             project: mine,
             scope,
             roles: vec![role],
+            credential: CredentialId(Uuid::nil()),
+            until: None,
         };
         let table = [
             (Role::Reader, Power::Read, true),

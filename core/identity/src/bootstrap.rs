@@ -62,11 +62,13 @@ fn credentials(
 }
 
 /// Makes the first project and principal unless there is one. `keep` stores the secrets durably before any hash of
-/// them is committed, so that no start ever leaves a service that nobody can enter.
+/// them is committed, so that no start ever leaves a service that nobody can enter. Secrets that were `kept` before
+/// (by a start that was cut short, or beside a database that was lost) stay the same.
 pub async fn bootstrap(
     meta: &dyn MetaStore,
     entropy: &dyn Entropy,
     clock: &dyn Clock,
+    kept: Option<Secrets>,
     keep: impl FnOnce(&Secrets) -> Result<(), Condition>,
 ) -> Result<(), Condition> {
     let there = read(meta, |tx| tx.find_named::<Principal>(Scope::All, "principal", FIRST_PRINCIPAL)).await?;
@@ -74,14 +76,21 @@ pub async fn bootstrap(
         return Ok(());
     }
     let with_secret = Api::ALL.into_iter().filter(|a| *a != Api::Lxd);
-    let s = Secrets {
+    let fresh = || Secrets {
         principal: FIRST_PRINCIPAL.into(),
         principal_id: PrincipalId(entropy.uuid()),
         project: FIRST_PROJECT.into(),
         project_id: ProjectId(entropy.uuid()),
-        secrets: with_secret.map(|a| (a, random_secret(entropy))).collect(),
+        secrets: with_secret.clone().map(|a| (a, random_secret(entropy))).collect(),
     };
-    keep(&s)?;
+    let s = match kept {
+        Some(s) => s,
+        None => {
+            let s = fresh();
+            keep(&s)?;
+            s
+        }
+    };
     let rows = credentials(entropy, clock, &s, &Api::ALL)?;
     let stamp = Stamp::at(clock.now());
     write(meta, move |tx| {

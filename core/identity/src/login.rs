@@ -1,10 +1,15 @@
 //! From a credential or a token to an actor.
 
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
 use parpen_base::{Clock, Entropy};
 use parpen_model::ports::MetaStore;
-use parpen_model::{Api, Condition, ProjectId, ReadTx, Scope, Stamp, TokenId, read, write};
+use parpen_model::{Api, Condition, CredentialId, ProjectId, ReadTx, Scope, Stamp, TokenId, read, write};
 
-use crate::secret::{password_fits, token_hash};
+use tokio::sync::Semaphore;
+
+use crate::secret::{password_fits, password_hash, token_hash};
 use crate::{Actor, Credential, Principal, Role, Token, random_secret};
 
 /// What somebody brings.
@@ -36,13 +41,20 @@ fn refused() -> Condition {
 }
 
 /// The actor that `principal` is on one side, in one project.
-fn actor(principal: &Principal, api: Api, project: ProjectId) -> Result<Actor, Condition> {
+fn actor(
+    principal: &Principal,
+    api: Api,
+    project: ProjectId,
+    credential: CredentialId,
+    until: Option<Timestamp>,
+) -> Result<Actor, Condition> {
     let roles: Vec<Role> = principal.roles.iter().filter(|(p, _)| *p == project).map(|(_, r)| *r).collect();
     if roles.is_empty() {
         return Err(Condition::Forbidden(format!("{:?} has no role in this project", principal.name)));
     }
     let scope = if roles.contains(&Role::Admin) { Scope::All } else { Scope::Project(project) };
-    Ok(Actor { principal: principal.id, name: principal.name.clone(), api, project, scope, roles })
+    let (principal, name) = (principal.id, principal.name.clone());
+    Ok(Actor { principal, name, api, project, scope, roles, credential, until })
 }
 
 fn principal_of(tx: &dyn ReadTx, name: &str) -> Result<Option<Principal>, Condition> {
@@ -73,14 +85,36 @@ pub async fn login(meta: &dyn MetaStore, api: Api, login: Login) -> Result<Actor
         }
     })
     .await?;
-    let (Some(principal), Some(credential)) = (principal, credential) else { return Err(refused()) };
-    if password.is_some_and(|p| !password_fits(&p, &credential.hash)) {
-        return Err(refused());
+    if let Some(password) = password {
+        // An unknown name takes as long as a wrong password, so that nobody learns names from it.
+        let hash = credential.as_ref().map(|c| c.hash.clone());
+        if !verify(password, hash).await? {
+            return Err(refused());
+        }
     }
-    actor(&principal, api, credential.project)
+    let (Some(principal), Some(credential)) = (principal, credential) else { return Err(refused()) };
+    actor(&principal, api, credential.project, credential.id, None)
 }
 
-/// Gives a token for `seconds` to somebody who has logged in; `project` none means not scoped to one.
+/// Passwords that are verified at a time: it is slow on purpose, and the service has other work.
+static VERIFYING: Semaphore = Semaphore::const_new(1);
+
+/// Whether the password has this hash (none: of nobody), off the threads that answer requests.
+async fn verify(password: String, hash: Option<String>) -> Result<bool, Condition> {
+    static NOBODY: OnceLock<Result<String, Condition>> = OnceLock::new();
+    let _turn = VERIFYING.acquire().await.map_err(Condition::internal)?;
+    let work = move || match hash {
+        Some(hash) => Ok(password_fits(&password, &hash)),
+        None => {
+            let nobody = NOBODY.get_or_init(|| password_hash("nobody's")).clone()?;
+            password_fits(&password, &nobody);
+            Ok(false)
+        }
+    };
+    tokio::task::spawn_blocking(work).await.map_err(Condition::internal)?
+}
+
+/// Gives a token for at most `seconds` to somebody who has logged in; `project` none means not scoped to one.
 pub async fn grant(
     meta: &dyn MetaStore,
     entropy: &dyn Entropy,
@@ -92,10 +126,12 @@ pub async fn grant(
     let text = random_secret(entropy);
     let now = clock.now();
     let expires = now.checked_add(jiff::SignedDuration::from_secs(seconds)).map_err(Condition::internal)?;
+    let expires = who.until.map_or(expires, |until| until.min(expires));
     let token = Token {
         id: TokenId(entropy.uuid()),
         hash: token_hash(&text),
         principal: who.principal,
+        credential: who.credential,
         api: who.api,
         project,
         expires,
@@ -103,6 +139,10 @@ pub async fn grant(
     };
     let row = token.clone();
     write(meta, move |tx| {
+        // The credential may have been replaced since it was proved.
+        if tx.read().find::<Credential>(Scope::All, row.credential)?.is_none() {
+            return Err(refused());
+        }
         // Tokens that are over leave with the next login of their owner.
         for old in tx.read().children::<Token>(row.principal)? {
             if old.expires <= now {
@@ -127,8 +167,10 @@ pub async fn redeem(
     let (token, principal) = read(meta, move |tx| {
         let token: Option<Token> = tx.find_named(Scope::All, "token", &hash)?;
         let principal: Option<Principal> = match &token {
-            Some(t) => tx.find(Scope::All, t.principal)?,
-            None => None,
+            Some(t) if tx.find::<Credential>(Scope::All, t.credential)?.is_some() => {
+                tx.find(Scope::All, t.principal)?
+            }
+            _ => None,
         };
         Ok((token, principal))
     })
@@ -139,7 +181,7 @@ pub async fn redeem(
     }
     // A token without a project speaks for the principal's first one, for look-ups of itself.
     let project = token.project.or_else(|| principal.roles.first().map(|(p, _)| *p)).ok_or_else(refused)?;
-    Ok((actor(&principal, api, project)?, token))
+    Ok((actor(&principal, api, project, token.credential, Some(token.expires))?, token))
 }
 
 /// Ends a token.

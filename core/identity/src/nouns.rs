@@ -70,6 +70,8 @@ pub struct Token {
     pub hash: String,
     /// Whose.
     pub principal: PrincipalId,
+    /// The credential that was proved for it; the token ends with that.
+    pub credential: CredentialId,
     /// Where it was given.
     pub api: Api,
     /// The project it is for; none: not scoped to one.

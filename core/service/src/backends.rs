@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parpen_base::Boxed;
 use parpen_model::ports::{Drivers, VolumeBackend};
-use parpen_model::{Condition, Disk, Driver, Found, Label, Pool, PoolId, Space};
+use parpen_model::{Condition, Disk, Driver, Found, Kind, Label, Pool, PoolId, Space};
 use tokio::sync::Mutex;
 
 use crate::Figures;
@@ -52,10 +52,23 @@ impl Backends {
         }
     }
 
-    /// Closes a pool's store and removes its files.
+    /// Closes a pool's store and removes its files, after a look that it really holds nothing.
     pub async fn destroy(&self, pool: &Pool) -> Result<(), Condition> {
-        if let Some(b) = self.open.lock().await.remove(&pool.id) {
-            b.close().await?;
+        match self.of(pool).await {
+            Ok(store) => {
+                // The rows may be older than the disk: what it holds is somebody's, whatever they say.
+                let held = store.inventory().await?.len();
+                if held > 0 {
+                    let by = vec![format!(
+                        "{held} volumes or snapshots on its disk that the database does not know"
+                    )];
+                    return Err(Condition::in_use(Kind::Pool, &pool.name, by));
+                }
+                self.open.lock().await.remove(&pool.id);
+                store.close().await?;
+            }
+            Err(Condition::NotFound { .. }) => return Ok(()),
+            Err(e) => return Err(e),
         }
         self.drivers.destroy(pool).await
     }

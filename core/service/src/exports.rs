@@ -108,14 +108,18 @@ fn resolve(tx: &dyn ReadTx, name: &str) -> Result<Option<Export>, Condition> {
             return Ok(plain(s.id.into()));
         }
     }
-    match tx.named(HANDLES, name)? {
-        Some((Kind::Volume, id)) => return Ok(plain(Subject::Volume(id.into()))),
-        Some((Kind::Snapshot, id)) => return Ok(plain(Subject::Snapshot(id.into()))),
-        _ => {}
+    // `<volume>@<name>` means that volume's snapshot, also where an older volume's snapshot still bears it as handle.
+    if let Some((volume, snapshot)) = name.rsplit_once('@')
+        && let Some(v) = tx.find_named::<Volume>(Scope::All, HANDLES, volume)?
+        && let Some(s) = names::snapshot_of(tx, &v, parpen_model::Api::Native, snapshot)?
+    {
+        return Ok(plain(s.id.into()));
     }
-    let Some((volume, snapshot)) = name.rsplit_once('@') else { return Ok(None) };
-    let Some(v) = tx.find_named::<Volume>(Scope::All, HANDLES, volume)? else { return Ok(None) };
-    Ok(names::snapshot_of(tx, &v, parpen_model::Api::Native, snapshot)?.and_then(|s| plain(s.id.into())))
+    Ok(match tx.named(HANDLES, name)? {
+        Some((Kind::Volume, id)) => plain(Subject::Volume(id.into())),
+        Some((Kind::Snapshot, id)) => plain(Subject::Snapshot(id.into())),
+        _ => None,
+    })
 }
 
 impl Exports for HouseExports {

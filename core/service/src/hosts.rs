@@ -58,6 +58,9 @@ pub async fn join(ports: &Ports, actor: &Actor, host: &str, other: &str) -> Resu
             }
             None => {
                 names::check(&other)?;
+                if other.is_empty() {
+                    return Err(Condition::invalid("host", "a host has a name"));
+                }
                 kept.spellings.push(other.clone());
             }
         }

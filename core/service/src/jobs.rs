@@ -79,11 +79,15 @@ impl Jobs {
                         .error
                         .unwrap_or_else(|| Condition::internal("a failed job without a reason")));
                 }
+                JobState::Running if job.error.is_some() => return Err(parked(&job)),
                 JobState::Running | JobState::Undoing => {}
             }
             loop {
                 match changes.recv().await {
                     Ok(j) if j.id == id && j.is_final() => break,
+                    Ok(j) if j.id == id && j.state == JobState::Running && j.error.is_some() => {
+                        return Err(parked(&j));
+                    }
                     Ok(_) => {}
                     Err(broadcast::error::RecvError::Lagged(_)) => break,
                     Err(broadcast::error::RecvError::Closed) => {
@@ -103,6 +107,12 @@ impl Jobs {
         }
         result
     }
+}
+
+/// What those who wait hear of a job that cannot go on now.
+fn parked(job: &Job) -> Condition {
+    let why = job.error.as_ref().map(Condition::to_string).unwrap_or_default();
+    Condition::Unavailable(format!("{why}; what was begun is finished at the next start"))
 }
 
 /// A job row for the use case's own transaction.

@@ -107,6 +107,14 @@ pub fn snapshot_of(
     Ok(all.into_iter().find(|s| !s.transient && short_in(s, api) == name))
 }
 
+/// Refuses a name that its side would take for somebody's id.
+pub(crate) fn check_in(space: &Space, name: &str) -> Result<(), Condition> {
+    if space.api == Api::Native && Uuid::parse_str(name).is_ok() {
+        return Err(Condition::invalid("name", "a UUID is no name: it would be taken for somebody's id"));
+    }
+    Ok(())
+}
+
 /// Refuses names that no side can bear.
 pub fn check(name: &str) -> Result<(), Condition> {
     if name.chars().count() > NAME_MAX {
@@ -118,11 +126,33 @@ pub fn check(name: &str) -> Result<(), Condition> {
     Ok(())
 }
 
-/// The first handle in the series that `make` numbers (from 1) which nobody has.
-pub(crate) fn free_handle(tx: &dyn ReadTx, make: impl Fn(u32) -> Handle) -> Result<Handle, Condition> {
+/// Whether something that lives in these places (pool, project, volume) may show `handle`: nobody has it, and no side
+/// knows something else there by that name.
+pub(crate) fn is_free(tx: &dyn ReadTx, handle: &Handle, places: &[Uuid]) -> Result<bool, Condition> {
+    if tx.named(HANDLES, handle.as_str())?.is_some() {
+        return Ok(false);
+    }
+    let scopes: Vec<String> =
+        std::iter::once(String::new()).chain(places.iter().map(Uuid::to_string)).collect();
+    for api in Api::ALL {
+        for scope in &scopes {
+            if tx.named(&alias_space(api, scope), handle.as_str())?.is_some() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// The first handle in the series that `make` numbers (from 1) which is free in these places.
+pub(crate) fn free_handle(
+    tx: &dyn ReadTx,
+    places: &[Uuid],
+    make: impl Fn(u32) -> Handle,
+) -> Result<Handle, Condition> {
     for attempt in 1..100_000 {
         let handle = make(attempt);
-        if tx.named(HANDLES, handle.as_str())?.is_none() {
+        if is_free(tx, &handle, places)? {
             return Ok(handle);
         }
     }

@@ -199,6 +199,9 @@ impl JobStep for Destroy {
     fn name(&self) -> &'static str {
         "destroy"
     }
+    fn no_way_back(&self) -> bool {
+        true
+    }
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let Some(pool) = pool_of(cx).await? else { return Ok(nothing()) };

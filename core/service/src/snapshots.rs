@@ -7,7 +7,7 @@ mod list;
 
 pub use create::{NewSnapshot, create};
 pub(crate) use create::{draft, take};
-pub(crate) use delete::remove;
 pub use delete::{DeleteTerms, delete};
+pub(crate) use delete::{removal, remove};
 pub use edit::{Edit, edit, rename};
 pub use list::{Key, View, get, list};

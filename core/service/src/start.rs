@@ -6,10 +6,11 @@ use std::sync::Arc;
 use parpen_base::{Clock, Entropy};
 use parpen_block::{Gate, Home};
 use parpen_identity::Actor;
+use parpen_model::lifecycle::Life;
 use parpen_model::ports::{Drivers, MetaStore};
 use parpen_model::{
-    Attachment, Attributes, Condition, Driver, Job, Lock, Pin, Pool, Query, Scope, Snapshot, Subject, Volume,
-    WriteTx, read, write,
+    Attachment, Attributes, Stamp, Condition, Driver, Job, JobId, Lock, Pin, Pool, Query, Scope, Snapshot, Subject,
+    Volume, WriteTx, read, write,
 };
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -39,6 +40,8 @@ pub struct Start {
 /// Puts rows in order and wires the core. The caller runs the runner; use cases answer as soon as it does.
 pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition> {
     write(&*s.meta, forget_memory).await?;
+    let (entropy, now) = (s.entropy.clone(), s.clock.now());
+    write(&*s.meta, move |tx| drop_left_overs(tx, &*entropy, now)).await?;
     let backends = Arc::new(Backends::new(s.drivers));
     let world = World {
         meta: s.meta.clone(),
@@ -96,6 +99,33 @@ fn forget_memory(tx: &mut dyn WriteTx) -> Result<(), Condition> {
     Ok(())
 }
 
+/// Pins and the service's own snapshots whose job is over or gone: the pins leave, the snapshots are deleted by a job.
+fn drop_left_overs(
+    tx: &mut dyn WriteTx,
+    entropy: &dyn Entropy,
+    now: jiff::Timestamp,
+) -> Result<(), Condition> {
+    let every = Query::default();
+    let open: Vec<Job> =
+        tx.read().list::<Job>(Scope::All, &every)?.into_iter().filter(|j| !j.is_final()).collect();
+    for pin in tx.read().list::<Pin>(Scope::All, &every)? {
+        if !open.iter().any(|j| j.id == pin.job) {
+            tx.delete::<Pin>(pin.id)?;
+        }
+    }
+    for mut s in tx.read().list::<Snapshot>(Scope::All, &every)?.into_iter().filter(|s| s.transient) {
+        let id = s.id.to_string();
+        if open.iter().any(|j| j.args.to_string().contains(&id)) {
+            continue;
+        }
+        s.life = Life::Deleting;
+        tx.update(&mut s)?;
+        let mut job = crate::snapshots::removal(JobId(entropy.uuid()), &s, Stamp::at(now))?;
+        tx.insert(&mut job)?;
+    }
+    Ok(())
+}
+
 /// Makes the first two pools of a fresh data directory: `local` on a file, `dummy` in memory.
 pub async fn first_pools(ports: &Ports, actor: &Actor) -> Result<(), Condition> {
     let there: Vec<Pool> = read(&*ports.meta, |tx| tx.list(Scope::All, &Query::default())).await?;
@@ -127,8 +157,38 @@ pub async fn open_pools(ports: &Ports) {
         Err(e) => return tracing::error!(error = ?e, "the pools could not be listed"),
     };
     for pool in pools {
-        if let Err(e) = ports.figures.space(&pool).await {
-            tracing::error!(pool = pool.name, error = %e, "the pool could not be opened; its volumes are unavailable");
+        match ports.figures.inventory(&pool).await {
+            Ok(found) => compare(ports, &pool, &found.iter().map(|f| f.subject.uuid()).collect()).await,
+            Err(e) => {
+                tracing::error!(pool = pool.name, error = %e, "the pool could not be opened; its volumes are unavailable");
+            }
         }
+    }
+}
+
+/// Says when rows and disk do not agree, as after a database was restored from an older copy. Nothing is changed.
+async fn compare(ports: &Ports, pool: &Pool, on_disk: &HashSet<Uuid>) {
+    let id = pool.id;
+    let rows = read(&*ports.meta, move |tx| {
+        let every = Query::default();
+        let ready = |life| life == Life::Ready;
+        let volumes = tx.list::<Volume>(Scope::All, &every)?.into_iter().filter(|v| v.pool == id);
+        let snapshots = tx.list::<Snapshot>(Scope::All, &every)?.into_iter().filter(|s| s.pool == id);
+        let held = volumes.map(|v| (v.id.0, ready(v.life))).chain(snapshots.map(|s| (s.id.0, ready(s.life))));
+        let quiet = tx.list::<Job>(Scope::All, &every)?.iter().all(Job::is_final);
+        Ok((held.collect::<Vec<_>>(), quiet))
+    });
+    let Ok((held, true)) = rows.await else { return };
+    let missing = held.iter().filter(|(id, ready)| *ready && !on_disk.contains(id)).count();
+    let known: HashSet<Uuid> = held.iter().map(|(id, _)| *id).collect();
+    let strange = on_disk.difference(&known).count();
+    if missing + strange > 0 {
+        tracing::error!(
+            pool = pool.name,
+            missing,
+            strange,
+            "database and disk do not agree: `parpen fsck` on the stopped data directory names each; was an older \
+             meta.sqlite restored?"
+        );
     }
 }

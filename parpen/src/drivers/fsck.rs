@@ -47,7 +47,9 @@ async fn check(dir: &DataDir, data: bool) -> anyhow::Result<usize> {
     let meta = parpen_meta::Store::open(&dir.database())?;
     let rows = rows(&meta).await?;
     let reactor = Reactor::start("fsck", Backend::Auto).context("the reactor cannot start")?;
-    let mut wrong = 0;
+    let lost = strangers(dir.path(), &rows.pools)?;
+    lost.iter().for_each(|s| println!("{s}"));
+    let mut wrong = lost.len();
     for pool in rows.pools.iter().filter(|p| p.driver == Driver::Local && p.life == Life::Ready) {
         let path = dir.path().join(pool.path.as_deref().unwrap_or_default());
         let at = path.clone();
@@ -88,11 +90,41 @@ async fn rows(meta: &dyn MetaStore) -> anyhow::Result<Rows> {
         Ok(Rows {
             pools: tx.list(Scope::All, &every)?,
             held: volumes.iter().map(of_volume).chain(snapshots.iter().map(of_snapshot)).collect(),
-            moving: open.filter_map(|j| j.subject).map(|s| s.uuid()).collect(),
+            moving: open.flat_map(|j| ids_in(&j.args)).collect(),
         })
     })
     .await?;
     Ok(rows)
+}
+
+/// Every id that a job speaks of.
+fn ids_in(args: &serde_json::Value) -> Vec<Uuid> {
+    match args {
+        serde_json::Value::String(text) => Uuid::parse_str(text).into_iter().collect(),
+        serde_json::Value::Array(all) => all.iter().flat_map(ids_in).collect(),
+        serde_json::Value::Object(fields) => fields.values().flat_map(ids_in).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Disks in the data directory that no pool names.
+fn strangers(dir: &Path, pools: &[Pool]) -> anyhow::Result<Vec<String>> {
+    let folder = dir.join("pools");
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let named: HashSet<_> = pools.iter().filter_map(|p| p.path.as_ref()).map(|p| dir.join(p)).collect();
+    let mut said = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "disk") && !named.contains(&path) {
+            said.push(format!(
+                "{} belongs to no pool of the database; was meta.sqlite lost?",
+                path.display()
+            ));
+        }
+    }
+    Ok(said)
 }
 
 async fn check_store(store: &Store, pool: &Pool, rows: &Rows, data: bool) -> anyhow::Result<Vec<String>> {
@@ -107,7 +139,7 @@ async fn check_store(store: &Store, pool: &Pool, rows: &Rows, data: bool) -> any
         }
     }
     let known: HashSet<Uuid> = mine.iter().map(|(id, ..)| *id).collect();
-    for f in there.iter().filter(|f| !known.contains(&f.id) && rows.moving.is_empty()) {
+    for f in there.iter().filter(|f| !known.contains(&f.id) && !rows.moving.contains(&f.id)) {
         said.push(format!("{} is on the disk and not in the database", f.id));
     }
     Ok(said)

@@ -81,7 +81,14 @@ impl VolumeBackend for PoolStore {
     }
 
     fn data(&self, what: Subject) -> Boxed<'_, Result<DataPath, Condition>> {
-        Box::pin(async move { Ok(DataPath::Here(self.store.device(what.uuid()).map_err(condition)?)) })
+        Box::pin(async move {
+            match self.store.device(what.uuid()) {
+                Ok(device) => Ok(DataPath::Here(device)),
+                // It may have been deleted since the row was read.
+                Err(EngineError::NotFound) => Err(Condition::not_found(what.kind(), what.uuid())),
+                Err(e) => Err(condition(e)),
+            }
+        })
     }
 
     fn relabel<'a>(&'a self, labels: &'a [Label]) -> Boxed<'a, Result<(), Condition>> {

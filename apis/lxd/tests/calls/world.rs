@@ -187,7 +187,7 @@ impl World {
     pub async fn new() -> World {
         let meta: Arc<dyn MetaStore> = Arc::new(Store::memory().unwrap());
         let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SeededEntropy::new(5)));
-        bootstrap(&*meta, &*entropy, &*clock, |_| Ok(())).await.unwrap();
+        bootstrap(&*meta, &*entropy, &*clock, None, |_| Ok(())).await.unwrap();
         let (drivers, home, gate) = (Arc::new(SizesDrivers), Arc::new(Here), Gate::new());
         let parts = Start { meta: meta.clone(), drivers, home, gate, clock, entropy };
         let (ports, _, runner) = start(parts).await.unwrap();

@@ -202,7 +202,7 @@ impl World {
             token = s.secrets[&Api::StorPool].clone();
             Ok(())
         };
-        bootstrap(&*meta, &*entropy, &*clock, keep).await.unwrap();
+        bootstrap(&*meta, &*entropy, &*clock, None, keep).await.unwrap();
         let drivers = Arc::new(SizesDrivers(fault.map(str::to_string)));
         let (home, gate) = (Arc::new(Here), Gate::new());
         let parts = Start { meta: meta.clone(), drivers, home, gate, clock, entropy };

@@ -292,6 +292,10 @@ fn finish(
     }
     for id in &args.coming {
         let Some(mut a) = tx.read().find::<Attachment>(Scope::All, *id)? else { continue };
+        // A later change takes it away already: that one has the last word.
+        if a.state == AttachState::Detaching {
+            continue;
+        }
         for event in [AttachEvent::Connect, AttachEvent::Complete] {
             a.state = attachment(a.state, event).map_err(|r| r.about(Kind::Attachment, a.id))?;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parpen_model::{Condition, Job, JobId, JobState, Query, Scope, read, write};
 use tokio::sync::broadcast;
@@ -10,6 +11,8 @@ use tokio::task::JoinSet;
 use super::step::{Commit, JobStep, StepCx, World, steps};
 use super::{Jobs, JobsEnd};
 
+/// Pauses before a step that is out of reach is tried again, in milliseconds; 8 s in all.
+const RETRIES: [u64; 7] = [100, 200, 400, 800, 1500, 2000, 3000];
 /// How many final jobs stay for those who ask late; older ones leave.
 const KEEP_FINAL: usize = 1000;
 
@@ -86,6 +89,7 @@ async fn run_job(world: Arc<World>, changes: broadcast::Sender<Job>, id: JobId) 
     if let Err(e) = drive(&mut cx).await {
         // The row could not be written: the job is as it was and is taken up at the next start.
         tracing::error!(%id, kind = %cx.job.kind, error = ?e, "a job stopped because its row could not be written");
+        cx.job.error = Some(e);
     }
     let _ = cx.changes.send(cx.job.clone()); // nobody listening is no fault
     id
@@ -98,11 +102,17 @@ async fn drive(cx: &mut StepCx) -> Result<(), Condition> {
         return finish(cx, JobState::Failed, Some(why)).await;
     };
     if cx.job.state == JobState::Running {
-        match forward(cx, table).await? {
-            None => return finish(cx, JobState::Done, None).await,
-            Some(why) => {
+        cx.job.error = None;
+        match forward(cx, table).await {
+            Went::Well => return finish(cx, JobState::Done, None).await,
+            Went::Wrong(why) => {
                 tracing::warn!(id = %cx.job.id, kind = %cx.job.kind, error = ?why, "a job failed and is undone");
                 finish(cx, JobState::Undoing, Some(why)).await?;
+            }
+            Went::Parked(why) => {
+                tracing::error!(id = %cx.job.id, kind = %cx.job.kind, error = ?why,
+                    "a job cannot go on now; it is taken up again at the next start");
+                return finish(cx, JobState::Running, Some(why)).await;
             }
         }
     }
@@ -111,25 +121,60 @@ async fn drive(cx: &mut StepCx) -> Result<(), Condition> {
     finish(cx, JobState::Failed, error).await
 }
 
-/// Runs the steps that are not done; answers why one failed.
-async fn forward(cx: &mut StepCx, table: &[&dyn JobStep]) -> Result<Option<Condition>, Condition> {
+/// How the steps of a job went.
+enum Went {
+    /// All are done.
+    Well,
+    /// One was refused: what was done is to be undone.
+    Wrong(Condition),
+    /// One cannot be done now and must not be undone: the job is taken up again at the next start.
+    Parked(Condition),
+}
+
+/// Whether a step of no return that failed so may have had an effect.
+fn is_uncertain(why: &Condition) -> bool {
+    use Condition::*;
+    match why {
+        NoSpace(_) | Unsupported(_) | Invalid { .. } | InUse { .. } | NotFound { .. } | Forbidden(_) => false,
+        Exists { .. } | WrongState { .. } | QuotaExceeded { .. } | PreconditionFailed { .. } => true,
+        Unauthenticated(_) | Conflict(_) | DataLost(_) | Unavailable(_) | Timeout(_) | Internal(_) => true,
+    }
+}
+
+/// Does one step and stores what it changed; what is only out of reach for now is tried again for a while.
+async fn attempt(cx: &mut StepCx, step: &dyn JobStep) -> Result<(), Condition> {
+    let mut waits = RETRIES.iter();
+    loop {
+        let outcome = match step.run(cx).await {
+            Ok(commit) => {
+                let mut after = cx.job.clone();
+                after.done.push(step.name().to_string());
+                store(cx, after, commit).await
+            }
+            Err(why) => Err(why),
+        };
+        match (outcome, waits.next()) {
+            (Err(Condition::Unavailable(why)), Some(ms)) => {
+                tracing::info!(id = %cx.job.id, step = step.name(), why, "a step is tried again soon");
+                tokio::time::sleep(Duration::from_millis(*ms)).await;
+            }
+            (outcome, _) => return outcome,
+        }
+    }
+}
+
+/// Runs the steps that are not done.
+async fn forward(cx: &mut StepCx, table: &[&dyn JobStep]) -> Went {
     for step in table {
         if cx.job.done.iter().any(|d| d == step.name()) {
             continue;
         }
-        let outcome = step.run(cx).await;
-        let commit = match outcome {
-            Ok(c) => c,
-            Err(why) => return Ok(Some(why)),
-        };
-        let mut after = cx.job.clone();
-        after.done.push(step.name().to_string());
-        // A row that somebody else changed meanwhile, or that cannot be written: undone like any other failure.
-        if let Err(why) = store(cx, after, commit).await {
-            return Ok(Some(why));
+        if let Err(why) = attempt(cx, *step).await {
+            let park = step.no_way_back() && is_uncertain(&why);
+            return if park { Went::Parked(why) } else { Went::Wrong(why) };
         }
     }
-    Ok(None)
+    Went::Well
 }
 
 /// Undoes every step from the last that was tried to the first.

@@ -74,6 +74,11 @@ pub trait JobStep: Send + Sync {
     fn name(&self) -> &'static str;
     /// Does it; may be run twice.
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>>;
+    /// What it does cannot be taken back: once it has begun it is repeated until it succeeds, never undone, unless it
+    /// was refused before it began.
+    fn no_way_back(&self) -> bool {
+        false
+    }
     /// Undoes it; undoing what was not done is done at once.
     fn undo<'a>(&'a self, _cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async { Ok(nothing()) })

@@ -89,7 +89,8 @@ pub(crate) fn draft(
             wanted: "ready".into(),
         });
     }
-    let handle = names::free_handle(tx, |n| Handle::of_snapshot(&v.handle, &naming.name, id.0, n))?;
+    let places = [v.pool.0, v.project.0, v.id.0];
+    let handle = names::free_handle(tx, &places, |n| Handle::of_snapshot(&v.handle, &naming.name, id.0, n))?;
     // Within its volume a snapshot shows the last part of its handle; service-wide the whole of it.
     let within = naming.own.as_ref().is_some_and(|s| !s.within.is_empty());
     let shown = match (within, handle.as_str().rsplit_once('@')) {

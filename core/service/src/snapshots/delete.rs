@@ -4,7 +4,8 @@ use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{LifeEvent, life};
 use parpen_model::{
-    Attachment, Condition, Kind, Pin, Query, Scope, Snapshot, SnapshotId, Volume, WriteTx, read, write,
+    Attachment, Condition, Job, JobId, JobState, Kind, Pin, Query, Scope, Snapshot, SnapshotId, Stamp,
+    Volume, WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,22 @@ pub async fn delete(
     .await?;
     ports.jobs.begin(job);
     Ok(Started { now, job, generation })
+}
+
+/// A job that removes the service's own snapshot whose maker is gone.
+pub(crate) fn removal(id: JobId, s: &Snapshot, stamp: Stamp) -> Result<Job, Condition> {
+    Ok(Job {
+        id,
+        kind: KIND.to_string(),
+        project: s.project,
+        subject: Some(s.id.into()),
+        args: serde_json::to_value(Args { snapshot: s.id, force: true }).map_err(Condition::internal)?,
+        done: Vec::new(),
+        state: JobState::Running,
+        progress: None,
+        error: None,
+        stamp,
+    })
 }
 
 /// Removes snapshots from their stores; the commit removes the rows and lets what grew from them grow from theirs.
@@ -138,6 +155,9 @@ struct Remove;
 impl JobStep for Remove {
     fn name(&self) -> &'static str {
         "remove"
+    }
+    fn no_way_back(&self) -> bool {
+        true
     }
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {

@@ -91,6 +91,9 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewVolume) -> Result<Star
     let project = new.options.project.unwrap_or(actor.project);
     may(actor, Power::Write, Some(project))?;
     names::check(&new.naming.name)?;
+    if let Some(space) = &new.naming.own {
+        names::check_in(space, &new.naming.name)?;
+    }
     let id = new.id.unwrap_or_else(|| VolumeId(ports.entropy.uuid()));
     let via_id = SnapshotId(ports.entropy.uuid());
     let pin_id = PinId(ports.entropy.uuid());
@@ -178,7 +181,8 @@ fn draft(
     if from_size.is_some_and(|s| s > size) {
         return Err(Condition::invalid("size", "it must be at least as large as what it is made from"));
     }
-    let handle = names::free_handle(tx.read(), |n| Handle::from_name(&new.naming.name, id.0, n))?;
+    let places = [pool.id.0, project.0];
+    let handle = names::free_handle(tx.read(), &places, |n| Handle::from_name(&new.naming.name, id.0, n))?;
     let type_limits = kind.as_ref().map(|t| t.limits).unwrap_or_default();
     Ok(Volume {
         id,
@@ -293,7 +297,8 @@ impl JobStep for Make {
         Box::pin(async move {
             let args: Args = cx.args()?;
             let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, args.volume)).await?;
-            let Some(v) = v else { return Ok(crate::jobs::nothing()) };
+            // What is ready is somebody's data, whatever else of the job failed.
+            let Some(v) = v.filter(|v| v.life == Life::Creating) else { return Ok(crate::jobs::nothing()) };
             // A store that does not answer may still hold bytes of it: then the row stays, in error, to be deleted later.
             let removed = match cx.world.store(v.pool).await {
                 Ok(store) => store.delete(v.id.into()).await,
@@ -337,6 +342,9 @@ struct DropSource;
 impl JobStep for DropSource {
     fn name(&self) -> &'static str {
         "drop-source"
+    }
+    fn no_way_back(&self) -> bool {
+        true
     }
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move { drop_source(cx).await })

@@ -4,8 +4,8 @@ use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::{
-    Attachment, Condition, Kind, Lock, Scope, Snapshot, SnapshotId, Subject, Volume, VolumeId, WriteTx, read,
-    write,
+    Attachment, Condition, Kind, Lock, Pin, Scope, Snapshot, SnapshotId, Subject, Volume, VolumeId, WriteTx,
+    read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,11 @@ pub async fn delete(
         let mut args = Args { volume: id, snapshots: Vec::new(), force: terms.force };
         if terms.snapshots == Snapshots::Delete {
             for mut s in kept {
+                if !tx.read().children::<Pin>(s.id)?.is_empty() {
+                    let by =
+                        vec![format!("a volume that is being made from its snapshot {}", names::short(&s))];
+                    return Err(Condition::in_use(Kind::Volume, &v.handle, by));
+                }
                 s.life = life(s.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
                 tx.update(&mut s)?;
                 args.snapshots.push(s.id);
@@ -160,6 +165,9 @@ struct Remove;
 impl JobStep for Remove {
     fn name(&self) -> &'static str {
         "remove"
+    }
+    fn no_way_back(&self) -> bool {
+        true
     }
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {

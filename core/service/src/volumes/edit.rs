@@ -86,7 +86,11 @@ pub async fn rename(
         }
         v.aliases.retain(|a| a.api != space.api);
         if space.api == Api::Native {
-            v.handle = Handle::parse(&to)?;
+            let handle = Handle::parse(&to)?;
+            if v.handle != handle && !names::is_free(tx.read(), &handle, &[v.pool.0, v.project.0])? {
+                return Err(Condition::exists(Kind::Volume, &to));
+            }
+            v.handle = handle;
             v.name = to.clone();
         } else if v.handle.as_str() != to {
             v.aliases.push(Alias { api: space.api, scope: space.within.clone(), name: to.clone() });

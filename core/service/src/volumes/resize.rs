@@ -126,6 +126,9 @@ impl JobStep for Resize {
     fn name(&self) -> &'static str {
         "resize"
     }
+    fn no_way_back(&self) -> bool {
+        true
+    }
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;

@@ -84,6 +84,9 @@ impl JobStep for Rollback {
     fn name(&self) -> &'static str {
         "rollback"
     }
+    fn no_way_back(&self) -> bool {
+        true
+    }
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;

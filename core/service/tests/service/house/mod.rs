@@ -66,7 +66,7 @@ impl Disk {
     /// Starts the core; with `jobs` false no job runs, as if the process died right after each first transaction.
     pub async fn start_with(&self, jobs: bool) -> House {
         let clock = Arc::new(SystemClock::new());
-        bootstrap(&*self.meta, &*self.entropy, &*clock, |_| Ok(())).await.unwrap();
+        bootstrap(&*self.meta, &*self.entropy, &*clock, None, |_| Ok(())).await.unwrap();
         let gate = Gate::new();
         let (ports, exports, runner) = parpen_service::start(Start {
             meta: self.meta.clone(),
