@@ -191,6 +191,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     async fn grow(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
         let (_, old) = self.writable(volume)?;
         self.clear_beyond(volume, old, true).await?;
+        // The new size must not become durable before the zeros are: if both stood in the last record of the log and the
+        // zeros' data was lost, recovery would keep the size and what was cut off long ago would show again.
+        self.flush().await?;
         self.catalogue_room([0].into_iter()).await?;
         let (lineage, _) = self.writable(volume)?;
         self.change(Op::Resize { lineage, bytes })
