@@ -23,8 +23,8 @@ impl Drop for Reclaiming<'_> {
 }
 
 impl<D: Disk, R: Rules> Engine<D, R> {
-    /// Works through all ghosts: those with at most one child disappear, the others let go what no child uses. If
-    /// somebody else is at it already, that one does it.
+    /// Works through all ghosts: those with at most one child disappear, the others let go what no child
+    /// uses. If somebody else is at it already, that one does it.
     pub(crate) async fn reclaim(&self) -> Result<(), EngineError> {
         if self.reclaiming.replace(true) {
             return Ok(());
@@ -98,7 +98,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         many && state.dead.contains(&lineage) && state.trims(lineage, index)
     }
 
-    /// What every child of a ghost has overwritten since is freed, for a disk that is full. Says whether anything was.
+    /// What every child of a ghost has overwritten since is freed, for a disk that is full. Says whether
+    /// anything was.
     pub(crate) fn trim_ghosts(&self) -> Result<bool, EngineError> {
         let all: Vec<(u64, u64)> = {
             let state = self.state.borrow();
