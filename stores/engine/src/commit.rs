@@ -187,12 +187,15 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             }
             self.release_deferred(*run);
         }
-        // Crumbs that add up to a whole chunk go back together.
-        for chunk in merged.into_iter().flat_map(Alloc::chunks_of) {
-            let taken = self.room.borrow_mut().alloc.take_chunk(chunk);
-            if let Some(run) = taken {
-                self.give_back(run).await;
-                self.room.borrow_mut().alloc.release_virgin(run);
+        // Crumbs that add up to a whole chunk go back together; a chunk within one run has gone already.
+        for run in merged {
+            for chunk in Alloc::chunks_of(run) {
+                let taken = self.room.borrow_mut().alloc.take_chunk(chunk);
+                let Some(whole) = taken else { continue };
+                if whole.phys < run.phys || whole.phys + whole.len > run.phys + run.len {
+                    self.give_back(whole).await;
+                }
+                self.room.borrow_mut().alloc.release_virgin(whole);
             }
         }
     }

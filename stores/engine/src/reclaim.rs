@@ -10,6 +10,9 @@ use crate::{Disk, EngineError, Rules};
 
 /// Objects between two chances for others to run.
 const STRIDE: usize = 16;
+/// Objects between two commits: other flushes wait while what a commit freed is given back to the medium, so it
+/// must not be too much at once.
+const COMMIT: usize = 64;
 /// Bytes in the log of an operation of a few numbers.
 pub(crate) const SMALL_OP: usize = 48;
 
@@ -61,7 +64,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let Some(index) = first else { break };
             self.make_room(self.settle_need()).await?;
             self.change(Op::Settle { lineage, index })?;
-            if step % STRIDE == 0 {
+            if step % COMMIT == 0 {
+                self.flush().await?;
+            } else if step % STRIDE == 0 {
                 yield_now().await;
             }
         }
