@@ -1,2 +1,24 @@
-//! Seeded simulation.
+//! Seeded simulation: the engine on disks that tear, lose, misdirect and fail, judged by a model of what it promised.
+//!
+//! Everything runs on one thread and every choice comes from one seed, so a seed names a history and a failing seed is
+//! a failing test. [`exec`] picks the next task, [`disk`] does what media do, the rest drives and judges the engine.
 #![forbid(unsafe_code)]
+
+mod actions;
+pub mod content;
+pub mod corpus;
+pub mod disk;
+pub mod exec;
+pub mod history;
+pub mod image;
+pub mod model;
+pub mod mutants;
+pub mod profile;
+mod recovery;
+mod requests;
+pub mod rng;
+pub mod sweep;
+pub mod trace;
+mod world;
+
+pub use world::Tally;

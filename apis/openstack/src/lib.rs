@@ -1,2 +1,149 @@
-//! The openstack API: router, wire structs, from_wire, to_wire, errors.
+//! OpenStack Block Storage v3 (microversions 3.0 to 3.71) and the part of Identity v3 that its clients need.
+//!
+//! `endpoint` lists every operation, `from_wire` and `to_wire` translate, `errors` prints conditions; the other modules
+//! are one line of calls each into the use cases. Nothing is decided here.
 #![forbid(unsafe_code)]
+
+mod attachments;
+mod config;
+mod cx;
+mod endpoint;
+mod errors;
+mod fields;
+mod from_wire;
+mod house;
+mod identity;
+mod lookups;
+mod metadata;
+mod microversion;
+mod paging;
+mod router;
+mod snapshots;
+mod to_wire;
+mod types;
+mod versions;
+mod volumes;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{HeaderName, WWW_AUTHENTICATE};
+use parpen_http::{Api, Boxed, HttpRequest, Reply};
+use parpen_model::Condition;
+use parpen_service::Ports;
+use serde_json::Value;
+
+pub use config::{Config, Nbd};
+pub use cx::Caller;
+pub use endpoint::Endpoint;
+
+use cx::{Cx, House};
+
+/// The API.
+pub struct OpenStack(Arc<House>);
+
+impl OpenStack {
+    /// The API over the use cases.
+    pub fn new(ports: Ports, config: Config) -> OpenStack {
+        OpenStack(Arc::new(House { ports, config }))
+    }
+}
+
+async fn caller(house: &House, endpoint: Endpoint, request: &HttpRequest) -> Result<Caller, Condition> {
+    if endpoint.is_public() {
+        return Ok(Caller::Anyone);
+    }
+    let (actor, token) = identity::bearer(house, request).await?;
+    if !endpoint.is_identity() && token.project.is_none() {
+        let why = "the token is for no project; ask for one with a project as its scope";
+        return Err(Condition::Forbidden(why.into()));
+    }
+    if let Some(project) = router::project(request.path())
+        && uuid::Uuid::parse_str(&project).ok() != Some(actor.project.0)
+    {
+        return Err(Condition::invalid("request", "the project in the URL is not the token's"));
+    }
+    Ok(Caller::Known(Box::new((actor, token))))
+}
+
+async fn answer(
+    house: Arc<House>,
+    endpoint: Endpoint,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<Reply, Condition> {
+    let version = router::version(&request);
+    let params = router::params(&request);
+    let base = house.config.base(&request);
+    let mut cx = Cx { house, caller, request, params, version, base, argument: Value::Null };
+    let mut endpoint = endpoint;
+    if endpoint.is_action_group() {
+        let (key, argument) = volumes::named_action(&mut cx).await?;
+        let unknown = || Condition::invalid("body", format!("There is no such action: {key}"));
+        endpoint = endpoint::action(endpoint, &key).ok_or_else(unknown)?;
+        if !version.has(endpoint.since()) {
+            return Ok(router::too_old(version));
+        }
+        cx.argument = argument;
+    }
+    let reply = endpoint::dispatch(endpoint, cx).await?;
+    Ok(if endpoint.is_identity() { reply } else { version.mark(reply) })
+}
+
+impl Api for OpenStack {
+    type Endpoint = Endpoint;
+    type Caller = Caller;
+    const ENDPOINTS: &'static [Endpoint] = Endpoint::ALL;
+
+    fn name(&self) -> &'static str {
+        "openstack"
+    }
+
+    fn claims(&self, path: &str) -> bool {
+        router::claims(path)
+    }
+
+    fn route(&self, request: &HttpRequest) -> Result<Endpoint, Box<Reply>> {
+        router::route(request)
+    }
+
+    fn actor<'a>(
+        &'a self,
+        endpoint: Endpoint,
+        request: &'a HttpRequest,
+    ) -> Boxed<'a, Result<Caller, Condition>> {
+        Box::pin(caller(&self.0, endpoint, request))
+    }
+
+    fn call(
+        &self,
+        endpoint: Endpoint,
+        caller: Caller,
+        request: HttpRequest,
+    ) -> Boxed<'_, Result<Reply, Condition>> {
+        Box::pin(answer(self.0.clone(), endpoint, caller, request))
+    }
+
+    fn coat(&self, endpoint: Option<Endpoint>, condition: &Condition) -> Reply {
+        self.coat_as(errors::status_and_text(condition).0, endpoint, condition)
+    }
+
+    fn coat_as(&self, status: StatusCode, endpoint: Option<Endpoint>, condition: &Condition) -> Reply {
+        let (_, text) = errors::status_and_text(condition);
+        let reply = match endpoint {
+            Some(e) if e.is_identity() => errors::identity_fault(status, &text),
+            _ => errors::fault(status, &text),
+        };
+        match status {
+            StatusCode::UNAUTHORIZED => reply.with(WWW_AUTHENTICATE, "Keystone uri=\"/identity\""),
+            _ => reply,
+        }
+    }
+
+    fn finish(&self, request_id: &str, reply: Reply) -> Reply {
+        reply.with(HeaderName::from_static("x-openstack-request-id"), request_id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

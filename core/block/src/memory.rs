@@ -37,6 +37,12 @@ impl Memory {
         bytes.size = size;
     }
 
+    /// A new device of `size` bytes (at least its own) with the same content.
+    pub fn copy(&self, size: u64) -> Memory {
+        let pages = self.lock().pages.clone();
+        Memory(Arc::new(Mutex::new(Bytes { size, pages })))
+    }
+
     /// Bytes of memory that its pages take.
     pub fn stored(&self) -> u64 {
         self.lock().pages.len() as u64 * PAGE as u64

@@ -1,6 +1,7 @@
 //! The table of operations together with the backend that carries them out.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -104,15 +105,14 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        match &mut self.engine {
-            Engine::Threads(_) => {} // its threads own what they work on, and its own drop waits for them
-            Engine::Uring(uring) => {
-                if let Err(error) = uring.drain(&mut self.table) {
-                    // The kernel may still write into these buffers: better lost than freed.
-                    tracing::error!(%error, "could not end the operations in flight; their memory is given up");
-                    uring.abandon();
-                    std::mem::forget(std::mem::take(&mut self.table));
-                }
+        // the pool's threads own what they work on, and its own drop waits for them
+        let Engine::Uring(uring) = &mut self.engine else { return };
+        // Freed only once the kernel has let go of it: after an error, or a panic in here, it is better lost.
+        let mut lent = ManuallyDrop::new((std::mem::take(&mut self.table), uring.take_memory()));
+        match uring.drain(&mut lent.0) {
+            Ok(()) => drop(ManuallyDrop::into_inner(lent)),
+            Err(error) => {
+                tracing::error!(%error, "operations in flight could not be ended; their memory is lost")
             }
         }
     }

@@ -88,6 +88,14 @@ fn check(buf: &Buf, range: &Range<usize>) {
     );
 }
 
+/// The kernel's offsets are signed, and one of them, -1, means the current position: none may come near that.
+fn check_offset(offset: u64, len: usize) -> io::Result<()> {
+    match offset.checked_add(len as u64) {
+        Some(end) if end <= i64::MAX as u64 => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "beyond what a file can hold")),
+    }
+}
+
 /// How a range of a file is changed by [`File::allocate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocate {
@@ -124,10 +132,13 @@ impl File {
         let fd = self.0.clone();
         async move {
             let (mut buf, mut at) = (buf, range.start);
+            if let Err(e) = check_offset(offset, range.len()) {
+                return (Err(e), buf);
+            }
             while at < range.end {
                 let done = (at - range.start) as u64;
                 let len = (range.end - at).min(MOST) as u32;
-                let op = Op::Read { offset: offset.saturating_add(done), start: at, len };
+                let op = Op::Read { offset: offset + done, start: at, len };
                 let (outcome, back) = submit_buf(op, &fd, buf).await;
                 buf = back;
                 match outcome {
@@ -135,7 +146,7 @@ impl File {
                     Ok(n) => at += n as usize,
                     Err(Errno::INTR | Errno::AGAIN) => {}
                     // O_DIRECT: a read that ended at an unaligned end of file cannot go on from there
-                    Err(Errno::INVAL) if done > 0 => break,
+                    Err(Errno::INVAL) if !done.is_multiple_of(512) => break,
                     Err(e) => return (Err(e.into()), buf),
                 }
             }
@@ -157,10 +168,13 @@ impl File {
         let fd = self.0.clone();
         async move {
             let (mut buf, mut at) = (buf, range.start);
+            if let Err(e) = check_offset(offset, range.len()) {
+                return (Err(e), buf);
+            }
             while at < range.end {
                 let done = (at - range.start) as u64;
                 let len = (range.end - at).min(MOST) as u32;
-                let op = Op::Write { offset: offset.saturating_add(done), start: at, len };
+                let op = Op::Write { offset: offset + done, start: at, len };
                 let (outcome, back) = submit_buf(op, &fd, buf).await;
                 buf = back;
                 match outcome {

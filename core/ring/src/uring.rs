@@ -34,15 +34,23 @@ struct Message {
     pieces: Vec<libc::iovec>,
 }
 
+/// What [`Uring::take_memory`] hands out: kept, never looked at.
+pub(crate) struct Memory {
+    _bell: Buf,
+    _messages: Messages,
+}
+
+/// By slot of the table; the kernel holds the addresses of what is boxed while the vector grows.
+type Messages = Vec<Option<Box<Message>>>;
+
 pub(crate) struct Uring {
     ring: IoUring,
     shared: Arc<Shared>,
     /// Where the kernel writes the bell's count; 8 bytes.
     bell: Buf,
     bell_armed: bool,
-    /// By slot of the table, made at its first gathering send and reused.
-    #[allow(clippy::vec_box)] // the kernel holds their addresses while the vector grows
-    messages: Vec<Option<Box<Message>>>,
+    /// Made at the first gathering send of a slot and reused.
+    messages: Messages,
     /// Entries whose completion was not yet seen, the bell and cancellations included.
     in_flight: usize,
 }
@@ -101,10 +109,10 @@ impl Uring {
         Ok(())
     }
 
-    /// Gives up memory that the kernel may still write to.
-    pub(crate) fn abandon(&mut self) {
-        std::mem::forget(std::mem::replace(&mut self.bell, Buf::zeroed(0)));
-        std::mem::forget(std::mem::take(&mut self.messages));
+    /// Hands out what the kernel may still use besides the table's memory; only [`drain`](Uring::drain) may follow.
+    pub(crate) fn take_memory(&mut self) -> Memory {
+        let bell = std::mem::replace(&mut self.bell, Buf::zeroed(0));
+        Memory { _bell: bell, _messages: std::mem::take(&mut self.messages) }
     }
 
     /// Cancels everything and waits until the kernel has let go of all memory.

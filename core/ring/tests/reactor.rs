@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parpen_base::{Buf, Clock, SystemClock};
+use parpen_base::{Buf, Clock, Entropy, SeededEntropy, SystemClock};
 use parpen_block::{Home, Timer};
 use parpen_ring::{
     Allocate, Backend, File, Gather, Handle, Listener, Reactor, Socket, current, sleep, spawn_local, timeout,
@@ -83,6 +83,9 @@ fn errors_of_the_kernel_come_back_with_the_buffer() {
         let read_only = File::new(std::fs::File::open(path.path()).unwrap());
         let (error, len) = reactor
             .block_on(move || async move {
+                for far in [u64::MAX, u64::MAX - 5, i64::MAX as u64] {
+                    assert!(read_only.read_at(Buf::zeroed(10), 0..10, far).await.0.is_err());
+                }
                 let (written, buf) = read_only.write_at(Buf::zeroed(10), 0..10, 0).await;
                 (written.unwrap_err().raw_os_error(), buf.len())
             })
@@ -200,6 +203,52 @@ fn a_dropped_receive_is_cancelled_and_its_memory_is_not_written() {
             .unwrap();
         assert_eq!(got, b"late");
     });
+}
+
+#[test]
+fn abandoned_operations_do_no_harm_to_others() {
+    over_both(|reactor| {
+        let file = File::new(tempfile::tempfile().unwrap());
+        let left = reactor
+            .block_on(move || async move {
+                let left = Rc::new(Cell::new(64));
+                for seed in 0..64 {
+                    spawn_local(churn(SeededEntropy::new(seed), file.clone(), seed * 4096, left.clone()));
+                }
+                while left.get() > 0 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                left.get()
+            })
+            .unwrap();
+        assert_eq!(left, 0);
+    });
+}
+
+/// Writes, reads, receives and sends; drops some of that in flight, at moments that the seed chooses.
+async fn churn(dice: SeededEntropy, file: File, at: u64, left: Rc<Cell<u32>>) {
+    let (socket, peer) = UnixStream::pair().unwrap();
+    let (socket, peer) = (Socket::new(socket).unwrap(), Socket::new(peer).unwrap());
+    for round in 0..40u8 {
+        let impatience = Duration::from_micros(dice.u64() % 100);
+        match dice.u64() % 4 {
+            0 => drop(timeout(impatience, file.read_at(Buf::zeroed(4096), 0..4096, at)).await),
+            1 => drop(timeout(impatience, socket.recv(Buf::zeroed(512), 0..512)).await),
+            2 => {
+                let (sent, _) = peer.send(Buf::copy_of(&[round; 100]), 0..100).await;
+                sent.unwrap();
+                let (n, buf) = socket.recv(Buf::zeroed(100), 0..100).await;
+                assert!(buf[..n.unwrap()].iter().all(|b| *b == round), "a stranger's bytes");
+            }
+            _ => {
+                let (written, buf) = file.write_at(Buf::copy_of(&[round; 4096]), 0..4096, at).await;
+                written.unwrap();
+                let (n, buf) = file.read_at(buf, 0..4096, at).await;
+                assert!(n.unwrap() == 4096 && buf.iter().all(|b| *b == round), "a stranger's bytes");
+            }
+        }
+    }
+    left.set(left.get() - 1);
 }
 
 #[test]

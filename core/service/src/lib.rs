@@ -1,2 +1,28 @@
-//! Use cases, jobs, reconcilers and exports.
+//! Use cases, jobs, exports. Every API and the command line call these functions; none of them decides anything itself.
+//!
+//! A use case checks who may, writes one transaction and, where bytes or sessions are concerned, starts a job; the
+//! caller waits for the job where its protocol wants that. Only job steps call a pool's store.
 #![forbid(unsafe_code)]
+
+pub mod access;
+pub mod attachments;
+mod backends;
+pub mod data;
+mod exports;
+pub mod hosts;
+pub mod jobs;
+pub mod locks;
+pub mod media;
+pub mod names;
+pub mod pools;
+mod ports;
+pub mod projects;
+pub mod snapshots;
+mod start;
+pub mod types;
+pub mod volumes;
+
+pub use backends::Backends;
+pub use exports::HouseExports;
+pub use ports::{Figures, OpenSessions, Ports, Started};
+pub use start::{Start, first_pools, open_pools, start};

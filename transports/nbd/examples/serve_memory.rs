@@ -1,5 +1,6 @@
 //! Serves one memory device, for measurements: `serve_memory SOCKET SIZE [uring|threads]`. Every export name opens it.
 
+use std::io::Write;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
@@ -42,6 +43,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let reactor = Reactor::start("nbd", backend)?;
     let listener = UnixListener::bind(socket)?;
     let _server = Server::start(&reactor, [Listen::Unix(listener)], exports, Limits::default());
-    println!("nbd+unix:///memory?socket={socket} ({:?})", reactor.backend());
+    writeln!(std::io::stdout(), "nbd+unix:///memory?socket={socket} ({:?})", reactor.backend())?;
     Ok(reactor.join()?)
 }

@@ -93,13 +93,17 @@ async fn accept(listen: Listen, registry: Arc<Registry>, exports: Arc<dyn Export
             Poll::Pending => next.as_mut().poll(cx).map(Some),
         });
         let Some(accepted) = accepted.await else { return };
-        let welcomed = accepted.and_then(|fd| welcome(fd, tcp, &registry, &exports));
-        match welcomed {
-            Ok(connection) => spawn_local(serve(connection)),
+        let fd = match accepted {
+            Ok(fd) => fd,
             Err(error) => {
-                tracing::warn!(%error, "an NBD connection was not taken");
+                tracing::warn!(%error, "no NBD connection can be accepted now");
                 sleep(PAUSE).await;
+                continue;
             }
+        };
+        match welcome(fd, tcp, &registry, &exports) {
+            Ok(connection) => spawn_local(serve(connection)),
+            Err(error) => tracing::warn!(%error, "an NBD connection was not taken"),
         }
     }
 }

@@ -29,6 +29,8 @@ const INPUT: usize = 64 << 10;
 /// Writes from this size on are received in place: after one, only so much is read ahead as to find the next request.
 const LARGE: u32 = 32 << 10;
 const AHEAD: usize = 4096;
+/// Memory for a write's payload that a client gets for the asking; more comes as its bytes do.
+const TRUST: usize = 2 << 20;
 /// Read data up to this size is copied beside its header rather than sent as a piece of its own.
 const SMALL: usize = 512;
 
@@ -266,10 +268,13 @@ async fn read(state: &RefCell<State>, session: &Session, socket: &Socket, rest: 
         input.ask = if request.payload() >= LARGE { AHEAD } else { INPUT };
         match verdict {
             Verdict::Do { op, flush } => {
-                let buf = (payload > 0).then(|| state.borrow_mut().pool.get(payload));
-                let buf = match buf {
-                    Some(buf) if request.payload() > 0 => Some(receive(buf, &mut input, socket).await?),
-                    other => other,
+                let buf = match op {
+                    Op::Read => Some(state.borrow_mut().pool.get(payload)),
+                    Op::Write { .. } => {
+                        let first = state.borrow_mut().pool.get(payload.min(TRUST));
+                        Some(receive(first, payload, &mut input, socket).await?)
+                    }
+                    _ => None,
                 };
                 state.borrow_mut().start(&request, op, flush, buf);
             }
@@ -297,14 +302,17 @@ async fn room(state: &RefCell<State>, payload: usize) {
     .await;
 }
 
-/// Fills `buf` with the payload that follows.
-async fn receive(mut buf: Buf, input: &mut Input, socket: &Socket) -> Result<Buf, Fault> {
+/// The payload of `len` bytes that follows, in `buf`, which grows as it arrives.
+async fn receive(mut buf: Buf, len: usize, input: &mut Input, socket: &Socket) -> Result<Buf, Fault> {
     let there = input.take(buf.len());
     let mut at = there.len();
     buf[..at].copy_from_slice(there);
-    while at < buf.len() {
-        let len = buf.len();
-        let (n, back) = socket.recv(buf, at..len).await;
+    while at < len {
+        if at == buf.len() {
+            buf.resize(len.min(2 * at));
+        }
+        let end = buf.len();
+        let (n, back) = socket.recv(buf, at..end).await;
         buf = back;
         match n? {
             0 => return Err(CUT_SHORT),

@@ -10,7 +10,7 @@ use crate::house::House;
 
 #[test]
 fn a_handshake_that_stalls_or_trickles_is_ended_and_an_open_export_is_not() {
-    let limits = Limits { patience: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { patience: Duration::from_millis(300), ..Limits::default() };
     let house = House::open_with(Backend::Auto, limits);
     let mut open = Client::open(&house, "disk");
     let (mut silent, mut trickling) = (Client::greet(&house), Client::greet(&house));
@@ -32,11 +32,11 @@ fn a_handshake_that_stalls_or_trickles_is_ended_and_an_open_export_is_not() {
 
 #[test]
 fn a_handshake_may_last_as_long_as_it_goes_on() {
-    let limits = Limits { patience: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits { patience: Duration::from_millis(600), ..Limits::default() };
     let house = House::open_with(Backend::Auto, limits);
     let mut slow = Client::greet(&house);
-    for _ in 0..6 {
-        std::thread::park_timeout(Duration::from_millis(60));
+    for _ in 0..8 {
+        std::thread::park_timeout(Duration::from_millis(100));
         slow.option(12345, b"");
         assert_eq!(slow.option_reply().1, 0x8000_0001);
     }

@@ -1,0 +1,90 @@
+//! From documents and paths to commands.
+
+use parpen_http::HttpRequest;
+use parpen_identity::Actor;
+use parpen_model::{Api, Condition, Driver, Kind};
+use parpen_service::names::Space;
+use parpen_service::{Ports, snapshots, volumes};
+
+/// The native names: service-wide.
+pub(crate) fn space() -> Space {
+    Space::global(Api::Native)
+}
+
+/// A volume by handle or id.
+pub(crate) fn volume_key(text: &str) -> volumes::Key {
+    match text.parse() {
+        Ok(id) => volumes::Key::Id(id),
+        Err(_) => volumes::Key::Named(space(), text.to_string()),
+    }
+}
+
+/// A snapshot by handle or id, or by `<volume>@<name within it>`.
+pub(crate) async fn snapshot(ports: &Ports, actor: &Actor, text: &str) -> Result<snapshots::View, Condition> {
+    let key = match text.parse() {
+        Ok(id) => snapshots::Key::Id(id),
+        Err(_) => snapshots::Key::Named(space(), text.to_string()),
+    };
+    match (snapshots::get(ports, actor, &key).await, text.rsplit_once('@')) {
+        (Err(Condition::NotFound { .. }), Some((volume, name))) => {
+            let v = volumes::get(ports, actor, &volume_key(volume)).await?;
+            snapshot_of(ports, actor, &v, name).await
+        }
+        (found, _) => found,
+    }
+}
+
+/// A snapshot of a volume by its name within it.
+pub(crate) async fn snapshot_of(
+    ports: &Ports,
+    actor: &Actor,
+    of: &volumes::View,
+    name: &str,
+) -> Result<snapshots::View, Condition> {
+    let key = snapshots::Key::Of(of.volume.id, Api::Native, name.to_string());
+    snapshots::get(ports, actor, &key).await
+}
+
+/// What a clone is made from: a volume or a snapshot, by handle or id.
+pub(crate) async fn source(ports: &Ports, actor: &Actor, text: &str) -> Result<volumes::From, Condition> {
+    match volumes::get(ports, actor, &volume_key(text)).await {
+        Ok(v) => return Ok(volumes::From::Volume(v.volume.id)),
+        Err(Condition::NotFound { .. }) => {}
+        Err(e) => return Err(e),
+    }
+    match snapshot(ports, actor, text).await {
+        Ok(s) => Ok(volumes::From::Snapshot(s.snapshot.id)),
+        Err(Condition::NotFound { .. }) => Err(Condition::not_found(Kind::Volume, text)),
+        Err(e) => Err(e),
+    }
+}
+
+/// A pool's driver.
+pub(crate) fn driver(word: &str) -> Result<Driver, Condition> {
+    [Driver::Local, Driver::Memory]
+        .into_iter()
+        .find(|d| d.word() == word)
+        .ok_or_else(|| Condition::invalid("driver", "it is `local` or `memory`"))
+}
+
+/// A yes-or-no option of the query.
+pub(crate) fn flag(request: &HttpRequest, name: &str, default: bool) -> Result<bool, Condition> {
+    match request.query_value(name).as_deref() {
+        None => Ok(default),
+        Some("true" | "1" | "") => Ok(true),
+        Some("false" | "0") => Ok(false),
+        Some(_) => Err(Condition::invalid(name, "it is true or false")),
+    }
+}
+
+/// Sides by their words; none named: all.
+pub(crate) fn sides(words: &[String]) -> Result<Vec<Api>, Condition> {
+    let one = |word: &String| {
+        let known = Api::ALL.into_iter().find(|a| a.word() == word);
+        known.ok_or_else(|| Condition::not_found(Kind::Credential, word))
+    };
+    match words {
+        [] => Ok(Api::ALL.to_vec()),
+        some => some.iter().map(one).collect(),
+    }
+}

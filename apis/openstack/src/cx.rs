@@ -1,0 +1,87 @@
+//! What a handler gets.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use parpen_http::path::Params;
+use parpen_http::{HttpRequest, Reply};
+use parpen_identity::{Actor, Token};
+use parpen_model::Condition;
+use parpen_service::Ports;
+use serde_json::{Map, Value};
+
+use crate::config::Config;
+use crate::microversion::Microversion;
+
+/// Who calls.
+pub enum Caller {
+    /// Somebody who needs no token for this.
+    Anyone,
+    /// The bearer of a token.
+    Known(Box<(Actor, Token)>),
+}
+
+/// The parts that all handlers share.
+pub(crate) struct House {
+    pub(crate) ports: Ports,
+    pub(crate) config: Config,
+}
+
+/// One call.
+pub(crate) struct Cx {
+    pub(crate) house: Arc<House>,
+    pub(crate) caller: Caller,
+    pub(crate) request: HttpRequest,
+    pub(crate) params: Params,
+    pub(crate) version: Microversion,
+    /// The root of addresses in the answer.
+    pub(crate) base: String,
+    /// The action's argument, where the body named an action.
+    pub(crate) argument: Value,
+}
+
+impl Cx {
+    /// The caller, for what needs one.
+    pub(crate) fn actor(&self) -> Result<&Actor, Condition> {
+        self.known().map(|(actor, _)| actor)
+    }
+
+    /// The caller and its token.
+    pub(crate) fn known(&self) -> Result<(&Actor, &Token), Condition> {
+        match &self.caller {
+            Caller::Known(known) => Ok((&known.0, &known.1)),
+            Caller::Anyone => Err(Condition::Unauthenticated("a token is needed for this".into())),
+        }
+    }
+
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.house.ports
+    }
+
+    /// A segment of the path.
+    pub(crate) fn param(&self, name: &str) -> &str {
+        self.params.get(name)
+    }
+
+    /// The project in whose name the token was given, as clients write it.
+    pub(crate) fn project(&self) -> Result<String, Condition> {
+        Ok(self.actor()?.project.0.simple().to_string())
+    }
+
+    /// A truth value of the query; what cannot be understood counts as absent.
+    pub(crate) fn asks(&self, name: &str) -> bool {
+        self.request.query_value(name).and_then(|v| crate::fields::truth(&v)).unwrap_or(false)
+    }
+
+    /// The fields of an action's argument.
+    pub(crate) fn argument(&self) -> crate::fields::Fields {
+        crate::fields::Fields(self.argument.as_object().cloned().unwrap_or_else(Map::new))
+    }
+}
+
+/// One document below its key.
+pub(crate) fn one(status: StatusCode, key: &str, document: Value) -> Result<Reply, Condition> {
+    let mut body = Map::new();
+    body.insert(key.into(), document);
+    Ok(Reply::json(status, &body))
+}

@@ -1,0 +1,358 @@
+//! Every operation of Block Storage v3 and of the part of Identity v3 that its clients call: one line each. A line
+//! without a handler is an operation that is not built; it answers 501.
+
+use http::Method;
+use parpen_http::{Boxed, Reply, path::Route};
+use parpen_model::Condition;
+
+use crate::cx::Cx;
+use crate::{attachments, house, identity, lookups, metadata, snapshots, types, versions, volumes};
+
+macro_rules! operations {
+    (
+        paths { $( $name:ident $method:ident $path:literal since $min:literal $(=> $handler:path)? ; )* }
+        actions { $( $aname:ident $collection:ident $key:literal since $amin:literal $(=> $ahandler:path)? ; )* }
+    ) => {
+        /// One operation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Endpoint { $(
+            #[doc = concat!(stringify!($method), " ", $path)]
+            $name, )* $(
+            #[doc = concat!("the action ", $key, " of ", stringify!($collection))]
+            $aname, )*
+        }
+
+        impl Endpoint {
+            /// All of them, the refused ones too.
+            pub const ALL: &'static [Endpoint] = &[ $(Endpoint::$name,)* $(Endpoint::$aname,)* ];
+
+            /// Whether there is code behind it.
+            pub fn is_built(self) -> bool {
+                match self {
+                    $(Endpoint::$name => operations!(@built $($handler)?),)*
+                    $(Endpoint::$aname => operations!(@built $($ahandler)?),)*
+                }
+            }
+
+            /// As the API's manual writes it.
+            pub fn title(self) -> &'static str {
+                match self {
+                    $(Endpoint::$name => concat!(stringify!($method), " ", $path),)*
+                    $(Endpoint::$aname => concat!("POST ", stringify!($collection), " action ", $key),)*
+                }
+            }
+
+            /// The microversion 3.x that brought it.
+            pub(crate) fn since(self) -> u16 {
+                match self {
+                    $(Endpoint::$name => $min,)*
+                    $(Endpoint::$aname => $amin,)*
+                }
+            }
+        }
+
+        /// The router's table. Actions share one path per collection and are told apart by their body.
+        pub(crate) fn table() -> Vec<Route<Endpoint>> {
+            vec![ $((Method::$method, $path, Endpoint::$name),)* ]
+        }
+
+        /// The action that a body's key names.
+        pub(crate) fn action(of: Endpoint, key: &str) -> Option<Endpoint> {
+            match (of, key) {
+                $((Endpoint::$collection, $key) => Some(Endpoint::$aname),)*
+                _ => None,
+            }
+        }
+
+        /// Does it.
+        pub(crate) fn dispatch(endpoint: Endpoint, cx: Cx) -> Boxed<'static, Result<Reply, Condition>> {
+            match endpoint {
+                $(Endpoint::$name => operations!(@run cx endpoint $($handler)?),)*
+                $(Endpoint::$aname => operations!(@run cx endpoint $($ahandler)?),)*
+            }
+        }
+    };
+    (@built) => { false };
+    (@built $handler:path) => { true };
+    (@run $cx:ident $endpoint:ident) => { Box::pin(not_built($endpoint)) };
+    (@run $cx:ident $endpoint:ident $handler:path) => { Box::pin($handler($cx)) };
+}
+
+async fn not_built(endpoint: Endpoint) -> Result<Reply, Condition> {
+    Err(Condition::Unsupported(format!("{} is not implemented here", endpoint.title())))
+}
+
+operations! {
+    paths {
+    IdentityVersions GET "/identity" since 0 => identity::versions;
+    IdentityVersion GET "/identity/v3" since 0 => identity::version;
+    TokenIssue POST "/identity/v3/auth/tokens" since 0 => identity::issue;
+    TokenValidate GET "/identity/v3/auth/tokens" since 0 => identity::validate;
+    TokenRevoke DELETE "/identity/v3/auth/tokens" since 0 => identity::revoke;
+    AuthCatalog GET "/identity/v3/auth/catalog" since 0 => identity::catalog;
+    AuthProjects GET "/identity/v3/auth/projects" since 0 => lookups::own_projects;
+    AuthDomains GET "/identity/v3/auth/domains" since 0 => lookups::domains;
+    ProjectsList GET "/identity/v3/projects" since 0 => lookups::projects;
+    ProjectShow GET "/identity/v3/projects/{id}" since 0 => lookups::project;
+    ProjectCreate POST "/identity/v3/projects" since 0;
+    ProjectUpdate PATCH "/identity/v3/projects/{id}" since 0;
+    ProjectDelete DELETE "/identity/v3/projects/{id}" since 0;
+    UsersList GET "/identity/v3/users" since 0 => lookups::users;
+    UserShow GET "/identity/v3/users/{id}" since 0 => lookups::user;
+    UserProjects GET "/identity/v3/users/{id}/projects" since 0 => lookups::user_projects;
+    UserCreate POST "/identity/v3/users" since 0;
+    UserUpdate PATCH "/identity/v3/users/{id}" since 0;
+    UserDelete DELETE "/identity/v3/users/{id}" since 0;
+    RolesList GET "/identity/v3/roles" since 0 => lookups::roles;
+    RoleShow GET "/identity/v3/roles/{id}" since 0 => lookups::role;
+    RoleAssignments GET "/identity/v3/role_assignments" since 0 => lookups::assignments;
+    RoleGrant PUT "/identity/v3/projects/{id}/users/{user}/roles/{role}" since 0;
+    RoleTake DELETE "/identity/v3/projects/{id}/users/{user}/roles/{role}" since 0;
+    DomainsList GET "/identity/v3/domains" since 0 => lookups::domains;
+    DomainShow GET "/identity/v3/domains/{id}" since 0 => lookups::domain;
+
+    Versions GET "/volume" since 0 => versions::all;
+    Version GET "/volume/v3" since 0 => versions::v3_only;
+    Extensions GET "/volume/v3/extensions" since 0 => house::extensions;
+
+    VolumesList GET "/volume/v3/volumes" since 0 => volumes::list;
+    VolumesDetail GET "/volume/v3/volumes/detail" since 0 => volumes::detail;
+    VolumesSummary GET "/volume/v3/volumes/summary" since 12 => volumes::summary;
+    VolumeCreate POST "/volume/v3/volumes" since 0 => volumes::create;
+    VolumeShow GET "/volume/v3/volumes/{id}" since 0 => volumes::show;
+    VolumeUpdate PUT "/volume/v3/volumes/{id}" since 0 => volumes::update;
+    VolumeDelete DELETE "/volume/v3/volumes/{id}" since 0 => volumes::delete;
+    VolumeMetadata GET "/volume/v3/volumes/{id}/metadata" since 0 => metadata::volume_show;
+    VolumeMetadataMerge POST "/volume/v3/volumes/{id}/metadata" since 0 => metadata::volume_merge;
+    VolumeMetadataReplace PUT "/volume/v3/volumes/{id}/metadata" since 0 => metadata::volume_replace;
+    VolumeMetadataItem GET "/volume/v3/volumes/{id}/metadata/{key}" since 0 => metadata::volume_item;
+    VolumeMetadataItemSet PUT "/volume/v3/volumes/{id}/metadata/{key}" since 0 => metadata::volume_set;
+    VolumeMetadataItemDelete DELETE "/volume/v3/volumes/{id}/metadata/{key}" since 0 => metadata::volume_unset;
+    VolumeAction POST "/volume/v3/volumes/{id}/action" since 0;
+    VolumeManage POST "/volume/v3/os-volume-manage" since 0;
+    VolumeManageableList GET "/volume/v3/manageable_volumes" since 8;
+    VolumeManageableDetail GET "/volume/v3/manageable_volumes/detail" since 8;
+    VolumeManageNew POST "/volume/v3/manageable_volumes" since 8;
+
+    SnapshotsList GET "/volume/v3/snapshots" since 0 => snapshots::list;
+    SnapshotsDetail GET "/volume/v3/snapshots/detail" since 0 => snapshots::detail;
+    SnapshotCreate POST "/volume/v3/snapshots" since 0 => snapshots::create;
+    SnapshotShow GET "/volume/v3/snapshots/{id}" since 0 => snapshots::show;
+    SnapshotUpdate PUT "/volume/v3/snapshots/{id}" since 0 => snapshots::update;
+    SnapshotDelete DELETE "/volume/v3/snapshots/{id}" since 0 => snapshots::delete;
+    SnapshotMetadata GET "/volume/v3/snapshots/{id}/metadata" since 0 => metadata::snapshot_show;
+    SnapshotMetadataMerge POST "/volume/v3/snapshots/{id}/metadata" since 0 => metadata::snapshot_merge;
+    SnapshotMetadataReplace PUT "/volume/v3/snapshots/{id}/metadata" since 0 => metadata::snapshot_replace;
+    SnapshotMetadataItem GET "/volume/v3/snapshots/{id}/metadata/{key}" since 0 => metadata::snapshot_item;
+    SnapshotMetadataItemSet PUT "/volume/v3/snapshots/{id}/metadata/{key}" since 0 => metadata::snapshot_set;
+    SnapshotMetadataItemDelete DELETE "/volume/v3/snapshots/{id}/metadata/{key}" since 0
+        => metadata::snapshot_unset;
+    SnapshotAction POST "/volume/v3/snapshots/{id}/action" since 0;
+    SnapshotManage POST "/volume/v3/os-snapshot-manage" since 0;
+    SnapshotManageableList GET "/volume/v3/manageable_snapshots" since 8;
+    SnapshotManageableDetail GET "/volume/v3/manageable_snapshots/detail" since 8;
+    SnapshotManageNew POST "/volume/v3/manageable_snapshots" since 8;
+
+    AttachmentsList GET "/volume/v3/attachments" since 27 => attachments::list;
+    AttachmentsDetail GET "/volume/v3/attachments/detail" since 27 => attachments::detail;
+    AttachmentCreate POST "/volume/v3/attachments" since 27 => attachments::create;
+    AttachmentShow GET "/volume/v3/attachments/{id}" since 27 => attachments::show;
+    AttachmentUpdate PUT "/volume/v3/attachments/{id}" since 27 => attachments::update;
+    AttachmentDelete DELETE "/volume/v3/attachments/{id}" since 27 => attachments::delete;
+    AttachmentAction POST "/volume/v3/attachments/{id}/action" since 44;
+
+    BackupsList GET "/volume/v3/backups" since 0;
+    BackupsDetail GET "/volume/v3/backups/detail" since 0;
+    BackupCreate POST "/volume/v3/backups" since 0;
+    BackupImport POST "/volume/v3/backups/import_record" since 0;
+    BackupShow GET "/volume/v3/backups/{id}" since 0;
+    BackupUpdate PUT "/volume/v3/backups/{id}" since 9;
+    BackupDelete DELETE "/volume/v3/backups/{id}" since 0;
+    BackupRestore POST "/volume/v3/backups/{id}/restore" since 0;
+    BackupExport GET "/volume/v3/backups/{id}/export_record" since 0;
+    BackupAction POST "/volume/v3/backups/{id}/action" since 0;
+
+    TypesList GET "/volume/v3/types" since 0 => types::list;
+    TypeDefault GET "/volume/v3/types/default" since 0 => types::default;
+    TypeShow GET "/volume/v3/types/{id}" since 0 => types::show;
+    TypeCreate POST "/volume/v3/types" since 0;
+    TypeUpdate PUT "/volume/v3/types/{id}" since 0;
+    TypeDelete DELETE "/volume/v3/types/{id}" since 0;
+    TypeSpecs GET "/volume/v3/types/{id}/extra_specs" since 0 => types::specs;
+    TypeSpecsSet POST "/volume/v3/types/{id}/extra_specs" since 0;
+    TypeSpec GET "/volume/v3/types/{id}/extra_specs/{key}" since 0 => types::spec;
+    TypeSpecSet PUT "/volume/v3/types/{id}/extra_specs/{key}" since 0;
+    TypeSpecDelete DELETE "/volume/v3/types/{id}/extra_specs/{key}" since 0;
+    TypeAccess GET "/volume/v3/types/{id}/os-volume-type-access" since 0;
+    TypeAction POST "/volume/v3/types/{id}/action" since 0;
+    TypeEncryption GET "/volume/v3/types/{id}/encryption" since 0 => types::encryption;
+    TypeEncryptionCreate POST "/volume/v3/types/{id}/encryption" since 0;
+    TypeEncryptionUpdate PUT "/volume/v3/types/{id}/encryption/{encryption}" since 0;
+    TypeEncryptionDelete DELETE "/volume/v3/types/{id}/encryption/{encryption}" since 0;
+    DefaultTypesList GET "/volume/v3/default-types" since 62;
+    DefaultTypeShow GET "/volume/v3/default-types/{project}" since 62;
+    DefaultTypeSet PUT "/volume/v3/default-types/{project}" since 62;
+    DefaultTypeUnset DELETE "/volume/v3/default-types/{project}" since 62;
+
+    GroupsList GET "/volume/v3/groups" since 13;
+    GroupsDetail GET "/volume/v3/groups/detail" since 13;
+    GroupCreate POST "/volume/v3/groups" since 13;
+    GroupCreateFrom POST "/volume/v3/groups/action" since 14;
+    GroupShow GET "/volume/v3/groups/{id}" since 13;
+    GroupUpdate PUT "/volume/v3/groups/{id}" since 13;
+    GroupAction POST "/volume/v3/groups/{id}/action" since 13;
+    GroupSnapshotsList GET "/volume/v3/group_snapshots" since 14;
+    GroupSnapshotsDetail GET "/volume/v3/group_snapshots/detail" since 14;
+    GroupSnapshotCreate POST "/volume/v3/group_snapshots" since 14;
+    GroupSnapshotShow GET "/volume/v3/group_snapshots/{id}" since 14;
+    GroupSnapshotDelete DELETE "/volume/v3/group_snapshots/{id}" since 14;
+    GroupSnapshotAction POST "/volume/v3/group_snapshots/{id}/action" since 19;
+    GroupTypesList GET "/volume/v3/group_types" since 11;
+    GroupTypeDefault GET "/volume/v3/group_types/default" since 11;
+    GroupTypeCreate POST "/volume/v3/group_types" since 11;
+    GroupTypeShow GET "/volume/v3/group_types/{id}" since 11;
+    GroupTypeUpdate PUT "/volume/v3/group_types/{id}" since 11;
+    GroupTypeDelete DELETE "/volume/v3/group_types/{id}" since 11;
+    GroupSpecs GET "/volume/v3/group_types/{id}/group_specs" since 11;
+    GroupSpecsSet POST "/volume/v3/group_types/{id}/group_specs" since 11;
+    GroupSpec GET "/volume/v3/group_types/{id}/group_specs/{key}" since 11;
+    GroupSpecSet PUT "/volume/v3/group_types/{id}/group_specs/{key}" since 11;
+    GroupSpecDelete DELETE "/volume/v3/group_types/{id}/group_specs/{key}" since 11;
+
+    TransfersList GET "/volume/v3/volume-transfers" since 55;
+    TransfersDetail GET "/volume/v3/volume-transfers/detail" since 55;
+    TransferCreate POST "/volume/v3/volume-transfers" since 55;
+    TransferShow GET "/volume/v3/volume-transfers/{id}" since 55;
+    TransferDelete DELETE "/volume/v3/volume-transfers/{id}" since 55;
+    TransferAccept POST "/volume/v3/volume-transfers/{id}/accept" since 55;
+    OldTransfersList GET "/volume/v3/os-volume-transfer" since 0;
+    OldTransfersDetail GET "/volume/v3/os-volume-transfer/detail" since 0;
+    OldTransferCreate POST "/volume/v3/os-volume-transfer" since 0;
+    OldTransferShow GET "/volume/v3/os-volume-transfer/{id}" since 0;
+    OldTransferDelete DELETE "/volume/v3/os-volume-transfer/{id}" since 0;
+    OldTransferAccept POST "/volume/v3/os-volume-transfer/{id}/accept" since 0;
+
+    ServicesList GET "/volume/v3/os-services" since 0 => house::services;
+    ServiceEnable PUT "/volume/v3/os-services/enable" since 0;
+    ServiceDisable PUT "/volume/v3/os-services/disable" since 0;
+    ServiceDisableReason PUT "/volume/v3/os-services/disable-log-reason" since 0;
+    ServiceThaw PUT "/volume/v3/os-services/thaw" since 0;
+    ServiceFreeze PUT "/volume/v3/os-services/freeze" since 0;
+    ServiceFailover PUT "/volume/v3/os-services/failover" since 0;
+    ServiceFailoverHost PUT "/volume/v3/os-services/failover_host" since 0;
+    ServiceSetLog PUT "/volume/v3/os-services/set-log" since 32;
+    ServiceGetLog PUT "/volume/v3/os-services/get-log" since 32;
+    QuotaShow GET "/volume/v3/os-quota-sets/{project}" since 0 => house::quota;
+    QuotaDefaults GET "/volume/v3/os-quota-sets/{project}/defaults" since 0 => house::quota_defaults;
+    QuotaUpdate PUT "/volume/v3/os-quota-sets/{project}" since 0;
+    QuotaDelete DELETE "/volume/v3/os-quota-sets/{project}" since 0;
+    QuotaClassShow GET "/volume/v3/os-quota-class-sets/{name}" since 0;
+    QuotaClassUpdate PUT "/volume/v3/os-quota-class-sets/{name}" since 0;
+    Limits GET "/volume/v3/limits" since 0 => house::limits;
+    Zones GET "/volume/v3/os-availability-zone" since 0 => house::zones;
+    Pools GET "/volume/v3/scheduler-stats/get_pools" since 0 => house::pools;
+    Capabilities GET "/volume/v3/capabilities/{host}" since 0;
+    HostsList GET "/volume/v3/os-hosts" since 0;
+    HostShow GET "/volume/v3/os-hosts/{host}" since 0;
+    ResourceFilters GET "/volume/v3/resource_filters" since 33;
+    QosList GET "/volume/v3/qos-specs" since 0;
+    QosCreate POST "/volume/v3/qos-specs" since 0;
+    QosShow GET "/volume/v3/qos-specs/{id}" since 0;
+    QosUpdate PUT "/volume/v3/qos-specs/{id}" since 0;
+    QosDelete DELETE "/volume/v3/qos-specs/{id}" since 0;
+    QosUnset PUT "/volume/v3/qos-specs/{id}/delete_keys" since 0;
+    QosAssociations GET "/volume/v3/qos-specs/{id}/associations" since 0;
+    QosAssociate GET "/volume/v3/qos-specs/{id}/associate" since 0;
+    QosDisassociate GET "/volume/v3/qos-specs/{id}/disassociate" since 0;
+    QosDisassociateAll GET "/volume/v3/qos-specs/{id}/disassociate_all" since 0;
+    MessagesList GET "/volume/v3/messages" since 3;
+    MessageShow GET "/volume/v3/messages/{id}" since 3;
+    MessageDelete DELETE "/volume/v3/messages/{id}" since 3;
+    ClustersList GET "/volume/v3/clusters" since 7;
+    ClustersDetail GET "/volume/v3/clusters/detail" since 7;
+    ClusterShow GET "/volume/v3/clusters/{name}" since 7;
+    WorkersCleanup POST "/volume/v3/workers/cleanup" since 24;
+    ConsistencyGroupsList GET "/volume/v3/consistencygroups" since 0;
+    ConsistencyGroupsDetail GET "/volume/v3/consistencygroups/detail" since 0;
+    ConsistencyGroupCreate POST "/volume/v3/consistencygroups" since 0;
+    CgSnapshotsList GET "/volume/v3/cgsnapshots" since 0;
+    CgSnapshotsDetail GET "/volume/v3/cgsnapshots/detail" since 0;
+    CgSnapshotCreate POST "/volume/v3/cgsnapshots" since 0;
+    }
+    actions {
+    VolumeExtend VolumeAction "os-extend" since 0 => volumes::extend;
+    VolumeExtendCompletion VolumeAction "os-extend_volume_completion" since 71;
+    VolumeReadonly VolumeAction "os-update_readonly_flag" since 0 => volumes::readonly;
+    VolumeRetype VolumeAction "os-retype" since 0;
+    VolumeBootable VolumeAction "os-set_bootable" since 0 => volumes::bootable;
+    VolumeImageMetadataSet VolumeAction "os-set_image_metadata" since 0 => metadata::image_set;
+    VolumeImageMetadataUnset VolumeAction "os-unset_image_metadata" since 0 => metadata::image_unset;
+    VolumeImageMetadataShow VolumeAction "os-show_image_metadata" since 0 => metadata::image_show;
+    VolumeReset VolumeAction "os-reset_status" since 0;
+    VolumeForceDelete VolumeAction "os-force_delete" since 0 => volumes::force_delete;
+    VolumeRevert VolumeAction "revert" since 40 => volumes::revert;
+    VolumeAttach VolumeAction "os-attach" since 0;
+    VolumeDetach VolumeAction "os-detach" since 0;
+    VolumeForceDetach VolumeAction "os-force_detach" since 0;
+    VolumeUnmanage VolumeAction "os-unmanage" since 0;
+    VolumeMigrate VolumeAction "os-migrate_volume" since 0;
+    VolumeMigrateCompletion VolumeAction "os-migrate_volume_completion" since 0;
+    VolumeUpload VolumeAction "os-volume_upload_image" since 0;
+    VolumeReserve VolumeAction "os-reserve" since 0;
+    VolumeUnreserve VolumeAction "os-unreserve" since 0;
+    VolumeBeginDetaching VolumeAction "os-begin_detaching" since 0;
+    VolumeRollDetaching VolumeAction "os-roll_detaching" since 0;
+    VolumeInitialize VolumeAction "os-initialize_connection" since 0;
+    VolumeTerminate VolumeAction "os-terminate_connection" since 0;
+    VolumeReimage VolumeAction "os-reimage" since 68;
+    SnapshotForceDelete SnapshotAction "os-force_delete" since 0 => snapshots::force_delete;
+    SnapshotReset SnapshotAction "os-reset_status" since 0;
+    SnapshotStatus SnapshotAction "os-update_snapshot_status" since 0;
+    SnapshotUnmanage SnapshotAction "os-unmanage" since 0;
+    AttachmentComplete AttachmentAction "os-complete" since 44 => attachments::complete;
+    BackupForceDelete BackupAction "os-force_delete" since 0;
+    BackupReset BackupAction "os-reset_status" since 0;
+    TypeAddAccess TypeAction "addProjectAccess" since 0;
+    TypeRemoveAccess TypeAction "removeProjectAccess" since 0;
+    GroupDelete GroupAction "delete" since 13;
+    GroupReset GroupAction "reset_status" since 20;
+    GroupEnableReplication GroupAction "enable_replication" since 38;
+    GroupDisableReplication GroupAction "disable_replication" since 38;
+    GroupFailoverReplication GroupAction "failover_replication" since 38;
+    GroupReplicationTargets GroupAction "list_replication_targets" since 38;
+    GroupSnapshotReset GroupSnapshotAction "reset_status" since 19;
+    }
+}
+
+impl Endpoint {
+    /// Stands for a group of actions that the body tells apart; no operation by itself.
+    pub(crate) fn is_action_group(self) -> bool {
+        matches!(
+            self,
+            Endpoint::VolumeAction
+                | Endpoint::SnapshotAction
+                | Endpoint::AttachmentAction
+                | Endpoint::BackupAction
+                | Endpoint::TypeAction
+                | Endpoint::GroupAction
+                | Endpoint::GroupSnapshotAction
+        )
+    }
+
+    /// Answered without a token.
+    pub(crate) fn is_public(self) -> bool {
+        matches!(
+            self,
+            Endpoint::IdentityVersions
+                | Endpoint::IdentityVersion
+                | Endpoint::TokenIssue
+                | Endpoint::Versions
+                | Endpoint::Version
+        )
+    }
+
+    /// An operation of Identity, with its own form of errors and no microversions.
+    pub(crate) fn is_identity(self) -> bool {
+        self.title().contains(" /identity")
+    }
+}

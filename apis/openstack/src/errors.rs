@@ -1,0 +1,145 @@
+//! From conditions to Cinder's and Keystone's error documents.
+
+use http::StatusCode;
+use parpen_http::Reply;
+use parpen_model::{Condition, Kind};
+use serde_json::json;
+
+/// The key of Cinder's error document. What has no name of its own is a `computeFault`.
+fn name(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 => "badRequest",
+        401 => "unauthorized",
+        403 => "forbidden",
+        404 => "itemNotFound",
+        405 => "badMethod",
+        409 => "conflictingRequest",
+        413 => "overLimit",
+        415 => "badMediaType",
+        501 => "notImplemented",
+        503 => "serviceUnavailable",
+        _ => "computeFault",
+    }
+}
+
+/// Cinder's error document.
+pub(crate) fn fault(status: StatusCode, message: &str) -> Reply {
+    Reply::json(status, &json!({ name(status): { "code": status.as_u16(), "message": message } }))
+}
+
+/// Keystone's error document.
+pub(crate) fn identity_fault(status: StatusCode, message: &str) -> Reply {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = json!({ "error": { "code": status.as_u16(), "message": message, "title": title } });
+    Reply::json(status, &body)
+}
+
+/// The status of a condition and the text for the client.
+pub(crate) fn status_and_text(condition: &Condition) -> (StatusCode, String) {
+    let plain = condition.to_string();
+    match condition {
+        Condition::NotFound { what, name } => (StatusCode::NOT_FOUND, not_found(*what, name)),
+        Condition::Exists { .. } => (StatusCode::CONFLICT, plain),
+        Condition::WrongState { what, name, actual, wanted } => {
+            let noun = noun(*what);
+            let text =
+                format!("Invalid {}: {noun} {name} is {actual}; it must be {wanted}.", noun.to_lowercase());
+            (StatusCode::BAD_REQUEST, text)
+        }
+        Condition::InUse { what, name, by } => {
+            let noun = noun(*what);
+            let by = by.join(", ");
+            (
+                StatusCode::BAD_REQUEST,
+                format!("Invalid {}: {noun} {name} is in use by {by}.", noun.to_lowercase()),
+            )
+        }
+        Condition::QuotaExceeded { what, limit, used, asked } => {
+            let text = format!(
+                "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed {what} quota. \
+                 Requested {asked}, quota is {limit} and {used} has been consumed."
+            );
+            (StatusCode::PAYLOAD_TOO_LARGE, text)
+        }
+        Condition::NoSpace(_) => (StatusCode::PAYLOAD_TOO_LARGE, plain),
+        Condition::Invalid { field, why } if field == "body" => {
+            (StatusCode::BAD_REQUEST, format!("Malformed request body: {why}"))
+        }
+        Condition::Invalid { field, why } if field == "request" => {
+            (StatusCode::BAD_REQUEST, format!("Malformed request: {why}"))
+        }
+        Condition::Invalid { field, why } => {
+            (StatusCode::BAD_REQUEST, format!("Invalid input for field/attribute {field}. {why}"))
+        }
+        Condition::PreconditionFailed { .. } | Condition::Conflict(_) => (StatusCode::CONFLICT, plain),
+        Condition::Unauthenticated(_) => (StatusCode::UNAUTHORIZED, plain),
+        Condition::Forbidden(_) => (StatusCode::FORBIDDEN, plain),
+        Condition::DataLost(_) | Condition::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, plain),
+        Condition::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, plain),
+        Condition::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, plain),
+        Condition::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, plain),
+    }
+}
+
+fn noun(what: Kind) -> &'static str {
+    match what {
+        Kind::Volume => "Volume",
+        Kind::Snapshot => "Snapshot",
+        Kind::Pool => "Pool",
+        Kind::Project => "Project",
+        Kind::VolumeType => "Volume type",
+        Kind::Host => "Host",
+        Kind::Attachment => "Volume attachment",
+        Kind::Principal => "User",
+        Kind::Lock => "Lock",
+        Kind::Job => "Job",
+        Kind::Pin => "Pin",
+        Kind::Credential => "Credential",
+        Kind::Token => "Token",
+        Kind::PlacementGroup => "Placement group",
+        Kind::Disk => "Disk",
+        Kind::Other => "Resource",
+    }
+}
+
+fn not_found(what: Kind, name: &str) -> String {
+    format!("{} {name} could not be found.", noun(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_have_cinders_names_and_texts() {
+        let invalid = |field, why| Condition::invalid(field, why);
+        let quota = Condition::QuotaExceeded { what: "gigabytes".into(), limit: 1, used: 0, asked: 2 };
+        let table = [
+            (Condition::not_found(Kind::Volume, "x"), 404, "itemNotFound", "Volume x could not be found."),
+            (Condition::exists(Kind::Volume, "x"), 409, "conflictingRequest", "already"),
+            (Condition::in_use(Kind::Volume, "v", vec!["h".into()]), 400, "badRequest", "Invalid volume: "),
+            (quota, 413, "overLimit", "VolumeSizeExceedsAvailableQuota"),
+            (Condition::NoSpace("full".into()), 413, "overLimit", "full"),
+            (
+                invalid("size", "Value: -1. -1 is less than the minimum of 1"),
+                400,
+                "badRequest",
+                "Invalid input for field/attribute size. Value: -1. -1 is less than the minimum of 1",
+            ),
+            (invalid("body", "it is empty"), 400, "badRequest", "Malformed request body: it is empty"),
+            (Condition::Unauthenticated("no".into()), 401, "unauthorized", "no"),
+            (Condition::Forbidden("no".into()), 403, "forbidden", "no"),
+            (Condition::Conflict("no".into()), 409, "conflictingRequest", "no"),
+            (Condition::DataLost("no".into()), 500, "computeFault", "no"),
+            (Condition::Unsupported("no".into()), 501, "notImplemented", "no"),
+            (Condition::Unavailable("no".into()), 503, "serviceUnavailable", "no"),
+            (Condition::Timeout("no".into()), 504, "computeFault", "no"),
+            (Condition::internal("secret"), 500, "computeFault", "the server's log says more"),
+        ];
+        for (condition, status, key, text) in table {
+            let (got, message) = status_and_text(&condition);
+            assert_eq!((got.as_u16(), name(got)), (status, key), "{condition:?}");
+            assert!(message.contains(text) && !message.contains("secret"), "{message}");
+        }
+    }
+}

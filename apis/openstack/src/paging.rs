@@ -1,0 +1,182 @@
+//! Lists: filters, order, pages, and the absolute link to the next page.
+
+use parpen_model::Condition;
+use serde_json::Value;
+
+use crate::cx::Cx;
+use crate::fields::truth;
+
+/// Largest page, as Cinder has it.
+const PAGE_MAX: usize = 1000;
+
+/// Something that lists select, order and page by the fields that it shows.
+pub(crate) trait Listed {
+    /// Its id as shown.
+    fn id(&self) -> String;
+    /// The value of a field that lists may filter and sort by; `None` if it is no such field.
+    fn field(&self, name: &str) -> Option<Value>;
+    /// Its metadata.
+    fn metadata(&self, key: &str) -> Option<&str>;
+}
+
+/// One page of a list.
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
+    /// How many fitted the filters, on all pages.
+    pub(crate) count: usize,
+    /// The next page's address, if there is one.
+    pub(crate) next: Option<String>,
+}
+
+/// The page that the query of this call asks for. `all` comes the oldest first.
+pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condition> {
+    let query: Vec<(String, String)> = cx.request.query_pairs().collect();
+    for (name, wanted) in &query {
+        match name.as_str() {
+            "metadata" => {
+                let pairs = pairs(wanted);
+                all.retain(|item| pairs.iter().all(|(k, v)| fits_metadata(item, k, v.as_deref())));
+            }
+            name => all.retain(|item| item.field(name).is_none_or(|have| fits(&have, wanted))),
+        }
+    }
+    all.reverse();
+    for (field, descending) in order(&query)?.into_iter().rev() {
+        all.sort_by(|a, b| {
+            let key = |item: &T| item.field(&field).unwrap_or(Value::Null);
+            let order = compare(&key(a), &key(b));
+            if descending { order.reverse() } else { order }
+        });
+    }
+    let count = all.len();
+    let value = |name: &str| query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+    if let Some(marker) = value("marker").filter(|m| !m.is_empty()) {
+        let at = all.iter().position(|item| item.id() == marker);
+        let at = at.ok_or_else(|| Condition::not_found(parpen_model::Kind::Other, marker))?;
+        all.drain(..=at);
+    }
+    let offset = whole("offset", value("offset"))?.unwrap_or(0);
+    all.drain(..offset.min(all.len()));
+    let limit = whole("limit", value("limit"))?.unwrap_or(PAGE_MAX).min(PAGE_MAX);
+    let more = all.len() > limit;
+    all.truncate(limit);
+    let next = all.last().filter(|_| more).map(|last| next(cx, &query, &last.id()));
+    Ok(Page { items: all, count, next })
+}
+
+/// The address of the page after `last`: this request's own, with another marker.
+fn next(cx: &Cx, query: &[(String, String)], last: &str) -> String {
+    let kept = query.iter().filter(|(n, _)| n != "marker" && n != "offset");
+    let marker = ("marker".to_string(), last.to_string());
+    let text: Vec<String> =
+        kept.chain([&marker]).map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
+    format!("{}{}?{}", cx.base, cx.request.path(), text.join("&"))
+}
+
+fn encode(text: &str) -> impl std::fmt::Display + '_ {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
+}
+
+fn whole(name: &str, value: Option<&str>) -> Result<Option<usize>, Condition> {
+    let Some(text) = value.filter(|v| !v.is_empty()) else { return Ok(None) };
+    let number = text
+        .parse()
+        .map_err(|_| Condition::invalid(name, format!("{name} must be a whole number of at least 0")));
+    number.map(Some)
+}
+
+/// The fields to sort by, with their direction. None asked for: as it is, the newest first.
+fn order(query: &[(String, String)]) -> Result<Vec<(String, bool)>, Condition> {
+    let value = |name: &str| query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+    let descending = |dir: &str| match dir.to_ascii_lowercase().as_str() {
+        "desc" | "" => Ok(true),
+        "asc" => Ok(false),
+        _ => Err(Condition::invalid("sort", "a sort direction is asc or desc")),
+    };
+    if let Some(sort) = value("sort") {
+        return sort
+            .split(',')
+            .map(|part| {
+                let (field, dir) = part.split_once(':').unwrap_or((part, ""));
+                Ok((field.trim().to_string(), descending(dir.trim())?))
+            })
+            .collect();
+    }
+    match value("sort_key") {
+        Some(field) => Ok(vec![(field.to_string(), descending(value("sort_dir").unwrap_or_default())?)]),
+        None if value("sort_dir").is_some_and(|d| d.eq_ignore_ascii_case("asc")) => {
+            Ok(vec![("created_at".into(), false)])
+        }
+        None => Ok(Vec::new()),
+    }
+}
+
+fn compare(a: &Value, b: &Value) -> std::cmp::Ordering {
+    match (a.as_u64(), b.as_u64()) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        _ => text(a).cmp(&text(b)),
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+}
+
+/// Whether a field has the value that a query wrote as text, as Python writes it.
+fn fits(have: &Value, wanted: &str) -> bool {
+    match have {
+        Value::Bool(b) => truth(wanted) == Some(*b),
+        Value::Null => wanted.is_empty() || wanted.eq_ignore_ascii_case("none"),
+        other => text(other) == wanted,
+    }
+}
+
+fn fits_metadata<T: Listed>(item: &T, key: &str, value: Option<&str>) -> bool {
+    match (item.metadata(key), value) {
+        (Some(have), Some(wanted)) => have == wanted,
+        (Some(_), None) => true,
+        (None, _) => false,
+    }
+}
+
+/// The pairs of a Python dict literal with one kind of quotes or the other; a bare word is a key of any value
+/// (that is what one of the clients makes of a dict).
+fn pairs(literal: &str) -> Vec<(String, Option<String>)> {
+    let inner = literal.trim().trim_start_matches('{').trim_end_matches('}');
+    let mut words = Vec::new();
+    let mut rest = inner;
+    while let Some(at) = rest.find(['\'', '"']) {
+        let quote = if rest[at..].starts_with('"') { '"' } else { '\'' };
+        let after = &rest[at + 1..];
+        let end = after.find(quote).unwrap_or(after.len());
+        words.push(after[..end].to_string());
+        rest = after.get(end + 1..).unwrap_or_default();
+    }
+    if words.is_empty() && !inner.trim().is_empty() {
+        return vec![(inner.trim().to_string(), None)];
+    }
+    words.chunks(2).map(|pair| (pair[0].clone(), pair.get(1).cloned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_dicts_are_read() {
+        let pair = |k: &str, v: &str| (k.to_string(), Some(v.to_string()));
+        assert_eq!(pairs("{'a': 'b', \"c\": \"d'\"}"), [pair("a", "b"), pair("c", "d'")]);
+        assert_eq!(pairs("a"), [("a".to_string(), None)]);
+        assert_eq!(pairs("{'a': "), [("a".to_string(), None)]);
+        assert!(pairs("{}").is_empty());
+        assert_eq!(pairs("'"), [(String::new(), None)]);
+    }
+
+    #[test]
+    fn orders_are_read() {
+        let order = |n: &str, v: &str| order(&[(n.to_string(), v.to_string())]);
+        assert_eq!(order("sort", "name:asc,size").unwrap(), [("name".into(), false), ("size".into(), true)]);
+        assert_eq!(order("sort_key", "name").unwrap(), [("name".into(), true)]);
+        assert!(order("sort", "name:up").is_err());
+    }
+}

@@ -1,0 +1,330 @@
+//! From the core's views to Cinder's documents, field by field and strictly by microversion: strict clients refuse any
+//! field that their version does not know. The only place with Cinder's words for states.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use parpen_base::GIB;
+use parpen_model::lifecycle::{AttachState, Health, Life, Usage, Work};
+use parpen_model::{Attachment, Attributes, Pool, Rights, Subject, Volume, VolumeType};
+use parpen_service::volumes::Attached;
+use parpen_service::{snapshots, volumes};
+use serde_json::{Map, Value, json};
+
+use crate::config::Nbd;
+use crate::from_wire::{DEFAULT_TYPE, DEFAULT_TYPE_ID, IMAGE, METADATA, OWN, ZONE};
+use crate::microversion::Microversion;
+
+/// A moment as Cinder prints it: microseconds, no zone.
+pub(crate) fn time(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string()
+}
+
+fn maybe_time(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, |at| json!(time(at)))
+}
+
+/// Bytes as gibibytes, rounded up.
+pub(crate) fn gib(bytes: u64) -> u64 {
+    bytes.div_ceil(GIB)
+}
+
+/// A volume's state in one word, from all four axes.
+pub(crate) fn volume_status(v: &Volume) -> &'static str {
+    match v.life {
+        Life::Creating => return "creating",
+        Life::Deleting => return "deleting",
+        Life::Error => return "error",
+        Life::Ready => {}
+    }
+    match v.health {
+        Health::DataLost | Health::Down => return "error",
+        Health::Up | Health::UpSoon => {}
+    }
+    for work in &v.work {
+        match work {
+            Work::Resizing => return "extending",
+            Work::RollingBack => return "reverting",
+            Work::Copying => {}
+        }
+    }
+    match v.usage {
+        Usage::Free => "available",
+        Usage::Reserved => "reserved",
+        Usage::Attaching => "attaching",
+        Usage::Attached => "in-use",
+        Usage::Detaching => "detaching",
+    }
+}
+
+/// A snapshot's state in one word.
+pub(crate) fn snapshot_status(s: &parpen_model::Snapshot) -> &'static str {
+    match (s.life, s.health) {
+        (Life::Creating, _) => "creating",
+        (Life::Deleting, _) => "deleting",
+        (Life::Error, _) | (Life::Ready, Health::DataLost | Health::Down) => "error",
+        (Life::Ready, Health::Up | Health::UpSoon) => "available",
+    }
+}
+
+/// An attachment's state in one word.
+pub(crate) fn attachment_status(a: &Attachment) -> &'static str {
+    match a.state {
+        AttachState::Reserved => "reserved",
+        AttachState::Attaching => "attaching",
+        AttachState::Attached => "attached",
+        AttachState::Detaching => "detaching",
+    }
+}
+
+/// The name of a volume's type.
+pub(crate) fn type_name(t: Option<&VolumeType>) -> &str {
+    t.map_or(DEFAULT_TYPE, |t| &t.name)
+}
+
+/// The id of a volume's type.
+pub(crate) fn type_id(t: Option<&VolumeType>) -> String {
+    t.map_or(DEFAULT_TYPE_ID, |t| t.id.0).to_string()
+}
+
+/// Cinder's name of a pool: host, backend and pool.
+pub(crate) fn pool_name(pool: &Pool) -> String {
+    format!("{}#{}", backend(pool), pool.name)
+}
+
+/// Cinder's name of the backend that a pool is.
+pub(crate) fn backend(pool: &Pool) -> String {
+    format!("parpen@{}", pool.name)
+}
+
+fn own(attributes: &Attributes, key: &str) -> Value {
+    attributes.value(OWN, key).cloned().unwrap_or(Value::Null)
+}
+
+fn user(attributes: &Attributes) -> Value {
+    json!(attributes.text(OWN, "user_id").unwrap_or_default())
+}
+
+/// A document of texts that is kept with something.
+pub(crate) fn texts(attributes: &Attributes, space: &str) -> Value {
+    Value::Object(attributes.get(space).cloned().unwrap_or_default())
+}
+
+/// Whether instances may start from the volume.
+pub(crate) fn bootable(attributes: &Attributes) -> bool {
+    attributes.value(OWN, "bootable").and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// The addresses of one thing. `base` is the service's root.
+pub(crate) fn links(base: &str, project: &str, collection: &str, id: impl std::fmt::Display) -> Value {
+    json!([
+        { "rel": "self", "href": format!("{base}/volume/v3/{project}/{collection}/{id}") },
+        { "rel": "bookmark", "href": format!("{base}/volume/{project}/{collection}/{id}") },
+    ])
+}
+
+/// What a volume's document is printed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// The answer to create and update: without what the extensions add.
+    Made,
+    /// Show and detailed lists.
+    Full,
+}
+
+/// A volume in lists without detail.
+pub(crate) fn volume_summary(base: &str, v: &Volume) -> Value {
+    let project = v.project.0.simple().to_string();
+    json!({ "id": v.id.to_string(), "name": v.name, "links": links(base, &project, "volumes", v.id) })
+}
+
+/// A volume.
+pub(crate) fn volume(base: &str, view: &volumes::View, version: Microversion, shape: Shape) -> Value {
+    let v = &view.volume;
+    let project = v.project.0.simple().to_string();
+    let (snapshot, source) = match v.made_from {
+        Some(Subject::Snapshot(s)) => (json!(s.to_string()), Value::Null),
+        Some(Subject::Volume(s)) => (Value::Null, json!(s.to_string())),
+        None => (Value::Null, Value::Null),
+    };
+    let mut doc = json!({
+        "id": v.id.to_string(),
+        "status": volume_status(v),
+        "size": gib(v.size),
+        "availability_zone": ZONE,
+        "created_at": time(v.stamp.created),
+        "updated_at": maybe_time(v.stamp.updated),
+        "name": v.name,
+        "description": own(&v.attributes, "description"),
+        "volume_type": type_name(view.volume_type.as_ref()),
+        "snapshot_id": snapshot,
+        "source_volid": source,
+        "metadata": texts(&v.attributes, METADATA),
+        "links": links(base, &project, "volumes", v.id),
+        "user_id": user(&v.attributes),
+        "bootable": bootable(&v.attributes).to_string(),
+        "encrypted": false,
+        "replication_status": null,
+        "consistencygroup_id": null,
+        "multiattach": v.shared,
+        "attachments": volume_attachments(v, &view.attachments),
+    });
+    let fields = doc.as_object_mut().expect("it was made as an object");
+    volume_by_version(fields, view, version);
+    if shape == Shape::Full {
+        fields.insert("os-vol-tenant-attr:tenant_id".into(), json!(project));
+        fields.insert("os-vol-host-attr:host".into(), json!(pool_name(&view.pool)));
+        fields.insert("os-vol-mig-status-attr:migstat".into(), Value::Null);
+        fields.insert("os-vol-mig-status-attr:name_id".into(), Value::Null);
+        if let Some(image) = v.attributes.get(IMAGE) {
+            fields.insert("volume_image_metadata".into(), Value::Object(image.clone()));
+        }
+    }
+    doc
+}
+
+/// What later microversions added to a volume.
+fn volume_by_version(fields: &mut Map<String, Value>, view: &volumes::View, version: Microversion) {
+    let mut add = |since, key: &str, value| {
+        if version.has(since) {
+            fields.insert(key.into(), value);
+        }
+    };
+    add(13, "group_id", Value::Null);
+    add(21, "provider_id", Value::Null);
+    add(48, "service_uuid", Value::Null);
+    add(48, "shared_targets", json!(false));
+    add(61, "cluster_name", Value::Null);
+    add(63, "volume_type_id", json!(type_id(view.volume_type.as_ref())));
+    add(65, "consumes_quota", json!(true));
+}
+
+/// Who attaches a volume, once the holder is named.
+fn volume_attachments(v: &Volume, all: &[Attached]) -> Value {
+    let shown = all.iter().filter(|a| {
+        matches!(a.attachment.state, AttachState::Attaching | AttachState::Attached | AttachState::Detaching)
+    });
+    let one = |a: &Attached| {
+        json!({
+            "server_id": a.attachment.instance,
+            "attachment_id": a.attachment.id.to_string(),
+            "attached_at": maybe_time(a.attachment.attached),
+            "host_name": a.host.as_ref().map(|h| &h.name),
+            "volume_id": v.id.to_string(),
+            "device": a.attachment.mountpoint,
+            "id": v.id.to_string(),
+        })
+    };
+    Value::Array(shown.map(one).collect())
+}
+
+/// A snapshot as lists without detail and the answer to create have it.
+pub(crate) fn snapshot_base(view: &snapshots::View) -> Value {
+    let s = &view.snapshot;
+    json!({
+        "id": s.id.to_string(),
+        "created_at": time(s.stamp.created),
+        "updated_at": maybe_time(s.stamp.updated),
+        "name": s.name,
+        "description": own(&s.attributes, "description"),
+        "volume_id": s.origin.to_string(),
+        "status": snapshot_status(s),
+        "size": gib(s.size),
+        "metadata": texts(&s.attributes, METADATA),
+    })
+}
+
+/// A snapshot.
+pub(crate) fn snapshot(view: &snapshots::View, version: Microversion, shape: Shape) -> Value {
+    let s = &view.snapshot;
+    let mut doc = snapshot_base(view);
+    let fields = doc.as_object_mut().expect("it was made as an object");
+    let mut add = |since, key: &str, value| {
+        if version.has(since) {
+            fields.insert(key.into(), value);
+        }
+    };
+    add(14, "group_snapshot_id", Value::Null);
+    add(41, "user_id", user(&s.attributes));
+    add(65, "consumes_quota", json!(true));
+    if shape == Shape::Full {
+        let progress = if s.life == Life::Creating { "0%" } else { "100%" };
+        add(0, "os-extended-snapshot-attributes:progress", json!(progress));
+        add(0, "os-extended-snapshot-attributes:project_id", json!(s.project.0.simple().to_string()));
+    }
+    doc
+}
+
+/// An attachment in lists without detail.
+pub(crate) fn attachment_summary(a: &Attachment) -> Value {
+    json!({
+        "id": a.id.to_string(),
+        "status": attachment_status(a),
+        "instance": a.instance,
+        "volume_id": a.subject.uuid().to_string(),
+    })
+}
+
+/// An attachment.
+pub(crate) fn attachment(a: &Attachment, nbd: &Nbd) -> Value {
+    let mut doc = attachment_summary(a);
+    let fields = doc.as_object_mut().expect("it was made as an object");
+    fields.insert("attached_at".into(), maybe_time(a.attached));
+    fields.insert("detached_at".into(), Value::Null);
+    fields.insert("attach_mode".into(), json!(mode(a.rights)));
+    fields.insert("connection_info".into(), Value::Object(connection(a, nbd)));
+    doc
+}
+
+fn mode(rights: Rights) -> &'static str {
+    match rights {
+        Rights::ReadOnly => "ro",
+        Rights::ReadWrite => "rw",
+    }
+}
+
+/// How the holder reaches the bytes, flat as the attachments API has it; empty while nobody is named.
+fn connection(a: &Attachment, nbd: &Nbd) -> Map<String, Value> {
+    let mut info = Map::new();
+    if a.state == AttachState::Reserved {
+        return info;
+    }
+    let mut put = |key: &str, value: Value| info.insert(key.into(), value);
+    put("driver_volume_type", json!("nbd"));
+    put("attachment_id", json!(a.id.to_string()));
+    put("volume_id", json!(a.subject.uuid().to_string()));
+    put("host", json!(nbd.host));
+    put("port", json!(nbd.port));
+    if let Some(socket) = &nbd.socket {
+        put("socket", json!(socket.display().to_string()));
+    }
+    put("export", json!(a.export));
+    put("access_mode", json!(mode(a.rights)));
+    put("encrypted", json!(false));
+    put("discard", json!(true));
+    put("qos_specs", Value::Null);
+    put("cacheable", json!(false));
+    info
+}
+
+/// A volume type; `None` is the default one.
+pub(crate) fn volume_type(t: Option<&VolumeType>) -> Value {
+    let public = t.is_none_or(|t| t.public);
+    let description = match t {
+        Some(t) => json!(t.description),
+        None => json!("Volumes that are linked to no type"),
+    };
+    json!({
+        "id": type_id(t),
+        "name": type_name(t),
+        "is_public": public,
+        "description": description,
+        "extra_specs": specs(t),
+        "os-volume-type-access:is_public": public,
+        "qos_specs_id": null,
+    })
+}
+
+/// The extra specs of a type.
+pub(crate) fn specs(t: Option<&VolumeType>) -> Value {
+    t.map_or_else(|| json!({}), |t| texts(&t.attributes, METADATA))
+}

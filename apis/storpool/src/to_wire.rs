@@ -1,0 +1,296 @@
+//! From what the core knows to this API's documents. One document carries the fields of the oldest and of
+//! the newest bindings: the strict ones pass over what they do not know, but an optional field that is null
+//! breaks them, so what is absent is left out.
+
+mod cluster;
+
+pub use cluster::{SERVER, disk, placement_group, services, template};
+
+use std::collections::HashMap;
+
+use parpen_model::lifecycle::{AttachState, Health, Life};
+use parpen_model::{Api, Attributes, Limits, Placement, Rights, Snapshot, Stamp, VolumeType};
+use parpen_service::{snapshots, volumes};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::from_wire::BANDWIDTH_UNIT;
+use crate::names::{self, global_id};
+
+/// Bytes of one object.
+const OBJECT: u64 = 32 * parpen_base::MIB;
+/// The namespace of what only this API stores, and the member that holds tags.
+pub const ATTRIBUTES: &str = "storpool";
+/// See [`ATTRIBUTES`].
+pub const TAGS: &str = "tags";
+/// How "none" is printed where a name or number is expected.
+pub const NONE: &str = "-";
+
+/// A ceiling: a number or `-`.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum CeilingDoc {
+    /// A number.
+    At(u64),
+    /// Unlimited.
+    Unlimited(&'static str),
+}
+
+/// Ceilings on I/O.
+#[derive(Serialize)]
+pub struct LimitsDoc {
+    bw: CeilingDoc,
+    iops: CeilingDoc,
+}
+
+impl LimitsDoc {
+    fn of(limits: Limits) -> LimitsDoc {
+        let print = |n: Option<u64>| n.map_or(CeilingDoc::Unlimited(NONE), CeilingDoc::At);
+        LimitsDoc {
+            bw: print(limits.bytes_per_second.map(|b| b / BANDWIDTH_UNIT)),
+            iops: print(limits.requests_per_second),
+        }
+    }
+}
+
+/// What volumes and snapshots have in common.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    name: String,
+    id: i64,
+    global_id: String,
+    parent_name: String,
+    parent_volume_id: i64,
+    template_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template_id: Option<i64>,
+    size: u64,
+    replication: u8,
+    place_all: String,
+    place_tail: String,
+    place_head: String,
+    #[serde(flatten)]
+    limits: LimitsDoc,
+    visible_volume_id: i64,
+    objects_count: u64,
+    creation_timestamp: i64,
+    flags: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Value>,
+}
+
+/// What a summary is made of, whatever it is of.
+struct Parts<'a> {
+    name: String,
+    id: Uuid,
+    parent: Option<&'a Snapshot>,
+    kind: Option<&'a VolumeType>,
+    size: u64,
+    placement: &'a Placement,
+    limits: Limits,
+    stamp: &'a Stamp,
+    attributes: &'a Attributes,
+}
+
+fn objects(size: u64) -> u64 {
+    size.div_ceil(OBJECT)
+}
+
+impl Summary {
+    fn of(p: Parts<'_>) -> Summary {
+        // A template that was made elsewhere may have a name that the bindings refuse.
+        let kind = p.kind.filter(|t| names::is_template_name(&t.name));
+        Summary {
+            name: p.name,
+            id: p.stamp.seq,
+            global_id: global_id(p.id),
+            parent_name: p.parent.map(snapshot_name).unwrap_or_default(),
+            parent_volume_id: p.parent.map_or(0, |s| s.stamp.seq),
+            template_name: kind.map(|t| t.name.clone()).unwrap_or_default(),
+            template_id: kind.map(|t| t.stamp.seq),
+            size: p.size,
+            replication: p.placement.replication,
+            place_all: p.placement.all.clone(),
+            place_tail: p.placement.tail.clone(),
+            place_head: p.placement.all.clone(),
+            limits: LimitsDoc::of(p.limits),
+            visible_volume_id: p.stamp.seq,
+            objects_count: objects(p.size),
+            creation_timestamp: p.stamp.created.as_second(),
+            flags: 0,
+            tags: p.attributes.value(ATTRIBUTES, TAGS).cloned(),
+        }
+    }
+}
+
+/// The name of a snapshot; one that is being deleted is marked.
+pub fn snapshot_name(s: &Snapshot) -> String {
+    let mark = if s.life == Life::Deleting { "*" } else { "" };
+    format!("{mark}{}", s.shown_in(Api::StorPool))
+}
+
+/// A volume.
+pub fn volume(v: &volumes::View) -> Summary {
+    Summary::of(Parts {
+        name: v.volume.shown_in(Api::StorPool),
+        id: v.volume.id.0,
+        parent: v.parent.as_ref(),
+        kind: v.volume_type.as_ref(),
+        size: v.volume.size,
+        placement: &v.volume.placement,
+        limits: v.volume.limits,
+        stamp: &v.volume.stamp,
+        attributes: &v.volume.attributes,
+    })
+}
+
+/// A snapshot.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotDoc {
+    #[serde(flatten)]
+    summary: Summary,
+    on_volume: String,
+    auto_name: bool,
+    bound: bool,
+    deleted: bool,
+    transient: bool,
+    recovering_from_remote: bool,
+}
+
+/// A snapshot.
+pub fn snapshot(s: &snapshots::View) -> SnapshotDoc {
+    let row = &s.snapshot;
+    let summary = Summary::of(Parts {
+        name: snapshot_name(row),
+        id: row.id.0,
+        parent: s.parent.as_ref(),
+        kind: s.volume_type.as_ref(),
+        size: row.size,
+        placement: &row.placement,
+        limits: row.limits,
+        stamp: &row.stamp,
+        attributes: &row.attributes,
+    });
+    let on = s.origin.as_ref().filter(|v| v.life != Life::Deleting);
+    SnapshotDoc {
+        summary,
+        on_volume: on.map_or(NONE.to_string(), |v| v.shown_in(Api::StorPool)),
+        auto_name: row.auto_named,
+        bound: row.bound,
+        deleted: row.life == Life::Deleting,
+        transient: row.transient,
+        recovering_from_remote: false,
+    }
+}
+
+/// What the status of a volume or snapshot adds to its summary.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status<S> {
+    #[serde(flatten)]
+    summary: S,
+    status: &'static str,
+    snapshot: bool,
+    migrating: bool,
+    decreased_redundancy: bool,
+    balancer_blocked: bool,
+    stored_size: u64,
+    on_disk_size: u64,
+    syncing_data_bytes: u64,
+    syncing_meta_objects: u64,
+    up_soon_chains_count: u64,
+    down_bytes: u64,
+    down_drives: [u16; 0],
+    missing_drives: [u16; 0],
+    missing_target_drives: [u16; 0],
+    soft_ejecting_drives: [u16; 0],
+}
+
+/// The status word: a total function of what the row says.
+fn status_word(life: Life, health: Health) -> &'static str {
+    match (life, health) {
+        (Life::Creating | Life::Deleting | Life::Error, _) | (_, Health::Down) => "down",
+        (Life::Ready, Health::Up) => "up",
+        (Life::Ready, Health::UpSoon) => "up soon",
+        (Life::Ready, Health::DataLost) => "data lost",
+    }
+}
+
+fn status<S: Serialize>(
+    summary: S,
+    snapshot: bool,
+    (life, health): (Life, Health),
+    (size, stored): (u64, u64),
+    replication: u8,
+) -> Value {
+    let status = status_word(life, health);
+    json!(Status {
+        summary,
+        status,
+        snapshot,
+        migrating: false,
+        decreased_redundancy: status == "up soon",
+        balancer_blocked: false,
+        // Client data is never more than the size, whatever the store counts on its account.
+        stored_size: stored.min(size),
+        on_disk_size: stored.saturating_mul(u64::from(replication)),
+        syncing_data_bytes: 0,
+        syncing_meta_objects: 0,
+        up_soon_chains_count: 0,
+        down_bytes: if status == "down" { size } else { 0 },
+        down_drives: [],
+        missing_drives: [],
+        missing_target_drives: [],
+        soft_ejecting_drives: [],
+    })
+}
+
+/// The status of volumes and snapshots by name. `stored` is bytes by id.
+pub fn statuses(
+    volumes: &[volumes::View],
+    snapshots: &[snapshots::View],
+    stored: &HashMap<Uuid, u64>,
+) -> Map<String, Value> {
+    let stored = |id: Uuid| stored.get(&id).copied().unwrap_or(0);
+    let of_volume = |v: &volumes::View| {
+        let row = &v.volume;
+        let sizes = (row.size, stored(row.id.0));
+        let axes = (row.life, row.health);
+        (row.shown_in(Api::StorPool), status(volume(v), false, axes, sizes, row.placement.replication))
+    };
+    let of_snapshot = |s: &snapshots::View| {
+        let row = &s.snapshot;
+        let sizes = (row.size, stored(row.id.0));
+        let axes = (row.life, row.health);
+        (snapshot_name(row), status(snapshot(s), true, axes, sizes, row.placement.replication))
+    };
+    volumes.iter().map(of_volume).chain(snapshots.iter().map(of_snapshot)).collect()
+}
+
+/// The attachments of one volume or snapshot, with their order of creation. Those that are only announced
+/// or are being taken away are not there for clients, and hosts without a number have no place in this
+/// list.
+pub fn attachments(
+    name: &str,
+    id: Uuid,
+    snapshot: bool,
+    all: &[volumes::Attached],
+) -> impl Iterator<Item = (i64, Value)> {
+    all.iter().filter_map(move |held| {
+        let a = &held.attachment;
+        let there = matches!(a.state, AttachState::Attaching | AttachState::Attached);
+        let client = held.host.as_ref().and_then(names::client_of_host).filter(|_| there)?;
+        let rights = match a.rights {
+            Rights::ReadOnly => "ro",
+            Rights::ReadWrite => "rw",
+        };
+        let doc = json!({
+            "volume": name, "snapshot": snapshot, "client": client, "rights": rights,
+            "pos": a.slot.unwrap_or(0), "globalId": global_id(id),
+        });
+        Some((a.stamp.seq, doc))
+    })
+}

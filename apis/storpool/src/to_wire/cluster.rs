@@ -1,0 +1,132 @@
+//! Disks, services, placement groups and templates.
+
+use parpen_model::{Disk, Snapshot, VolumeType};
+use parpen_service::media::PlacementGroup;
+use serde_json::{Map, Value, json};
+
+use super::{LimitsDoc, NONE, snapshot_name};
+
+/// The server, the management service and the node that this process is.
+pub const SERVER: u16 = 1;
+/// What clients take an allocation group for, in bytes: they multiply by it to show space.
+const AG: u64 = 512 * parpen_base::MIB;
+/// Longest description of a disk.
+const DESCRIPTION_MAX: usize = 30;
+
+fn description(text: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ');
+    text.chars().map(|c| if fits(c) { c } else { '-' }).take(DESCRIPTION_MAX).collect()
+}
+
+/// A disk; one that was fenced is down since `generation`.
+pub fn disk(d: &Disk, generation: u64) -> Value {
+    let mut doc = json!({
+        "id": d.id,
+        "serverId": SERVER,
+        "generationLeft": if d.fault.is_some() { json!(generation) } else { json!(-1) },
+        "model": "parpen",
+        "serial": d.uuid.simple().to_string(),
+        "description": description(&d.description),
+        "softEject": "off",
+        "ssd": d.ssd,
+    });
+    if d.fault.is_none()
+        && let (Some(doc), Value::Object(more)) = (doc.as_object_mut(), up(d))
+    {
+        doc.extend(more);
+    }
+    doc
+}
+
+fn up(d: &Disk) -> Value {
+    let groups = d.size / AG;
+    let allocated = d.used.div_ceil(AG).min(groups);
+    json!({
+        "sectorsCount": d.size / parpen_base::SECTOR,
+        "empty": d.objects == 0,
+        "noFua": false,
+        "noFlush": false,
+        "noTrim": false,
+        "isWbc": false,
+        "journaled": false,
+        "device": d.path,
+        "agCount": groups,
+        "agAllocated": allocated,
+        "agFree": groups - allocated,
+        "agFull": 0,
+        "agPartial": allocated,
+        "agFreeing": 0,
+        "agMaxSizeFull": 0,
+        "agMaxSizePartial": 0,
+        "entriesCount": d.entries_max,
+        "entriesAllocated": d.entries,
+        "entriesFree": d.entries_max.saturating_sub(d.entries),
+        "objectsCount": d.objects_max,
+        "objectsAllocated": d.objects,
+        "objectsFree": d.objects_max.saturating_sub(d.objects),
+        "objectsOnDiskSize": d.used,
+        "wbc": null,
+        "aggregateScore": { "entries": 0, "space": 0, "total": 0 },
+        "scrubbingStartedBefore": 0,
+        "scrubbedBytes": 0,
+        "scrubbingBW": 0,
+        "scrubbingFinishAfter": 0,
+        "scrubbingPausedFor": 0,
+        "scrubbingPaused": false,
+        "lastScrubCompleted": 0,
+    })
+}
+
+/// The services: one process is all of them. No daemon of another kind runs here, so the other maps are
+/// empty.
+pub fn services() -> Value {
+    let version = env!("CARGO_PKG_VERSION");
+    let service = |more: Value| {
+        let mut doc = Map::new();
+        doc.insert("id".into(), json!(SERVER));
+        doc.insert("nodeId".into(), json!(SERVER));
+        doc.insert("version".into(), json!(version));
+        doc.insert("startTime".into(), Value::Null);
+        doc.insert("status".into(), json!("running"));
+        if let Value::Object(more) = more {
+            doc.extend(more);
+        }
+        json!({ SERVER.to_string(): doc })
+    };
+    json!({
+        "clusterStatus": "running",
+        "mgmt": service(json!({ "active": true, "prio": 0 })),
+        "servers": service(json!({ "missingDisks": [], "pendingDisks": [] })),
+        "clients": {},
+        "aoeTargets": {},
+        "bridges": {},
+        "iscsiTargets": {},
+    })
+}
+
+/// A placement group.
+pub fn placement_group(g: &PlacementGroup) -> Value {
+    let servers: &[u16] = if g.disks.is_empty() { &[] } else { &[SERVER] };
+    json!({ "id": g.id, "name": g.name, "disks": g.disks, "servers": servers })
+}
+
+/// A template; `parent` is the snapshot that its volumes grow from.
+pub fn template(t: &VolumeType, parent: Option<&Snapshot>) -> Value {
+    let text_or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_string());
+    // Where no group is named, new volumes get both from their pool; a tail alone is all of them.
+    let all = text_or_dash(&t.place_all.clone().or(t.place_tail.clone()));
+    let tail = text_or_dash(&t.place_tail.clone().or(t.place_all.clone()));
+    let limits = LimitsDoc::of(t.limits);
+    json!({
+        "id": t.stamp.seq,
+        "name": t.name,
+        "parentName": parent.map(snapshot_name).unwrap_or_default(),
+        "placeAll": all,
+        "placeTail": tail,
+        "placeHead": all,
+        "size": t.size.map_or(json!(NONE), |n| json!(n)),
+        "replication": t.replication.map_or(json!(NONE), |n| json!(n)),
+        "bw": limits.bw,
+        "iops": limits.iops,
+    })
+}

@@ -1,0 +1,233 @@
+//! States change only here: one total function per noun and axis, from (state, event) to the next state or a refusal.
+//! The golden table in `docs/lifecycle.md` shows all pairs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Condition, Kind};
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $v:ident = $word:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum $name { $($(#[$vdoc])* $v),* }
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &'static [$name] = &[$($name::$v),*];
+            /// The word for people and documents.
+            pub fn word(self) -> &'static str {
+                match self { $($name::$v => $word),* }
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.word())
+            }
+        }
+    };
+}
+
+words! {
+    /// Life axis of pools, volumes and snapshots.
+    Life {
+        /// Its bytes are being made.
+        Creating = "creating",
+        /// It is there.
+        Ready = "ready",
+        /// Its bytes are being removed.
+        Deleting = "deleting",
+        /// Making or removing failed; the row says why.
+        Error = "error",
+    }
+}
+
+words! {
+    /// What happens on the life axis.
+    LifeEvent {
+        /// Making succeeded.
+        Made = "made",
+        /// Making or removing failed for good.
+        Broke = "broke",
+        /// Somebody asks for removal.
+        Remove = "remove",
+        /// Removal was called off before any byte was lost.
+        Spare = "spare",
+    }
+}
+
+words! {
+    /// Use axis of volumes.
+    Usage {
+        /// Nobody holds it.
+        Free = "free",
+        /// Somebody has announced to attach it.
+        Reserved = "reserved",
+        /// A holder connects.
+        Attaching = "attaching",
+        /// It is held.
+        Attached = "attached",
+        /// The last holder is being fenced.
+        Detaching = "detaching",
+    }
+}
+
+words! {
+    /// One attachment's own state.
+    AttachState {
+        /// Announced; admits nobody.
+        Reserved = "reserved",
+        /// The holder is known and admitted, and has not reported back.
+        Attaching = "attaching",
+        /// The holder has it.
+        Attached = "attached",
+        /// The holder is being fenced; admits nobody.
+        Detaching = "detaching",
+    }
+}
+
+words! {
+    /// What happens to an attachment.
+    AttachEvent {
+        /// The holder is named and admitted.
+        Connect = "connect",
+        /// The holder reports that it has the device.
+        Complete = "complete",
+        /// Somebody takes it away.
+        Detach = "detach",
+    }
+}
+
+words! {
+    /// Running work on a volume.
+    Work {
+        /// Its size is being changed.
+        Resizing = "resizing",
+        /// It is being put back to a snapshot.
+        RollingBack = "rolling back",
+        /// It is being read for a copy.
+        Copying = "copying",
+    }
+}
+
+words! {
+    /// Health axis.
+    Health {
+        /// All replicas are there.
+        Up = "up",
+        /// It serves while replicas are being restored.
+        UpSoon = "up soon",
+        /// Bytes are lost.
+        DataLost = "data lost",
+        /// It does not serve.
+        Down = "down",
+    }
+}
+
+/// The event is not possible in that state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The present state's word.
+    pub actual: &'static str,
+    /// The states from which the event is possible.
+    pub wanted: &'static str,
+}
+
+impl Refused {
+    /// As a condition about one noun.
+    pub fn about(self, what: Kind, name: impl ToString) -> Condition {
+        Condition::WrongState {
+            what,
+            name: name.to_string(),
+            actual: self.actual.to_string(),
+            wanted: self.wanted.to_string(),
+        }
+    }
+}
+
+/// The life axis.
+pub fn life(state: Life, event: LifeEvent) -> Result<Life, Refused> {
+    use Life::*;
+    use LifeEvent::*;
+    let wanted = match (state, event) {
+        (Creating, Made) => return Ok(Ready),
+        (Creating | Deleting, Broke) => return Ok(Error),
+        (Ready | Error, Remove) => return Ok(Deleting),
+        (Deleting, Spare) => return Ok(Ready),
+        (_, Made) => "creating",
+        (_, Broke) => "creating or deleting",
+        (_, Remove) => "ready or error",
+        (_, Spare) => "deleting",
+    };
+    Err(Refused { actual: state.word(), wanted })
+}
+
+/// One attachment.
+pub fn attachment(state: AttachState, event: AttachEvent) -> Result<AttachState, Refused> {
+    use AttachEvent::*;
+    use AttachState::*;
+    let wanted = match (state, event) {
+        // A holder that connects again with another connector is the same holder.
+        (Reserved | Attaching, Connect) => return Ok(Attaching),
+        // Said twice, done once.
+        (Attaching | Attached, Complete) => return Ok(Attached),
+        // From every state: nothing may get stuck.
+        (_, Detach) => return Ok(Detaching),
+        (_, Connect) => "reserved or attaching",
+        (_, Complete) => "attaching",
+    };
+    Err(Refused { actual: state.word(), wanted })
+}
+
+/// The use axis of a volume follows from its attachments: the furthest of them decides.
+pub fn usage(attachments: impl IntoIterator<Item = AttachState>) -> Usage {
+    let rank = |s: AttachState| match s {
+        AttachState::Attached => (4, Usage::Attached),
+        AttachState::Attaching => (3, Usage::Attaching),
+        AttachState::Detaching => (2, Usage::Detaching),
+        AttachState::Reserved => (1, Usage::Reserved),
+    };
+    attachments.into_iter().map(rank).max_by_key(|(n, _)| *n).map_or(Usage::Free, |(_, u)| u)
+}
+
+/// The tables of all (state, event) pairs, as Markdown.
+pub fn tables() -> String {
+    fn row(cells: Vec<String>) -> String {
+        format!("| {} |\n", cells.join(" | "))
+    }
+    fn table<S: Copy + std::fmt::Display, E: Copy + std::fmt::Display>(
+        title: &str,
+        states: &[S],
+        events: &[E],
+        next: impl Fn(S, E) -> Result<S, Refused>,
+    ) -> String {
+        let head = row(std::iter::once("state".to_string()).chain(events.iter().map(E::to_string)).collect());
+        let rule = row(vec!["---".to_string(); events.len() + 1]);
+        let body = states.iter().map(|s| {
+            let cells = events.iter().map(|e| next(*s, *e).map_or("refused".to_string(), |n| n.to_string()));
+            row(std::iter::once(s.to_string()).chain(cells).collect())
+        });
+        format!("## {title}\n\n{head}{rule}{}\n", body.collect::<String>())
+    }
+    table("Life of pools, volumes and snapshots", Life::ALL, LifeEvent::ALL, life)
+        + &table("Attachments", AttachState::ALL, AttachEvent::ALL, attachment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_as_documented() {
+        let head = "# Lifecycle tables\n\nWritten by a test from `core/model/src/lifecycle.rs`; \
+                    `UPDATE_EXPECT=1 cargo test -p parpen-model` renews it.\n\n";
+        expect_test::expect_file!["../../../docs/lifecycle.md"].assert_eq(&format!("{head}{}", tables()));
+    }
+
+    #[test]
+    fn use_follows_the_furthest_attachment() {
+        use AttachState::*;
+        assert_eq!(usage([]), Usage::Free);
+        assert_eq!(usage([Reserved, Detaching]), Usage::Detaching);
+        assert_eq!(usage([Attaching, Attached, Detaching]), Usage::Attached);
+    }
+}

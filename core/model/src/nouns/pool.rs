@@ -1,0 +1,231 @@
+//! Where volumes live, to whom they belong and by which policy.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Attributes, Kind, Limits, Noun, PoolId, ProjectId, SnapshotId, Stamp, Subject, VolumeTypeId};
+
+/// What keeps a pool's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// The engine on a file or block device.
+    Local,
+    /// The engine on memory; empty again after a restart.
+    Memory,
+}
+
+impl Driver {
+    /// Its word. Stable.
+    pub fn word(self) -> &'static str {
+        match self {
+            Driver::Local => "local",
+            Driver::Memory => "memory",
+        }
+    }
+}
+
+/// A place for volumes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Its id; also the id of its store.
+    pub id: PoolId,
+    /// Unique.
+    pub name: String,
+    /// What keeps the bytes.
+    pub driver: Driver,
+    /// The disk: a file or block device, absolute or relative to the data directory. None for memory.
+    pub path: Option<String>,
+    /// The number of its disk, 1 to 4095; none for memory.
+    pub disk: Option<u16>,
+    /// How far it may grow, in bytes.
+    pub capacity: u64,
+    /// In words.
+    pub description: String,
+    /// What APIs keep with it.
+    pub attributes: Attributes,
+    /// Life axis.
+    pub life: crate::lifecycle::Life,
+    /// Why it is in error, in plain words.
+    pub fault: Option<String>,
+    /// Order, revision, times.
+    pub stamp: Stamp,
+}
+
+/// A tenant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Project {
+    /// Its id.
+    pub id: ProjectId,
+    /// Unique.
+    pub name: String,
+    /// In words.
+    pub description: String,
+    /// Order, revision, times.
+    pub stamp: Stamp,
+}
+
+/// A named policy that volumes stay linked to. Absent fields fall back to the pool's defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VolumeType {
+    /// Its id.
+    pub id: VolumeTypeId,
+    /// Unique.
+    pub name: String,
+    /// In words.
+    pub description: Option<String>,
+    /// Everybody may use it.
+    pub public: bool,
+    /// The pool of new volumes.
+    pub pool: Option<PoolId>,
+    /// Placement group of all replicas but the last.
+    pub place_all: Option<String>,
+    /// Placement group of the last replica.
+    pub place_tail: Option<String>,
+    /// Number of replicas.
+    pub replication: Option<u8>,
+    /// Ceilings on I/O.
+    pub limits: Limits,
+    /// Size of new volumes that name none, in bytes.
+    pub size: Option<u64>,
+    /// What new volumes grow from.
+    pub parent: Option<SnapshotId>,
+    /// What APIs keep with it.
+    pub attributes: Attributes,
+    /// Order, revision, times.
+    pub stamp: Stamp,
+}
+
+/// What a new volume gets its bytes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Zeros.
+    Blank,
+    /// A snapshot.
+    Snapshot(SnapshotId),
+}
+
+/// What a store must know to make a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewBytes {
+    /// Size in bytes; at least the source's.
+    pub size: u64,
+}
+
+/// What a store holds.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Which.
+    pub subject: Subject,
+    /// Size in bytes.
+    pub size: u64,
+    /// Bytes that stand in the store on its account alone.
+    pub stored: u64,
+    /// Its label, as the store kept it.
+    pub label: Vec<u8>,
+}
+
+/// Capacity and use of a pool, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// How far it may grow.
+    pub capacity: u64,
+    /// Used.
+    pub used: u64,
+    /// Still to be had.
+    pub free: u64,
+}
+
+/// One medium of a pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Disk {
+    /// Its number, 0 to 4095.
+    pub id: u16,
+    /// Its unique id.
+    pub uuid: Uuid,
+    /// The pool.
+    pub pool: PoolId,
+    /// Path of the file or device.
+    pub path: String,
+    /// In words.
+    pub description: String,
+    /// No moving parts.
+    pub ssd: bool,
+    /// It works; otherwise it was fenced, and why.
+    pub fault: Option<String>,
+    /// Size in bytes.
+    pub size: u64,
+    /// Allocated bytes.
+    pub used: u64,
+    /// Objects (32 MiB pieces of volumes) it holds.
+    pub objects: u64,
+    /// Objects it could hold.
+    pub objects_max: u64,
+    /// Mapped blocks.
+    pub entries: u64,
+    /// Blocks it could map.
+    pub entries_max: u64,
+    /// Bytes of one allocation group.
+    pub group_size: u64,
+}
+
+impl Noun for Pool {
+    const KIND: Kind = Kind::Pool;
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+    fn title(&self) -> String {
+        self.name.clone()
+    }
+    fn names(&self) -> Vec<(String, String)> {
+        vec![("pool".into(), self.name.clone())]
+    }
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+    fn stamp_mut(&mut self) -> &mut Stamp {
+        &mut self.stamp
+    }
+}
+
+impl Noun for Project {
+    const KIND: Kind = Kind::Project;
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+    fn title(&self) -> String {
+        self.name.clone()
+    }
+    fn project(&self) -> Option<ProjectId> {
+        Some(self.id)
+    }
+    fn names(&self) -> Vec<(String, String)> {
+        vec![("project".into(), self.name.clone())]
+    }
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+    fn stamp_mut(&mut self) -> &mut Stamp {
+        &mut self.stamp
+    }
+}
+
+impl Noun for VolumeType {
+    const KIND: Kind = Kind::VolumeType;
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+    fn title(&self) -> String {
+        self.name.clone()
+    }
+    fn names(&self) -> Vec<(String, String)> {
+        vec![("volume type".into(), self.name.clone())]
+    }
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+    fn stamp_mut(&mut self) -> &mut Stamp {
+        &mut self.stamp
+    }
+}

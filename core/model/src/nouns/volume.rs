@@ -1,0 +1,199 @@
+//! Volumes and snapshots.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::lifecycle::{Health, Life, Usage, Work};
+use crate::{
+    Alias, Api, Attributes, Handle, Kind, Noun, PoolId, ProjectId, SnapshotId, Stamp, VolumeId, VolumeTypeId,
+};
+
+/// The space of unique names that handles live in; volumes and snapshots share it.
+pub const HANDLES: &str = "handle";
+
+/// Where the replicas of a volume are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// The placement group of all replicas but the last.
+    pub all: String,
+    /// The placement group of the last replica, the one that is read.
+    pub tail: String,
+    /// Number of replicas, 1 to 3.
+    pub replication: u8,
+}
+
+/// Ceilings on I/O; `None` is unlimited, 0 admits nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes per second.
+    pub bytes_per_second: Option<u64>,
+    /// Requests per second.
+    pub requests_per_second: Option<u64>,
+}
+
+/// A thin, writable block device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Its id.
+    pub id: VolumeId,
+    /// Free text, at most 255 characters; not unique.
+    pub name: String,
+    /// Unique.
+    pub handle: Handle,
+    /// Its names in APIs that do not show the handle.
+    pub aliases: Vec<Alias>,
+    /// Who owns it.
+    pub project: ProjectId,
+    /// Where it lives.
+    pub pool: PoolId,
+    /// Size in bytes, a multiple of 512.
+    pub size: u64,
+    /// The policy it is linked to.
+    pub volume_type: Option<VolumeTypeId>,
+    /// Where its replicas are.
+    pub placement: Placement,
+    /// Ceilings on its I/O.
+    pub limits: Limits,
+    /// Every later attachment is read-only.
+    pub readonly: bool,
+    /// More than one host may attach it.
+    pub shared: bool,
+    /// The snapshot its head grew from, as long as that exists.
+    pub parent: Option<SnapshotId>,
+    /// What it was made from, for ever.
+    pub made_from: Option<crate::Subject>,
+    /// Life axis.
+    pub life: Life,
+    /// Use axis.
+    pub usage: Usage,
+    /// Running jobs.
+    pub work: Vec<Work>,
+    /// Health axis.
+    pub health: Health,
+    /// Counts up with every change of who may open it.
+    pub epoch: u64,
+    /// What APIs keep with it.
+    pub attributes: Attributes,
+    /// Why it is in error, in plain words.
+    pub fault: Option<String>,
+    /// Order, revision, times.
+    pub stamp: Stamp,
+}
+
+/// An immutable block device: a volume at one instant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its id.
+    pub id: SnapshotId,
+    /// Free text, at most 255 characters.
+    pub name: String,
+    /// Unique.
+    pub handle: Handle,
+    /// Its names in APIs that do not show the handle.
+    pub aliases: Vec<Alias>,
+    /// Who owns it.
+    pub project: ProjectId,
+    /// Where it lives.
+    pub pool: PoolId,
+    /// The volume it was taken of, for ever, also when that is gone.
+    pub origin: VolumeId,
+    /// The snapshot before it, as long as that exists.
+    pub parent: Option<SnapshotId>,
+    /// Size in bytes.
+    pub size: u64,
+    /// The policy it is linked to.
+    pub volume_type: Option<VolumeTypeId>,
+    /// Where its replicas are.
+    pub placement: Placement,
+    /// Ceilings on I/O of read-only attachments.
+    pub limits: Limits,
+    /// The name was made by the service.
+    pub auto_named: bool,
+    /// Lives only as long as something was made from it.
+    pub bound: bool,
+    /// The service's own, for the time of a copy; may vanish at any time.
+    pub transient: bool,
+    /// Life axis.
+    pub life: Life,
+    /// Health axis.
+    pub health: Health,
+    /// What APIs keep with it.
+    pub attributes: Attributes,
+    /// Why it is in error, in plain words.
+    pub fault: Option<String>,
+    /// Order, revision, times.
+    pub stamp: Stamp,
+}
+
+fn names_of(handle: &Handle, aliases: &[Alias]) -> Vec<(String, String)> {
+    let handle = (HANDLES.to_string(), handle.to_string());
+    std::iter::once(handle).chain(aliases.iter().map(|a| (a.space(), a.name.clone()))).collect()
+}
+
+fn shown(aliases: &[Alias], api: Api, handle: &Handle) -> String {
+    aliases.iter().find(|a| a.api == api).map_or_else(|| handle.to_string(), |a| a.name.clone())
+}
+
+impl Volume {
+    /// The name that an API shows: its own alias, else the handle.
+    pub fn shown_in(&self, api: Api) -> String {
+        shown(&self.aliases, api, &self.handle)
+    }
+}
+
+impl Snapshot {
+    /// The name that an API shows: its own alias, else the handle.
+    pub fn shown_in(&self, api: Api) -> String {
+        shown(&self.aliases, api, &self.handle)
+    }
+}
+
+impl Noun for Volume {
+    const KIND: Kind = Kind::Volume;
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+    fn title(&self) -> String {
+        self.handle.to_string()
+    }
+    fn project(&self) -> Option<ProjectId> {
+        Some(self.project)
+    }
+    fn parent(&self) -> Option<Uuid> {
+        Some(self.pool.0)
+    }
+    fn names(&self) -> Vec<(String, String)> {
+        names_of(&self.handle, &self.aliases)
+    }
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+    fn stamp_mut(&mut self) -> &mut Stamp {
+        &mut self.stamp
+    }
+}
+
+impl Noun for Snapshot {
+    const KIND: Kind = Kind::Snapshot;
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+    fn title(&self) -> String {
+        self.handle.to_string()
+    }
+    fn project(&self) -> Option<ProjectId> {
+        Some(self.project)
+    }
+    fn parent(&self) -> Option<Uuid> {
+        Some(self.origin.0)
+    }
+    fn names(&self) -> Vec<(String, String)> {
+        names_of(&self.handle, &self.aliases)
+    }
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+    fn stamp_mut(&mut self) -> &mut Stamp {
+        &mut self.stamp
+    }
+}

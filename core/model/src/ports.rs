@@ -1,0 +1,103 @@
+//! What the use cases need from the world. Adapters implement these; only the binary names them.
+
+use std::sync::Arc;
+
+use parpen_base::Boxed;
+use parpen_block::BlockDevice;
+
+use crate::{
+    Condition, Disk, Driver, Found, Label, NewBytes, Pool, ReadTx, SnapshotId, Source, Space, Subject,
+    VolumeId, WriteTx,
+};
+
+/// The work of a read transaction.
+pub type ReadWork = Box<dyn FnOnce(&dyn ReadTx) -> Result<(), Condition> + Send>;
+/// The work of a write transaction; may be run again, so it touches nothing but the transaction.
+pub type WriteWork = Box<dyn FnMut(&mut dyn WriteTx) -> Result<(), Condition> + Send>;
+
+/// The control plane's rows. Use [`crate::read`] and [`crate::write`].
+pub trait MetaStore: Send + Sync {
+    /// Runs `f` on one consistent view.
+    fn read(&self, f: ReadWork) -> Boxed<'_, Result<(), Condition>>;
+    /// Runs `f` alone and commits durably unless it fails; answers the generation after the commit.
+    fn write(&self, f: WriteWork) -> Boxed<'_, Result<u64, Condition>>;
+}
+
+/// What became of a create.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// The volume has its bytes.
+    Ready,
+    /// An empty volume was made; the source's bytes are still to be copied into it.
+    CopyInto,
+}
+
+/// Where the bytes are.
+pub enum DataPath {
+    /// In this process. Read-only for snapshots.
+    Here(Arc<dyn BlockDevice>),
+    /// At another address, which clients use without us.
+    Elsewhere {
+        /// Host name or address.
+        address: String,
+        /// Path there.
+        path: String,
+    },
+}
+
+/// One pool's store of bytes. Called from job steps only (and `space`, `stored`, `data` from readers). Every verb is
+/// idempotent by id: said twice, it is done once.
+pub trait VolumeBackend: Send + Sync {
+    /// Makes a volume.
+    fn create<'a>(
+        &'a self,
+        id: VolumeId,
+        from: &'a Source,
+        want: &'a NewBytes,
+        label: &'a Label,
+    ) -> Boxed<'a, Result<Made, Condition>>;
+    /// Snapshots all at one instant, in one record.
+    fn snapshot<'a>(&'a self, all: &'a [(VolumeId, SnapshotId, Label)]) -> Boxed<'a, Result<(), Condition>>;
+    /// Sets the size in bytes; what is cut off is gone, what is added reads as zeros.
+    fn resize(&self, id: VolumeId, bytes: u64) -> Boxed<'_, Result<(), Condition>>;
+    /// Removes it; absent = done.
+    fn delete(&self, what: Subject) -> Boxed<'_, Result<(), Condition>>;
+    /// Where its bytes are.
+    fn data(&self, what: Subject) -> Boxed<'_, Result<DataPath, Condition>>;
+    /// Replaces labels.
+    fn relabel<'a>(&'a self, labels: &'a [Label]) -> Boxed<'a, Result<(), Condition>>;
+    /// What the store holds: for rebuilding, orphans and figures.
+    fn inventory(&self) -> Boxed<'_, Result<Vec<Found>, Condition>>;
+    /// Capacity and use, in bytes.
+    fn space(&self) -> Boxed<'_, Result<Space, Condition>>;
+    /// Puts a volume back to a snapshot, if the store can.
+    fn rollback(&self) -> Option<&dyn Rollback> {
+        None
+    }
+    /// The disks, if the pool has any of its own.
+    fn media(&self) -> Option<&dyn Media> {
+        None
+    }
+}
+
+/// Putting a volume back to one of its snapshots; the snapshot stays.
+pub trait Rollback: Send + Sync {
+    /// The volume's bytes and size become the snapshot's.
+    fn rollback(&self, id: VolumeId, to: SnapshotId) -> Boxed<'_, Result<(), Condition>>;
+}
+
+/// The disks of a pool.
+pub trait Media: Send + Sync {
+    /// All of them.
+    fn disks(&self) -> Boxed<'_, Result<Vec<Disk>, Condition>>;
+}
+
+/// Makes and opens the stores of pools; the one place that knows drivers.
+pub trait Drivers: Send + Sync {
+    /// Opens a pool's store, making it if it is not there yet (idempotent).
+    fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>>;
+    /// Closes a pool's store and removes its files; absent = done. Only ever called when it holds no volume.
+    fn destroy<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<(), Condition>>;
+    /// How far a new pool may grow: what was asked for if it fits its bounds, else what the medium allows, in bytes.
+    fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition>;
+}

@@ -1,0 +1,128 @@
+//! Long work: a job is a row with a table of steps; it runs on after a crash or is undone.
+
+mod runner;
+mod step;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parpen_identity::{Actor, Power, may};
+use parpen_model::ports::MetaStore;
+use parpen_model::{Condition, Job, JobId, JobState, ProjectId, Query, Scope, Stamp, Subject, read};
+use serde::Serialize;
+use tokio::sync::{broadcast, mpsc};
+
+pub use runner::Runner;
+pub(crate) use step::nothing;
+pub use step::{Commit, JobStep, StepCx, World};
+
+/// How many changes a slow listener may lag behind before it loses the oldest.
+const BACKLOG: usize = 1024;
+
+/// The use cases' side of the job runner.
+#[derive(Clone)]
+pub struct Jobs {
+    meta: Arc<dyn MetaStore>,
+    start: mpsc::UnboundedSender<JobId>,
+    changes: broadcast::Sender<Job>,
+}
+
+/// The runner's side.
+pub(crate) struct JobsEnd {
+    pub(crate) start: mpsc::UnboundedReceiver<JobId>,
+    pub(crate) changes: broadcast::Sender<Job>,
+}
+
+impl Jobs {
+    /// Both sides.
+    pub(crate) fn new(meta: Arc<dyn MetaStore>) -> (Jobs, JobsEnd) {
+        let (start, starts) = mpsc::unbounded_channel();
+        let (changes, _) = broadcast::channel(BACKLOG);
+        (Jobs { meta, start, changes: changes.clone() }, JobsEnd { start: starts, changes })
+    }
+
+    /// Lets a job run whose row was committed. Does nothing when the service is stopping: the job runs at the next start.
+    pub(crate) fn begin(&self, id: JobId) {
+        if self.start.send(id).is_err() {
+            tracing::info!(%id, "the job waits for the next start");
+        }
+    }
+
+    /// Every change of every job from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Job> {
+        self.changes.subscribe()
+    }
+
+    /// A job, if the actor may see it.
+    pub async fn get(&self, actor: &Actor, id: JobId) -> Result<Job, Condition> {
+        let scope = actor.scope;
+        let job = read(&*self.meta, move |tx| tx.get::<Job>(scope, id)).await?;
+        may(actor, Power::Read, Some(job.project))?;
+        Ok(job)
+    }
+
+    /// All jobs that the actor may see, the oldest first.
+    pub async fn list(&self, actor: &Actor) -> Result<Vec<Job>, Condition> {
+        let scope = actor.scope;
+        read(&*self.meta, move |tx| tx.list(scope, &Query::default())).await
+    }
+
+    /// Waits until a job is over; a failed one answers why it failed.
+    pub async fn wait(&self, id: JobId) -> Result<Job, Condition> {
+        let mut changes = self.changes.subscribe();
+        loop {
+            let job = read(&*self.meta, move |tx| tx.get::<Job>(Scope::All, id)).await?;
+            match job.state {
+                JobState::Done => return Ok(job),
+                JobState::Failed => {
+                    return Err(job
+                        .error
+                        .unwrap_or_else(|| Condition::internal("a failed job without a reason")));
+                }
+                JobState::Running | JobState::Undoing => {}
+            }
+            loop {
+                match changes.recv().await {
+                    Ok(j) if j.id == id && j.is_final() => break,
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Lagged(_)) => break,
+                    Err(broadcast::error::RecvError::Closed) => {
+                        return Err(Condition::Unavailable("the service is stopping".into()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for several jobs; the first failure is answered after all are over.
+    pub async fn wait_all(&self, ids: impl IntoIterator<Item = JobId>) -> Result<(), Condition> {
+        let mut result = Ok(());
+        for id in ids.into_iter().collect::<HashSet<_>>() {
+            let one = self.wait(id).await;
+            result = result.and(one.map(|_| ()));
+        }
+        result
+    }
+}
+
+/// A job row for the use case's own transaction.
+pub(crate) fn plan(
+    ports: &crate::Ports,
+    kind: &str,
+    project: ProjectId,
+    subject: Option<Subject>,
+    args: &impl Serialize,
+) -> Result<Job, Condition> {
+    Ok(Job {
+        id: JobId(ports.entropy.uuid()),
+        kind: kind.to_string(),
+        project,
+        subject,
+        args: serde_json::to_value(args).map_err(Condition::internal)?,
+        done: Vec::new(),
+        state: JobState::Running,
+        progress: None,
+        error: None,
+        stamp: Stamp::at(ports.clock.now()),
+    })
+}

@@ -1,0 +1,172 @@
+//! Runs jobs step by step and logs each step together with the rows it changed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parpen_model::{Condition, Job, JobId, JobState, Query, Scope, read, write};
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
+
+use super::step::{Commit, JobStep, StepCx, World, steps};
+use super::{Jobs, JobsEnd};
+
+/// How many final jobs stay for those who ask late; older ones leave.
+const KEEP_FINAL: usize = 1000;
+
+/// The one that runs jobs.
+pub struct Runner {
+    world: Arc<World>,
+    end: JobsEnd,
+}
+
+impl Runner {
+    /// A runner and the use cases' side of it.
+    pub(crate) fn new(world: World) -> (Jobs, Runner) {
+        let (jobs, end) = Jobs::new(world.meta.clone());
+        (jobs, Runner { world: Arc::new(world), end })
+    }
+
+    /// Takes up what an earlier life left, then runs what comes, until `stop` is told; jobs under way are then parked
+    /// at their present step, for the next start.
+    pub async fn run(mut self, mut stop: tokio::sync::watch::Receiver<bool>) -> Result<(), Condition> {
+        let mut running = JoinSet::new();
+        // A job that is found unfinished may also be announced: it runs once all the same.
+        let mut known = HashSet::new();
+        for job in unfinished(&self.world).await? {
+            tracing::info!(id = %job.id, kind = %job.kind, "taking up a job");
+            known.insert(job.id);
+            running.spawn(run_job(self.world.clone(), self.end.changes.clone(), job.id));
+        }
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|s| *s) => break,
+                id = self.end.start.recv() => match id {
+                    Some(id) if known.insert(id) => {
+                        running.spawn(run_job(self.world.clone(), self.end.changes.clone(), id));
+                    }
+                    Some(_) => {}
+                    None => break,
+                },
+                Some(ended) = running.join_next() => match ended {
+                    Ok(id) => { known.remove(&id); }
+                    Err(e) => tracing::error!(error = %e, "a job panicked; it is taken up at the next start"),
+                }
+            }
+        }
+        while running.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+async fn unfinished(world: &World) -> Result<Vec<Job>, Condition> {
+    let (jobs, _) = write(&*world.meta, |tx| {
+        let all: Vec<Job> = tx.read().list(Scope::All, &Query::default())?;
+        let (over, open): (Vec<Job>, Vec<Job>) = all.into_iter().partition(Job::is_final);
+        for old in over.iter().rev().skip(KEEP_FINAL) {
+            tx.delete::<Job>(old.id)?;
+        }
+        Ok(open)
+    })
+    .await?;
+    Ok(jobs)
+}
+
+/// Runs a job unless it is over already; answers its id.
+async fn run_job(world: Arc<World>, changes: broadcast::Sender<Job>, id: JobId) -> JobId {
+    let job = match read(&*world.meta, move |tx| tx.get::<Job>(Scope::All, id)).await {
+        Ok(j) if j.is_final() => return id,
+        Ok(j) => j,
+        Err(e) => {
+            tracing::error!(%id, error = ?e, "a job that was to start cannot be read");
+            return id;
+        }
+    };
+    let mut cx = StepCx { job, world, changes };
+    if let Err(e) = drive(&mut cx).await {
+        // The row could not be written: the job is as it was and is taken up at the next start.
+        tracing::error!(%id, kind = %cx.job.kind, error = ?e, "a job stopped because its row could not be written");
+    }
+    let _ = cx.changes.send(cx.job.clone()); // nobody listening is no fault
+    id
+}
+
+/// Runs a job to its end. `Err` only when the job's own row cannot be written.
+async fn drive(cx: &mut StepCx) -> Result<(), Condition> {
+    let Some(table) = steps(&cx.job.kind) else {
+        let why = Condition::Unsupported(format!("this version knows no job of the kind {}", cx.job.kind));
+        return finish(cx, JobState::Failed, Some(why)).await;
+    };
+    if cx.job.state == JobState::Running {
+        match forward(cx, table).await? {
+            None => return finish(cx, JobState::Done, None).await,
+            Some(why) => {
+                tracing::warn!(id = %cx.job.id, kind = %cx.job.kind, error = ?why, "a job failed and is undone");
+                finish(cx, JobState::Undoing, Some(why)).await?;
+            }
+        }
+    }
+    backward(cx, table).await?;
+    let error = cx.job.error.clone();
+    finish(cx, JobState::Failed, error).await
+}
+
+/// Runs the steps that are not done; answers why one failed.
+async fn forward(cx: &mut StepCx, table: &[&dyn JobStep]) -> Result<Option<Condition>, Condition> {
+    for step in table {
+        if cx.job.done.iter().any(|d| d == step.name()) {
+            continue;
+        }
+        let outcome = step.run(cx).await;
+        let commit = match outcome {
+            Ok(c) => c,
+            Err(why) => return Ok(Some(why)),
+        };
+        let mut after = cx.job.clone();
+        after.done.push(step.name().to_string());
+        // A row that somebody else changed meanwhile, or that cannot be written: undone like any other failure.
+        if let Err(why) = store(cx, after, commit).await {
+            return Ok(Some(why));
+        }
+    }
+    Ok(None)
+}
+
+/// Undoes every step from the last that was tried to the first.
+async fn backward(cx: &mut StepCx, table: &[&dyn JobStep]) -> Result<(), Condition> {
+    let tried = (cx.job.done.len() + 1).min(table.len());
+    for step in table[..tried].iter().rev() {
+        let outcome = step.undo(cx).await;
+        let commit = match outcome {
+            Ok(c) => c,
+            Err(e) => {
+                tracing::error!(id = %cx.job.id, step = step.name(), error = ?e, "a step could not be undone");
+                continue;
+            }
+        };
+        let mut after = cx.job.clone();
+        after.done.retain(|d| d != step.name());
+        store(cx, after, commit).await?;
+    }
+    Ok(())
+}
+
+async fn store(cx: &mut StepCx, after: Job, mut commit: Commit) -> Result<(), Condition> {
+    let (job, _) = write(&*cx.world.meta, move |tx| {
+        commit(tx)?;
+        let mut job = after.clone();
+        tx.update(&mut job)?;
+        Ok(job)
+    })
+    .await?;
+    cx.job = job;
+    let _ = cx.changes.send(cx.job.clone()); // nobody listening is no fault
+    Ok(())
+}
+
+async fn finish(cx: &mut StepCx, state: JobState, error: Option<Condition>) -> Result<(), Condition> {
+    let mut after = cx.job.clone();
+    after.state = state;
+    after.error = error;
+    after.stamp.updated = Some(cx.world.clock.now());
+    store(cx, after, super::step::nothing()).await
+}

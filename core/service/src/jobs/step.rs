@@ -1,0 +1,98 @@
+//! One step of a job, and the tables of steps.
+
+use std::sync::Arc;
+
+use parpen_base::{Boxed, Clock, Entropy};
+use parpen_block::{Gate, Home};
+use parpen_model::ports::{MetaStore, VolumeBackend};
+use parpen_model::{Condition, Job, Pool, PoolId, Scope, WriteTx, read};
+use serde::de::DeserializeOwned;
+use tokio::sync::broadcast;
+
+use crate::Backends;
+
+/// What only jobs are given: rows, stores and the gate together.
+pub struct World {
+    /// Rows.
+    pub meta: Arc<dyn MetaStore>,
+    /// The pools' stores.
+    pub backends: Arc<Backends>,
+    /// The gate.
+    pub gate: Gate,
+    /// Where queues of devices without a home of their own live.
+    pub home: Arc<dyn Home>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl World {
+    /// The store of a pool.
+    pub async fn store(&self, pool: PoolId) -> Result<Arc<dyn VolumeBackend>, Condition> {
+        let pool: Pool = read(&*self.meta, move |tx| tx.get(Scope::All, pool)).await?;
+        self.backends.of(&pool).await
+    }
+}
+
+/// A running step's surroundings.
+pub struct StepCx {
+    /// The job as it is now.
+    pub job: Job,
+    /// What jobs are given.
+    pub world: Arc<World>,
+    pub(crate) changes: broadcast::Sender<Job>,
+}
+
+impl StepCx {
+    /// The job's arguments.
+    pub fn args<T: DeserializeOwned>(&self) -> Result<T, Condition> {
+        serde_json::from_value(self.job.args.clone()).map_err(|e| {
+            Condition::internal(format!("the arguments of job {} cannot be read: {e}", self.job.id))
+        })
+    }
+
+    /// Tells listeners how far the step is; kept in memory only.
+    pub fn progress(&mut self, done: u64, of: u64) {
+        self.job.progress = Some((done, of));
+        // Nobody listening is no fault.
+        let _ = self.changes.send(self.job.clone());
+    }
+}
+
+/// The rows that a finished step changes; stored in one transaction with the note that it is done.
+pub type Commit = Box<dyn FnMut(&mut dyn WriteTx) -> Result<(), Condition> + Send>;
+
+/// A commit of nothing.
+pub(crate) fn nothing() -> Commit {
+    Box::new(|_| Ok(()))
+}
+
+/// One step. Its effect is idempotent under the ids in the job's arguments.
+pub trait JobStep: Send + Sync {
+    /// Stable; it is what the log holds.
+    fn name(&self) -> &'static str;
+    /// Does it; may be run twice.
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>>;
+    /// Undoes it; undoing what was not done is done at once.
+    fn undo<'a>(&'a self, _cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async { Ok(nothing()) })
+    }
+}
+
+/// The steps of a kind of job, in order; `None` for kinds that this version does not know.
+pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
+    use crate::{attachments, pools, snapshots, volumes};
+    let tables: [(&str, &'static [&'static dyn JobStep]); 9] = [
+        (volumes::create::KIND, volumes::create::STEPS),
+        (volumes::delete::KIND, volumes::delete::STEPS),
+        (volumes::resize::KIND, volumes::resize::STEPS),
+        (volumes::rollback::KIND, volumes::rollback::STEPS),
+        (snapshots::create::KIND, snapshots::create::STEPS),
+        (snapshots::delete::KIND, snapshots::delete::STEPS),
+        (attachments::reassign::KIND, attachments::reassign::STEPS),
+        (pools::KIND_CREATE, pools::STEPS_CREATE),
+        (pools::KIND_DELETE, pools::STEPS_DELETE),
+    ];
+    tables.into_iter().find(|(k, _)| *k == kind).map(|(_, s)| s)
+}

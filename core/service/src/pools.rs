@@ -1,0 +1,223 @@
+//! Pools: places for volumes.
+
+use parpen_base::Boxed;
+use parpen_identity::{Actor, Power, may};
+use parpen_model::lifecycle::{Life, LifeEvent, life};
+use parpen_model::{
+    Attributes, Condition, Driver, Kind, Pool, PoolId, Query, ReadTx, Scope, Snapshot, Space, Stamp, Volume,
+    check_pool_name, read, write,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
+use crate::volumes::ChangeAttributes;
+use crate::{Ports, Started};
+
+pub(crate) const KIND_CREATE: &str = "pool-create@1";
+pub(crate) const STEPS_CREATE: &[&dyn JobStep] = &[&Make];
+pub(crate) const KIND_DELETE: &str = "pool-delete@1";
+pub(crate) const STEPS_DELETE: &[&dyn JobStep] = &[&Destroy];
+
+/// A pool to be made.
+#[derive(Clone, Debug)]
+pub struct NewPool {
+    /// Unique.
+    pub name: String,
+    /// What keeps the bytes.
+    pub driver: Driver,
+    /// The disk: a file or block device; absent: a file below the data directory. Not for memory.
+    pub path: Option<String>,
+    /// How far it may grow, in bytes; absent: what the medium below allows.
+    pub capacity: Option<u64>,
+    /// In words.
+    pub description: String,
+    /// What the API keeps with it.
+    pub attributes: Attributes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Args {
+    pool: PoolId,
+}
+
+/// Makes a pool; the job makes its store.
+pub async fn create(ports: &Ports, actor: &Actor, new: NewPool) -> Result<Started<Pool>, Condition> {
+    may(actor, Power::Operate, None)?;
+    check_pool_name(&new.name)?;
+    if new.driver == Driver::Memory && new.path.is_some() {
+        return Err(Condition::invalid("path", "a memory pool has no path"));
+    }
+    let path = match new.driver {
+        Driver::Local => Some(new.path.clone().unwrap_or_else(|| format!("pools/{}.disk", new.name))),
+        Driver::Memory => None,
+    };
+    let capacity = ports.figures.capacity_for(new.driver, path.as_deref(), new.capacity)?;
+    let (ports_in, project) = (ports.clone(), actor.project);
+    let (id, stamp) = (PoolId(ports.entropy.uuid()), Stamp::at(ports.clock.now()));
+    let ((now, job), generation) = write(&*ports.meta, move |tx| {
+        if tx.read().named("pool", &new.name)?.is_some() {
+            return Err(Condition::exists(Kind::Pool, &new.name));
+        }
+        let mut pool = Pool {
+            id,
+            name: new.name.clone(),
+            driver: new.driver,
+            path: path.clone(),
+            disk: disk_number(tx.read(), new.driver)?,
+            capacity,
+            description: new.description.clone(),
+            attributes: new.attributes.clone(),
+            life: Life::Creating,
+            fault: None,
+            stamp,
+        };
+        tx.insert(&mut pool)?;
+        let mut job = plan(&ports_in, KIND_CREATE, project, None, &Args { pool: id })?;
+        tx.insert(&mut job)?;
+        Ok((pool, job.id))
+    })
+    .await?;
+    ports.jobs.begin(job);
+    Ok(Started { now, job, generation })
+}
+
+fn disk_number(tx: &dyn ReadTx, driver: Driver) -> Result<Option<u16>, Condition> {
+    if driver == Driver::Memory {
+        return Ok(None);
+    }
+    let used: Vec<u16> =
+        tx.list::<Pool>(Scope::All, &Query::default())?.iter().filter_map(|p| p.disk).collect();
+    let free = (1..4096).find(|n| !used.contains(n));
+    free.map(Some).ok_or_else(|| Condition::NoSpace("all 4095 disk numbers are in use".into()))
+}
+
+/// All pools, the oldest first.
+pub async fn list(ports: &Ports, actor: &Actor) -> Result<Vec<Pool>, Condition> {
+    may(actor, Power::Read, None)?;
+    read(&*ports.meta, |tx| tx.list(Scope::All, &Query::default())).await
+}
+
+/// A pool by name or id.
+pub async fn get(ports: &Ports, actor: &Actor, name: &str) -> Result<Pool, Condition> {
+    may(actor, Power::Read, None)?;
+    let name = name.to_string();
+    read(&*ports.meta, move |tx| tx.get_text(Scope::All, "pool", &name)).await
+}
+
+/// Capacity and use of a pool.
+pub async fn space(ports: &Ports, actor: &Actor, pool: &Pool) -> Result<Space, Condition> {
+    may(actor, Power::Read, None)?;
+    ports.figures.space(pool).await
+}
+
+/// Changes what is said of a pool and kept with it.
+pub async fn edit(
+    ports: &Ports,
+    actor: &Actor,
+    id: PoolId,
+    description: Option<String>,
+    mut attributes: Option<ChangeAttributes>,
+) -> Result<(Pool, u64), Condition> {
+    may(actor, Power::Operate, None)?;
+    let now = ports.clock.now();
+    write(&*ports.meta, move |tx| {
+        let mut p: Pool = tx.read().get(Scope::All, id)?;
+        if let Some(d) = &description {
+            p.description = d.clone();
+        }
+        if let Some(change) = &mut attributes {
+            change(&mut p.attributes);
+        }
+        p.stamp.updated = Some(now);
+        tx.update(&mut p)?;
+        Ok(p)
+    })
+    .await
+}
+
+/// Deletes an empty pool; the job removes its store.
+pub async fn delete(ports: &Ports, actor: &Actor, id: PoolId) -> Result<Started<Pool>, Condition> {
+    may(actor, Power::Operate, None)?;
+    let (ports_in, project) = (ports.clone(), actor.project);
+    let ((now, job), generation) = write(&*ports.meta, move |tx| {
+        let mut p: Pool = tx.read().get(Scope::All, id)?;
+        let volumes = tx.read().children::<Volume>(id)?;
+        let snapshots: Vec<Snapshot> = tx.read().list(Scope::All, &Query::default())?;
+        let by: Vec<String> = volumes
+            .iter()
+            .map(|v| format!("volume {}", v.handle))
+            .chain(snapshots.iter().filter(|s| s.pool == id).map(|s| format!("snapshot {}", s.handle)))
+            .collect();
+        if !by.is_empty() {
+            return Err(Condition::in_use(Kind::Pool, &p.name, by));
+        }
+        p.life = life(p.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Pool, &p.name))?;
+        tx.update(&mut p)?;
+        let mut job = plan(&ports_in, KIND_DELETE, project, None, &Args { pool: id })?;
+        tx.insert(&mut job)?;
+        Ok((p, job.id))
+    })
+    .await?;
+    ports.jobs.begin(job);
+    Ok(Started { now, job, generation })
+}
+
+async fn pool_of(cx: &StepCx) -> Result<Option<Pool>, Condition> {
+    let args: Args = cx.args()?;
+    read(&*cx.world.meta, move |tx| tx.find(Scope::All, args.pool)).await
+}
+
+struct Make;
+impl JobStep for Make {
+    fn name(&self) -> &'static str {
+        "make"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let Some(pool) = pool_of(cx).await? else { return Ok(nothing()) };
+            cx.world.backends.of(&pool).await?;
+            let commit: Commit = Box::new(move |tx| {
+                let mut p: Pool = tx.read().get(Scope::All, pool.id)?;
+                p.life = life(p.life, LifeEvent::Made).map_err(|r| r.about(Kind::Pool, &p.name))?;
+                tx.update(&mut p)
+            });
+            Ok(commit)
+        })
+    }
+    fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        // A store that could not be made may be somebody else's disk: it is left alone, only the row goes.
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let commit: Commit = Box::new(move |tx| tx.delete::<Pool>(args.pool).map(|_| ()));
+            Ok(commit)
+        })
+    }
+}
+
+struct Destroy;
+impl JobStep for Destroy {
+    fn name(&self) -> &'static str {
+        "destroy"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let Some(pool) = pool_of(cx).await? else { return Ok(nothing()) };
+            cx.world.backends.destroy(&pool).await?;
+            let commit: Commit = Box::new(move |tx| tx.delete::<Pool>(pool.id).map(|_| ()));
+            Ok(commit)
+        })
+    }
+    fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let why = cx.job.error.as_ref().map(Condition::to_string);
+            let commit: Commit = Box::new(move |tx| {
+                let Some(mut p) = tx.read().find::<Pool>(Scope::All, args.pool)? else { return Ok(()) };
+                p.life = life(p.life, LifeEvent::Broke).map_err(|r| r.about(Kind::Pool, &p.name))?;
+                p.fault = why.clone();
+                tx.update(&mut p)
+            });
+            Ok(commit)
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! Taking snapshots.
+
+use parpen_base::Boxed;
+use parpen_identity::{Actor, Power, may};
+use parpen_model::lifecycle::{Health, Life, LifeEvent, Work, life};
+use parpen_model::{
+    Attributes, Condition, Handle, Kind, Label, ReadTx, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId,
+    read, write,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
+use crate::names::{self, Naming};
+use crate::{Ports, Started};
+
+pub(crate) const KIND: &str = "snapshot-create@1";
+pub(crate) const STEPS: &[&dyn JobStep] = &[&Take];
+
+/// A snapshot to be taken.
+#[derive(Clone, Debug, Default)]
+pub struct NewSnapshot {
+    /// Its id, where the caller needs to know it before; else one is drawn.
+    pub id: Option<SnapshotId>,
+    /// Its names. An empty name lets the service make one.
+    pub naming: Naming,
+    /// It lives only as long as something was made from it.
+    pub bound: bool,
+    /// What the API keeps with it.
+    pub attributes: Attributes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Args {
+    snapshots: Vec<SnapshotId>,
+}
+
+/// Takes a snapshot of a volume as it is at one instant of the job.
+pub async fn create(
+    ports: &Ports,
+    actor: &Actor,
+    of: VolumeId,
+    new: NewSnapshot,
+) -> Result<Started<Snapshot>, Condition> {
+    names::check(&new.naming.name)?;
+    let id = new.id.unwrap_or_else(|| SnapshotId(ports.entropy.uuid()));
+    let (ports_in, actor_in, stamp) = (ports.clone(), actor.clone(), Stamp::at(ports.clock.now()));
+    let ((now, job), generation) = write(&*ports.meta, move |tx| {
+        let v: Volume = tx.read().get(actor_in.scope, of)?;
+        may(&actor_in, Power::Write, Some(v.project))?;
+        refuse_taken(tx.read(), &v, &new.naming)?;
+        let mut s = draft(tx.read(), &v, id, &new.naming, stamp)?;
+        s.bound = new.bound;
+        s.auto_named = new.naming.name.is_empty();
+        s.attributes = new.attributes.clone();
+        tx.insert(&mut s)?;
+        let mut job = plan(&ports_in, KIND, v.project, Some(s.id.into()), &Args { snapshots: vec![s.id] })?;
+        tx.insert(&mut job)?;
+        Ok((s, job.id))
+    })
+    .await?;
+    ports.jobs.begin(job);
+    Ok(Started { now, job, generation })
+}
+
+/// Refuses a name that its side knows already: service-wide, or within the volume.
+fn refuse_taken(tx: &dyn ReadTx, v: &Volume, naming: &Naming) -> Result<(), Condition> {
+    let Some(space) = naming.own.as_ref().filter(|_| !naming.name.is_empty()) else { return Ok(()) };
+    let taken = if space.within == v.id.to_string() {
+        names::snapshot_of(tx, v, space.api, &naming.name)?.is_some()
+    } else {
+        names::find(tx, Scope::All, space, &naming.name)?.is_some()
+    };
+    if taken { Err(Condition::exists(Kind::Snapshot, &naming.name)) } else { Ok(()) }
+}
+
+/// The row of a new snapshot, with everything decided.
+pub(crate) fn draft(
+    tx: &dyn ReadTx,
+    v: &Volume,
+    id: SnapshotId,
+    naming: &Naming,
+    stamp: Stamp,
+) -> Result<Snapshot, Condition> {
+    if v.life != Life::Ready || v.work.contains(&Work::RollingBack) {
+        return Err(Condition::WrongState {
+            what: Kind::Volume,
+            name: v.handle.to_string(),
+            actual: v.work.first().map_or(v.life.to_string(), |w| w.to_string()),
+            wanted: "ready".into(),
+        });
+    }
+    let handle = names::free_handle(tx, |n| Handle::of_snapshot(&v.handle, &naming.name, id.0, n))?;
+    // Within its volume a snapshot shows the last part of its handle; service-wide the whole of it.
+    let within = naming.own.as_ref().is_some_and(|s| !s.within.is_empty());
+    let shown = match (within, handle.as_str().rsplit_once('@')) {
+        (true, Some((_, short))) => short.to_string(),
+        _ => handle.to_string(),
+    };
+    let aliases =
+        if naming.name.is_empty() { naming.aliases.clone() } else { names::aliases(naming, &shown) };
+    Ok(Snapshot {
+        id,
+        name: naming.name.clone(),
+        handle,
+        aliases,
+        project: v.project,
+        pool: v.pool,
+        origin: v.id,
+        parent: v.parent,
+        size: v.size,
+        volume_type: v.volume_type,
+        placement: v.placement.clone(),
+        limits: v.limits,
+        auto_named: false,
+        bound: false,
+        transient: false,
+        life: Life::Creating,
+        health: Health::Up,
+        attributes: Attributes::default(),
+        fault: None,
+        stamp,
+    })
+}
+
+/// Takes the snapshots whose rows are there; the commit makes them ready and their volumes grow from them.
+pub(crate) async fn take(cx: &mut StepCx, ids: Vec<SnapshotId>) -> Result<Commit, Condition> {
+    let rows = read(&*cx.world.meta, move |tx| {
+        ids.iter().map(|id| tx.get::<Snapshot>(Scope::All, *id)).collect::<Result<Vec<_>, _>>()
+    })
+    .await?;
+    let Some(pool) = rows.first().map(|s| s.pool) else { return Ok(nothing()) };
+    let labels: Vec<_> = rows.iter().map(|s| (s.origin, s.id, Label::of_snapshot(s))).collect();
+    cx.world.store(pool).await?.snapshot(&labels).await?;
+    Ok(Box::new(move |tx| {
+        for s in &rows {
+            let mut s: Snapshot = tx.read().get(Scope::All, s.id)?;
+            s.life = life(s.life, LifeEvent::Made).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
+            if let Some(mut v) = tx.read().find::<Volume>(Scope::All, s.origin)? {
+                s.parent = v.parent;
+                s.size = v.size;
+                v.parent = Some(s.id);
+                tx.update(&mut v)?;
+            }
+            tx.update(&mut s)?;
+        }
+        Ok(())
+    }))
+}
+
+struct Take;
+impl JobStep for Take {
+    fn name(&self) -> &'static str {
+        "take"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            take(cx, args.snapshots).await
+        })
+    }
+    fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            super::remove(cx, args.snapshots).await
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! Removing snapshots. What grew from one keeps its bytes: the stores see to that.
+
+use parpen_base::Boxed;
+use parpen_identity::{Actor, Power, may};
+use parpen_model::lifecycle::{LifeEvent, life};
+use parpen_model::{
+    Attachment, Condition, Kind, Pin, Query, Scope, Snapshot, SnapshotId, Volume, WriteTx, read, write,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
+use crate::{Ports, Started, access, attachments};
+
+pub(crate) const KIND: &str = "snapshot-delete@1";
+pub(crate) const STEPS: &[&dyn JobStep] = &[&Close, &Remove];
+
+/// What an API allows when it deletes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeleteTerms {
+    /// Cut whoever has it open or attached.
+    pub force: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Args {
+    snapshot: SnapshotId,
+    force: bool,
+}
+
+/// Deletes a snapshot; the job removes its bytes.
+pub async fn delete(
+    ports: &Ports,
+    actor: &Actor,
+    id: SnapshotId,
+    terms: DeleteTerms,
+) -> Result<Started<Snapshot>, Condition> {
+    let open = ports.sessions.of(access::plain_export(id.into()));
+    let (ports_in, actor_in) = (ports.clone(), actor.clone());
+    let ((now, job), generation) = write(&*ports.meta, move |tx| {
+        let mut s: Snapshot = tx.read().get(actor_in.scope, id)?;
+        may(&actor_in, Power::Write, Some(s.project))?;
+        let held = attachments::holders(tx.read(), id.into())?;
+        if !held.is_empty() && !terms.force {
+            return Err(Condition::in_use(Kind::Snapshot, &s.handle, held));
+        }
+        if !open.is_empty() && !terms.force {
+            return Err(access::in_use_by(Kind::Snapshot, &s.handle, &open));
+        }
+        if !tx.read().children::<Pin>(id)?.is_empty() {
+            return Err(Condition::in_use(
+                Kind::Snapshot,
+                &s.handle,
+                vec!["a volume that is being made from it".into()],
+            ));
+        }
+        s.life = life(s.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
+        tx.update(&mut s)?;
+        let args = Args { snapshot: id, force: terms.force };
+        let mut job = plan(&ports_in, KIND, s.project, Some(id.into()), &args)?;
+        tx.insert(&mut job)?;
+        Ok((s, job.id))
+    })
+    .await?;
+    ports.jobs.begin(job);
+    Ok(Started { now, job, generation })
+}
+
+/// Removes snapshots from their stores; the commit removes the rows and lets what grew from them grow from theirs.
+pub(crate) async fn remove(cx: &mut StepCx, ids: Vec<SnapshotId>) -> Result<Commit, Condition> {
+    let wanted = ids.clone();
+    let rows = read(&*cx.world.meta, move |tx| {
+        let found = wanted.iter().map(|id| tx.find::<Snapshot>(Scope::All, *id));
+        Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect::<Vec<_>>())
+    })
+    .await?;
+    for s in &rows {
+        cx.world.store(s.pool).await?.delete(s.id.into()).await?;
+        cx.world.gate.forget(access::plain_export(s.id.into()));
+    }
+    Ok(Box::new(move |tx| rows.iter().try_for_each(|s| forget(tx, s.id))))
+}
+
+fn forget(tx: &mut dyn WriteTx, id: SnapshotId) -> Result<(), Condition> {
+    let Some(gone) = tx.read().find::<Snapshot>(Scope::All, id)? else { return Ok(()) };
+    for mut v in tx.read().list::<Volume>(Scope::All, &Query::default())? {
+        if v.parent == Some(id) {
+            v.parent = gone.parent;
+            tx.update(&mut v)?;
+        }
+    }
+    for mut s in tx.read().list::<Snapshot>(Scope::All, &Query::default())? {
+        if s.parent == Some(id) {
+            s.parent = gone.parent;
+            tx.update(&mut s)?;
+        }
+    }
+    for a in tx.read().children::<Attachment>(id)? {
+        tx.delete::<Attachment>(a.id)?;
+    }
+    tx.delete::<Snapshot>(id).map(|_| ())
+}
+
+struct Close;
+impl JobStep for Close {
+    fn name(&self) -> &'static str {
+        "close"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            // The row goes in the next step; what matters here is that this one ends only when all are fenced.
+            let _fenced =
+                access::shut_all(&cx.world.gate, &*cx.world.meta, args.snapshot.into(), args.force).await?;
+            Ok(nothing())
+        })
+    }
+    fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let commit: Commit = Box::new(move |tx| {
+                let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, args.snapshot)? else {
+                    return Ok(());
+                };
+                if let Ok(next) = life(s.life, LifeEvent::Spare) {
+                    s.life = next;
+                    tx.update(&mut s)?;
+                }
+                Ok(())
+            });
+            Ok(commit)
+        })
+    }
+}
+
+struct Remove;
+impl JobStep for Remove {
+    fn name(&self) -> &'static str {
+        "remove"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            remove(cx, vec![args.snapshot]).await
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! Volumes: one file a verb.
+
+pub(crate) mod create;
+pub(crate) mod delete;
+mod edit;
+pub(crate) mod list;
+pub(crate) mod resize;
+pub(crate) mod rollback;
+
+pub use create::{From, NewVolume, Options, Place, create};
+pub use delete::{DeleteTerms, Snapshots, delete};
+pub use edit::{ChangeAttributes, Edit, edit, rename};
+pub use list::{Attached, Filter, Key, View, get, list, stored};
+pub use resize::{NewSize, ResizeTerms, resize};
+pub use rollback::{RollbackTerms, rollback};
+
+/// Largest volume, in bytes: 1 PiB.
+pub const SIZE_MAX: u64 = 1 << 50;
+
+/// A size in bytes as the core keeps it: a multiple of 512, at least 512, rounded up.
+pub(crate) fn core_size(bytes: u64) -> Result<u64, parpen_model::Condition> {
+    match parpen_base::round_up(bytes.max(1), parpen_base::SECTOR) {
+        Some(n) if n <= SIZE_MAX => Ok(n),
+        _ => Err(parpen_model::Condition::invalid("size", "a volume has at most 1 PiB")),
+    }
+}

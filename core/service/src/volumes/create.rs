@@ -1,0 +1,347 @@
+//! Making a volume: blank, from a snapshot, or from another volume.
+
+use parpen_base::Boxed;
+use parpen_block::Rights;
+use parpen_identity::{Actor, Power, may};
+use parpen_model::lifecycle::{Health, Life, LifeEvent, Usage, life};
+use parpen_model::ports::Made;
+use parpen_model::{
+    Attributes, Condition, Handle, JobId, Kind, Label, Limits, NewBytes, Pin, PinId, Pool, PoolId, ProjectId,
+    Scope, Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType, VolumeTypeId, WriteTx,
+    read, write,
+};
+use serde::{Deserialize, Serialize};
+
+use super::core_size;
+use crate::jobs::{Commit, JobStep, StepCx, plan};
+use crate::media::{WantedPlacement, place};
+use crate::names::{self, Naming};
+use crate::{Ports, Started, data, snapshots};
+
+pub(crate) const KIND: &str = "volume-create@1";
+pub(crate) const STEPS: &[&dyn JobStep] = &[&SnapshotSource, &Make, &DropSource];
+
+/// What a new volume begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum From {
+    /// Zeros.
+    #[default]
+    Blank,
+    /// A snapshot's content.
+    Snapshot(SnapshotId),
+    /// A volume's content at this instant.
+    Volume(VolumeId),
+}
+
+/// Where and by which policy.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// The pool; absent: the type's, the placement group's, else `local`.
+    pub pool: Option<PoolId>,
+    /// The policy.
+    pub volume_type: Option<VolumeTypeId>,
+    /// Replicas.
+    pub placement: WantedPlacement,
+    /// Ceilings; absent parts are the type's.
+    pub limits: Limits,
+}
+
+/// A volume to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewVolume {
+    /// Its id, where the caller needs to know it before; else one is drawn.
+    pub id: Option<VolumeId>,
+    /// Its names.
+    pub naming: Naming,
+    /// Bytes; absent: the type's size, else the source's.
+    pub size: Option<u64>,
+    /// What it begins with.
+    pub from: From,
+    /// Where.
+    pub place: Place,
+    /// Shared, attributes and what becomes of it when making it fails.
+    pub options: Options,
+}
+
+/// The rest of what can be said of a new volume.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The project; absent: the actor's.
+    pub project: Option<ProjectId>,
+    /// More than one host may attach it.
+    pub shared: bool,
+    /// What the API keeps with it.
+    pub attributes: Attributes,
+    /// When making it fails, it stays and shows the error; else it leaves no trace.
+    pub keep_failed: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Args {
+    volume: VolumeId,
+    /// The snapshot whose bytes it gets.
+    from: Option<SnapshotId>,
+    /// The volume that this snapshot is to be taken of first, and dropped afterwards.
+    via: Option<VolumeId>,
+    keep_failed: bool,
+}
+
+/// Makes a volume. The answer shows it `creating`; the job makes its bytes.
+pub async fn create(ports: &Ports, actor: &Actor, new: NewVolume) -> Result<Started<Volume>, Condition> {
+    let project = new.options.project.unwrap_or(actor.project);
+    may(actor, Power::Write, Some(project))?;
+    names::check(&new.naming.name)?;
+    let id = new.id.unwrap_or_else(|| VolumeId(ports.entropy.uuid()));
+    let via_id = SnapshotId(ports.entropy.uuid());
+    let pin_id = PinId(ports.entropy.uuid());
+    let (ports_in, scope, stamp) = (ports.clone(), actor.scope, Stamp::at(ports.clock.now()));
+    let ((now, job), generation) = write(&*ports.meta, move |tx| {
+        let mut source = find_source(tx, scope, &new)?;
+        let mut volume = draft(tx, scope, id, project, &new, source.as_ref(), stamp)?;
+        let mut via = None;
+        if let From::Volume(of) = new.from {
+            let mut snap = transient(tx, of, via_id, stamp)?;
+            tx.insert(&mut snap)?;
+            volume.parent = Some(snap.id);
+            (via, source) = (Some(of), Some(snap));
+        }
+        tx.insert(&mut volume)?;
+        let args = Args { volume: id, from: source.map(|s| s.id), via, keep_failed: new.options.keep_failed };
+        let mut job = plan(&ports_in, KIND, project, Some(id.into()), &args)?;
+        tx.insert(&mut job)?;
+        if let Some(snapshot) = args.from {
+            tx.insert(&mut Pin { id: pin_id, snapshot, job: job.id, stamp })?;
+        }
+        Ok((volume, job.id))
+    })
+    .await?;
+    ports.jobs.begin(job);
+    Ok(Started { now, job, generation })
+}
+
+/// The snapshot that the new volume grows from; for a volume source, what stands in for it until one is taken.
+fn find_source(tx: &mut dyn WriteTx, scope: Scope, new: &NewVolume) -> Result<Option<Snapshot>, Condition> {
+    let ready = |l: Life, kind, name: String| match l {
+        Life::Ready => Ok(()),
+        other => {
+            Err(Condition::WrongState { what: kind, name, actual: other.to_string(), wanted: "ready".into() })
+        }
+    };
+    let by_type = match new.place.volume_type {
+        Some(t) if new.from == From::Blank => tx.read().get::<VolumeType>(Scope::All, t)?.parent,
+        _ => None,
+    };
+    let id = match (new.from, by_type) {
+        (From::Snapshot(s), _) => s,
+        (From::Blank, Some(s)) => s,
+        (From::Blank, None) => return Ok(None),
+        (From::Volume(v), _) => {
+            let v: Volume = tx.read().get(scope, v)?;
+            ready(v.life, Kind::Volume, v.handle.to_string())?;
+            return Ok(None);
+        }
+    };
+    let s: Snapshot = tx.read().get(scope, id)?;
+    ready(s.life, Kind::Snapshot, s.handle.to_string())?;
+    Ok(Some(s))
+}
+
+/// The row of the new volume, with everything decided.
+fn draft(
+    tx: &mut dyn WriteTx,
+    scope: Scope,
+    id: VolumeId,
+    project: ProjectId,
+    new: &NewVolume,
+    source: Option<&Snapshot>,
+    stamp: Stamp,
+) -> Result<Volume, Condition> {
+    if let Some(space) = &new.naming.own
+        && names::find(tx.read(), Scope::All, space, &new.naming.name)?.is_some()
+    {
+        return Err(Condition::exists(Kind::Volume, &new.naming.name));
+    }
+    let of = match new.from {
+        From::Volume(v) => Some(tx.read().get::<Volume>(scope, v)?),
+        _ => None,
+    };
+    let kind = new.place.volume_type.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose()?;
+    let from_size = source.map(|s| s.size).or(of.as_ref().map(|v| v.size));
+    let from_pool = source.map(|s| s.pool).or(of.as_ref().map(|v| v.pool));
+    let (pool, placement) = placed(tx, &new.place, kind.as_ref(), from_pool)?;
+    if pool.life != Life::Ready {
+        return Err(Condition::Unavailable(format!("the pool {:?} is {}", pool.name, pool.life)));
+    }
+    let size = new.size.or(kind.as_ref().and_then(|t| t.size)).or(from_size);
+    let size =
+        core_size(size.ok_or_else(|| Condition::invalid("size", "say how large the volume is to be"))?)?;
+    if from_size.is_some_and(|s| s > size) {
+        return Err(Condition::invalid("size", "it must be at least as large as what it is made from"));
+    }
+    let handle = names::free_handle(tx.read(), |n| Handle::from_name(&new.naming.name, id.0, n))?;
+    let type_limits = kind.as_ref().map(|t| t.limits).unwrap_or_default();
+    Ok(Volume {
+        id,
+        name: new.naming.name.clone(),
+        aliases: names::aliases(&new.naming, handle.as_str()),
+        handle,
+        project,
+        pool: pool.id,
+        size,
+        volume_type: kind.map(|t| t.id),
+        placement,
+        limits: Limits {
+            bytes_per_second: new.place.limits.bytes_per_second.or(type_limits.bytes_per_second),
+            requests_per_second: new.place.limits.requests_per_second.or(type_limits.requests_per_second),
+        },
+        readonly: false,
+        shared: new.options.shared,
+        parent: source.map(|s| s.id),
+        made_from: match new.from {
+            From::Volume(v) => Some(Subject::Volume(v)),
+            _ => source.map(|s| Subject::Snapshot(s.id)),
+        },
+        life: Life::Creating,
+        usage: Usage::Free,
+        work: Vec::new(),
+        health: Health::Up,
+        epoch: 1,
+        attributes: new.options.attributes.clone(),
+        fault: None,
+        stamp,
+    })
+}
+
+/// Pool and placement: what was asked for, else the type's, else the source's pool.
+fn placed(
+    tx: &mut dyn WriteTx,
+    asked: &Place,
+    kind: Option<&VolumeType>,
+    from_pool: Option<PoolId>,
+) -> Result<(Pool, parpen_model::Placement), Condition> {
+    let want = WantedPlacement {
+        all: asked.placement.all.clone().or(kind.and_then(|t| t.place_all.clone())),
+        tail: asked.placement.tail.clone().or(kind.and_then(|t| t.place_tail.clone())),
+        replication: asked.placement.replication.or(kind.and_then(|t| t.replication)),
+    };
+    let pool = asked.pool.or(kind.and_then(|t| t.pool));
+    let pool = if want.all.is_none() && want.tail.is_none() { pool.or(from_pool) } else { pool };
+    place(tx.read(), pool, &want)
+}
+
+/// The service's own snapshot of a volume, for the time of a copy.
+fn transient(
+    tx: &mut dyn WriteTx,
+    of: VolumeId,
+    id: SnapshotId,
+    stamp: Stamp,
+) -> Result<Snapshot, Condition> {
+    let v: Volume = tx.read().get(Scope::All, of)?;
+    let mut s = snapshots::draft(tx.read(), &v, id, &Naming::default(), stamp)?;
+    s.transient = true;
+    s.auto_named = true;
+    Ok(s)
+}
+
+struct SnapshotSource;
+impl JobStep for SnapshotSource {
+    fn name(&self) -> &'static str {
+        "snapshot-source"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            match (args.via, args.from) {
+                (Some(_), Some(snap)) => snapshots::take(cx, vec![snap]).await,
+                _ => Ok(crate::jobs::nothing()),
+            }
+        })
+    }
+    fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move { drop_source(cx).await })
+    }
+}
+
+struct Make;
+impl JobStep for Make {
+    fn name(&self) -> &'static str {
+        "make"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?;
+            let store = cx.world.store(v.pool).await?;
+            let source = args.from.map_or(Source::Blank, Source::Snapshot);
+            let label = Label::of_volume(&v);
+            if store.create(v.id, &source, &NewBytes { size: v.size }, &label).await? == Made::CopyInto {
+                let from = args.from.ok_or_else(|| Condition::internal("a blank volume needs no copy"))?;
+                copy_in(cx, from, v.id).await?;
+            }
+            let job = cx.job.id;
+            let commit: Commit = Box::new(move |tx| {
+                let mut v: Volume = tx.read().get(Scope::All, args.volume)?;
+                v.life = life(v.life, LifeEvent::Made).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+                v.epoch += 1;
+                unpin(tx, args.from, job)?;
+                tx.update(&mut v)
+            });
+            Ok(commit)
+        })
+    }
+    fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, args.volume)).await?;
+            let Some(v) = v else { return Ok(crate::jobs::nothing()) };
+            cx.world.store(v.pool).await?.delete(v.id.into()).await?;
+            let why = cx.job.error.as_ref().map(Condition::to_string);
+            let job = cx.job.id;
+            let commit: Commit = Box::new(move |tx| {
+                unpin(tx, args.from, job)?;
+                let Some(mut v) = tx.read().find::<Volume>(Scope::All, args.volume)? else { return Ok(()) };
+                if !args.keep_failed {
+                    return tx.delete::<Volume>(v.id).map(|_| ());
+                }
+                v.life = life(v.life, LifeEvent::Broke).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+                v.fault = why.clone();
+                tx.update(&mut v)
+            });
+            Ok(commit)
+        })
+    }
+}
+
+/// The job needs the snapshot no longer.
+fn unpin(tx: &mut dyn WriteTx, snapshot: Option<SnapshotId>, job: JobId) -> Result<(), Condition> {
+    let Some(snapshot) = snapshot else { return Ok(()) };
+    for pin in tx.read().children::<Pin>(snapshot)?.into_iter().filter(|p| p.job == job) {
+        tx.delete::<Pin>(pin.id)?;
+    }
+    Ok(())
+}
+
+/// Copies a snapshot's bytes into a volume of another pool, through the gate like everybody else.
+async fn copy_in(cx: &mut StepCx, from: SnapshotId, to: VolumeId) -> Result<(), Condition> {
+    let source = data::open_for_job(&cx.world, from.into(), Rights::ReadOnly).await?;
+    let target = data::open_for_job(&cx.world, to.into(), Rights::ReadWrite).await?;
+    data::copy(&source, &target, cx).await
+}
+
+struct DropSource;
+impl JobStep for DropSource {
+    fn name(&self) -> &'static str {
+        "drop-source"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move { drop_source(cx).await })
+    }
+}
+
+async fn drop_source(cx: &mut StepCx) -> Result<Commit, Condition> {
+    let args: Args = cx.args()?;
+    match (args.via, args.from) {
+        (Some(_), Some(snap)) => snapshots::remove(cx, vec![snap]).await,
+        _ => Ok(crate::jobs::nothing()),
+    }
+}

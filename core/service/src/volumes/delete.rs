@@ -1,0 +1,184 @@
+//! Removing a volume.
+
+use parpen_base::Boxed;
+use parpen_identity::{Actor, Power, may};
+use parpen_model::lifecycle::{Life, LifeEvent, life};
+use parpen_model::{
+    Attachment, Condition, Kind, Lock, Scope, Snapshot, SnapshotId, Subject, Volume, VolumeId, WriteTx, read,
+    write,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::jobs::{Commit, JobStep, StepCx, plan};
+use crate::{Ports, Started, access, attachments, names, snapshots};
+
+pub(crate) const KIND: &str = "volume-delete@1";
+pub(crate) const STEPS: &[&dyn JobStep] = &[&Close, &Remove];
+
+/// What becomes of a volume's snapshots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Snapshots {
+    /// A volume that has any is not deleted.
+    #[default]
+    Refuse,
+    /// They are deleted with it.
+    Delete,
+    /// They stay, without their volume.
+    Keep,
+}
+
+/// What an API allows when it deletes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeleteTerms {
+    /// Its snapshots.
+    pub snapshots: Snapshots,
+    /// Cut whoever has it open or attached.
+    pub force: bool,
+    /// A lock is no reason to refuse.
+    pub ignore_lock: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Args {
+    volume: VolumeId,
+    snapshots: Vec<SnapshotId>,
+    force: bool,
+}
+
+/// Deletes a volume; the job removes its bytes.
+pub async fn delete(
+    ports: &Ports,
+    actor: &Actor,
+    id: VolumeId,
+    terms: DeleteTerms,
+) -> Result<Started<Volume>, Condition> {
+    let open = ports.sessions.of(access::plain_export(id.into()));
+    let (ports_in, actor_in) = (ports.clone(), actor.clone());
+    let ((now, job), generation) = write(&*ports.meta, move |tx| {
+        let mut v: Volume = tx.read().get(actor_in.scope, id)?;
+        may(&actor_in, Power::Write, Some(v.project))?;
+        refuse_held(tx, &v, terms)?;
+        if !open.is_empty() && !terms.force {
+            return Err(access::in_use_by(Kind::Volume, &v.handle, &open));
+        }
+        let kept: Vec<Snapshot> =
+            tx.read().children::<Snapshot>(id)?.into_iter().filter(|s| !s.transient).collect();
+        if !kept.is_empty() && terms.snapshots == Snapshots::Refuse {
+            let by = kept.iter().map(|s| format!("snapshot {}", names::short(s))).collect();
+            return Err(Condition::in_use(Kind::Volume, &v.handle, by));
+        }
+        v.life = life(v.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+        v.epoch += 1;
+        tx.update(&mut v)?;
+        let mut args = Args { volume: id, snapshots: Vec::new(), force: terms.force };
+        if terms.snapshots == Snapshots::Delete {
+            for mut s in kept {
+                s.life = life(s.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
+                tx.update(&mut s)?;
+                args.snapshots.push(s.id);
+            }
+        }
+        let mut job = plan(&ports_in, KIND, v.project, Some(id.into()), &args)?;
+        tx.insert(&mut job)?;
+        Ok((v, job.id))
+    })
+    .await?;
+    ports.jobs.begin(job);
+    Ok(Started { now, job, generation })
+}
+
+/// Attachments, locks and running work are reasons to refuse.
+fn refuse_held(tx: &mut dyn WriteTx, v: &Volume, terms: DeleteTerms) -> Result<(), Condition> {
+    let held = attachments::holders(tx.read(), v.id.into())?;
+    if !held.is_empty() && !terms.force {
+        return Err(Condition::in_use(Kind::Volume, &v.handle, held));
+    }
+    if !terms.ignore_lock && !terms.force {
+        access::check_lock(tx.read(), v, None)?;
+    }
+    match v.work.first() {
+        Some(w) => Err(Condition::WrongState {
+            what: Kind::Volume,
+            name: v.handle.to_string(),
+            actual: w.to_string(),
+            wanted: "at rest".into(),
+        }),
+        None => Ok(()),
+    }
+}
+
+struct Close;
+impl JobStep for Close {
+    fn name(&self) -> &'static str {
+        "close"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let subjects = std::iter::once(Subject::Volume(args.volume))
+                .chain(args.snapshots.iter().map(|s| Subject::Snapshot(*s)));
+            for s in subjects {
+                // The rows go in the next step; what matters here is that this one ends only when all are fenced.
+                let _fenced = access::shut_all(&cx.world.gate, &*cx.world.meta, s, args.force).await?;
+            }
+            Ok(crate::jobs::nothing())
+        })
+    }
+    fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let commit: Commit = Box::new(move |tx| spare(tx, &args));
+            Ok(commit)
+        })
+    }
+}
+
+/// Calls the removal off: nothing was lost yet.
+fn spare(tx: &mut dyn WriteTx, args: &Args) -> Result<(), Condition> {
+    if let Some(mut v) = tx.read().find::<Volume>(Scope::All, args.volume)?
+        && v.life == Life::Deleting
+    {
+        v.life = life(v.life, LifeEvent::Spare).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+        v.epoch += 1;
+        tx.update(&mut v)?;
+    }
+    for s in &args.snapshots {
+        if let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, *s)?
+            && s.life == Life::Deleting
+        {
+            s.life = life(s.life, LifeEvent::Spare).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
+            tx.update(&mut s)?;
+        }
+    }
+    Ok(())
+}
+
+struct Remove;
+impl JobStep for Remove {
+    fn name(&self) -> &'static str {
+        "remove"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let id = args.volume;
+            let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, id)).await?;
+            let Some(v) = v else { return Ok(crate::jobs::nothing()) };
+            let store = cx.world.store(v.pool).await?;
+            store.delete(v.id.into()).await?;
+            let mut drop_snapshots = snapshots::remove(cx, args.snapshots.clone()).await?;
+            cx.world.gate.forget(access::plain_export(v.id.into()));
+            let commit: Commit = Box::new(move |tx| {
+                for a in tx.read().children::<Attachment>(id)? {
+                    tx.delete::<Attachment>(a.id)?;
+                }
+                for l in tx.read().children::<Lock>(id)? {
+                    tx.delete::<Lock>(l.id)?;
+                }
+                tx.delete::<Volume>(id)?;
+                drop_snapshots(tx)
+            });
+            Ok(commit)
+        })
+    }
+}

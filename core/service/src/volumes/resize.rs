@@ -1,0 +1,152 @@
+//! Changing a volume's size.
+
+use parpen_base::Boxed;
+use parpen_block::Whom;
+use parpen_identity::{Actor, Power, may};
+use parpen_model::lifecycle::{Life, Work};
+use parpen_model::{Condition, Kind, Scope, Volume, VolumeId, read, write};
+use serde::{Deserialize, Serialize};
+
+use super::core_size;
+use crate::jobs::{Commit, JobStep, StepCx, plan};
+use crate::{Ports, Started, access, attachments};
+
+pub(crate) const KIND: &str = "volume-resize@1";
+pub(crate) const STEPS: &[&dyn JobStep] = &[&Resize];
+
+/// What an API allows when it resizes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ResizeTerms {
+    /// What lies beyond the new end may be lost.
+    pub allow_shrink: bool,
+    /// The volume must not be attached.
+    pub require_detached: bool,
+    /// Cut whoever has it open, when it shrinks.
+    pub force: bool,
+}
+
+/// The size that is wanted, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewSize {
+    /// This.
+    To(u64),
+    /// So much more than it has in the moment of the change.
+    By(u64),
+}
+
+impl From<u64> for NewSize {
+    fn from(bytes: u64) -> NewSize {
+        NewSize::To(bytes)
+    }
+}
+
+impl NewSize {
+    fn of(self, now: u64) -> Result<u64, Condition> {
+        match self {
+            NewSize::To(bytes) => core_size(bytes),
+            NewSize::By(more) => core_size(now.saturating_add(more)),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Args {
+    volume: VolumeId,
+    to: u64,
+    force: bool,
+}
+
+/// Changes a volume's size.
+pub async fn resize(
+    ports: &Ports,
+    actor: &Actor,
+    id: VolumeId,
+    size: impl Into<NewSize>,
+    terms: ResizeTerms,
+) -> Result<Started<Volume>, Condition> {
+    let size = size.into();
+    let open = ports.sessions.of(access::plain_export(id.into()));
+    let (ports_in, actor_in) = (ports.clone(), actor.clone());
+    let ((now, job), generation) = write(&*ports.meta, move |tx| {
+        let mut v: Volume = tx.read().get(actor_in.scope, id)?;
+        may(&actor_in, Power::Write, Some(v.project))?;
+        at_rest(&v)?;
+        let to = size.of(v.size)?;
+        let shrinks = to < v.size;
+        if shrinks && !terms.allow_shrink {
+            return Err(Condition::invalid("size", "it is smaller than the volume; shrinking loses data"));
+        }
+        let held = attachments::holders(tx.read(), id.into())?;
+        if !held.is_empty() && (terms.require_detached || shrinks) {
+            return Err(Condition::in_use(Kind::Volume, &v.handle, held));
+        }
+        if shrinks && !open.is_empty() && !terms.force {
+            return Err(access::in_use_by(Kind::Volume, &v.handle, &open));
+        }
+        v.work.push(Work::Resizing);
+        tx.update(&mut v)?;
+        let args = Args { volume: id, to, force: terms.force };
+        let mut job = plan(&ports_in, KIND, v.project, Some(id.into()), &args)?;
+        tx.insert(&mut job)?;
+        Ok((v, job.id))
+    })
+    .await?;
+    ports.jobs.begin(job);
+    Ok(Started { now, job, generation })
+}
+
+/// Refuses while the volume is not ready or other work changes it.
+pub(crate) fn at_rest(v: &Volume) -> Result<(), Condition> {
+    let actual = match (v.life, v.work.first()) {
+        (Life::Ready, None) => return Ok(()),
+        (Life::Ready, Some(w)) => w.to_string(),
+        (other, _) => other.to_string(),
+    };
+    let (what, name) = (Kind::Volume, v.handle.to_string());
+    Err(Condition::WrongState { what, name, actual, wanted: "ready and at rest".into() })
+}
+
+/// Takes a kind of work off a volume that may be gone.
+pub(crate) fn work_done(
+    work: Work,
+    id: VolumeId,
+    mut also: impl FnMut(&mut Volume) + Send + 'static,
+) -> Commit {
+    Box::new(move |tx| {
+        let Some(mut v) = tx.read().find::<Volume>(Scope::All, id)? else { return Ok(()) };
+        v.work.retain(|w| *w != work);
+        v.epoch += 1;
+        also(&mut v);
+        tx.update(&mut v)
+    })
+}
+
+struct Resize;
+impl JobStep for Resize {
+    fn name(&self) -> &'static str {
+        "resize"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?;
+            if args.to < v.size {
+                let _fenced =
+                    access::shut(&cx.world.gate, &*cx.world.meta, v.id.into(), Whom::Everyone, args.force)
+                        .await?;
+            }
+            cx.world.store(v.pool).await?.resize(v.id, args.to).await?;
+            let now = cx.world.clock.now();
+            Ok(work_done(Work::Resizing, v.id, move |v| {
+                v.size = args.to;
+                v.stamp.updated = Some(now);
+            }))
+        })
+    }
+    fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            Ok(work_done(Work::Resizing, args.volume, |_| ()))
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! A store for tests: whole volumes in memory, snapshots and clones by copying. It can be told to fail.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use parpen_base::{Boxed, GIB};
+use parpen_block::Memory;
+use parpen_model::ports::{DataPath, Drivers, Made, Rollback, VolumeBackend};
+use parpen_model::{
+    Condition, Driver, Found, Label, NewBytes, Pool, SnapshotId, Source, Space, Subject, VolumeId,
+};
+use uuid::Uuid;
+
+/// Where a test makes a store fail: the verb's name, once each.
+pub type Faults = Arc<Mutex<Vec<&'static str>>>;
+
+/// Stores by pool.
+#[derive(Default)]
+pub struct TestDrivers {
+    pools: Mutex<HashMap<Uuid, Arc<TestStore>>>,
+    pub faults: Faults,
+}
+
+/// One pool.
+#[derive(Default)]
+pub struct TestStore {
+    held: Mutex<HashMap<Subject, (Memory, Label)>>,
+    faults: Faults,
+}
+
+impl TestStore {
+    fn fail(&self, verb: &'static str) -> Result<(), Condition> {
+        let mut faults = self.faults.lock().expect("no test panics with it");
+        match faults.iter().position(|f| *f == verb) {
+            Some(i) => {
+                faults.remove(i);
+                Err(Condition::NoSpace(format!("the test let {verb} fail")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn device(&self, what: Subject) -> Option<Memory> {
+        self.held.lock().expect("no test panics with it").get(&what).map(|(m, _)| m.clone())
+    }
+
+    fn put(&self, what: Subject, device: Memory, label: Label) {
+        self.held.lock().expect("no test panics with it").insert(what, (device, label));
+    }
+}
+
+impl Drivers for TestDrivers {
+    fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
+        Box::pin(async move {
+            let mut pools = self.pools.lock().expect("no test panics with it");
+            let fresh = || Arc::new(TestStore { held: Mutex::default(), faults: self.faults.clone() });
+            let store: Arc<dyn VolumeBackend> = pools.entry(pool.id.0).or_insert_with(fresh).clone();
+            Ok(store)
+        })
+    }
+    fn destroy<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<(), Condition>> {
+        Box::pin(async move {
+            self.pools.lock().expect("no test panics with it").remove(&pool.id.0);
+            Ok(())
+        })
+    }
+    fn capacity_for(&self, _d: Driver, _path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
+        Ok(asked.unwrap_or(8 * GIB))
+    }
+}
+
+impl VolumeBackend for TestStore {
+    fn create<'a>(
+        &'a self,
+        id: VolumeId,
+        from: &'a Source,
+        want: &'a NewBytes,
+        label: &'a Label,
+    ) -> Boxed<'a, Result<Made, Condition>> {
+        Box::pin(async move {
+            self.fail("create")?;
+            let there = self.device(id.into()).is_some();
+            let (device, made) = match from {
+                Source::Blank => (Memory::new(want.size), Made::Ready),
+                Source::Snapshot(s) => match self.device((*s).into()) {
+                    Some(m) => (m.copy(want.size), Made::Ready),
+                    None => (Memory::new(want.size), Made::CopyInto),
+                },
+            };
+            if !there {
+                self.put(id.into(), device, label.clone());
+            }
+            Ok(made)
+        })
+    }
+    fn snapshot<'a>(&'a self, all: &'a [(VolumeId, SnapshotId, Label)]) -> Boxed<'a, Result<(), Condition>> {
+        Box::pin(async move {
+            self.fail("snapshot")?;
+            for (v, s, label) in all {
+                let device = self.device((*v).into()).ok_or_else(|| Condition::internal("no such volume"))?;
+                if self.device((*s).into()).is_none() {
+                    self.put((*s).into(), device.copy(label.size), label.clone());
+                }
+            }
+            Ok(())
+        })
+    }
+    fn resize(&self, id: VolumeId, bytes: u64) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async move {
+            self.fail("resize")?;
+            self.device(id.into()).ok_or_else(|| Condition::internal("no such volume"))?.resize(bytes);
+            Ok(())
+        })
+    }
+    fn delete(&self, what: Subject) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async move {
+            self.fail("delete")?;
+            self.held.lock().expect("no test panics with it").remove(&what);
+            Ok(())
+        })
+    }
+    fn data(&self, what: Subject) -> Boxed<'_, Result<DataPath, Condition>> {
+        Box::pin(async move {
+            let device =
+                self.device(what).ok_or_else(|| Condition::internal("the store has no such thing"))?;
+            Ok(DataPath::Here(Arc::new(device)))
+        })
+    }
+    fn relabel<'a>(&'a self, _labels: &'a [Label]) -> Boxed<'a, Result<(), Condition>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn inventory(&self) -> Boxed<'_, Result<Vec<Found>, Condition>> {
+        Box::pin(async move {
+            let held = self.held.lock().expect("no test panics with it");
+            let found = |(s, (m, l)): (&Subject, &(Memory, Label))| Found {
+                subject: *s,
+                size: l.size,
+                stored: m.stored(),
+                label: l.to_bytes(),
+            };
+            Ok(held.iter().map(found).collect())
+        })
+    }
+    fn space(&self) -> Boxed<'_, Result<Space, Condition>> {
+        Box::pin(async { Ok(Space { capacity: 8 * GIB, used: 0, free: 8 * GIB }) })
+    }
+    fn rollback(&self) -> Option<&dyn Rollback> {
+        Some(self)
+    }
+}
+
+impl Rollback for TestStore {
+    fn rollback(&self, id: VolumeId, to: SnapshotId) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async move {
+            let device = self.device(to.into()).ok_or_else(|| Condition::internal("no such snapshot"))?;
+            let mut held = self.held.lock().expect("no test panics with it");
+            let (_, label) =
+                held.get(&id.into()).cloned().ok_or_else(|| Condition::internal("no such volume"))?;
+            let size = parpen_block::BlockDevice::geometry(&device).size;
+            held.insert(id.into(), (device.copy(size), label));
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! A whole core in one process, which can be stopped and started over the same rows and stores.
+
+mod drivers;
+
+use std::sync::{Arc, mpsc};
+
+use parpen_base::{SeededEntropy, SystemClock};
+use parpen_block::{Address, Claim, Exports, Gate, Home, Peer, ReactorId, Refusal, Session};
+use parpen_identity::{Actor, Login, bootstrap, login};
+use parpen_model::ports::MetaStore;
+use parpen_model::{Api, Condition, Volume};
+use parpen_service::names::{Naming, Space};
+use parpen_service::{HouseExports, Ports, Start, volumes};
+use tokio::sync::{oneshot, watch};
+
+use drivers::{Faults, TestDrivers};
+
+/// A thread on which queues live.
+struct Thread(mpsc::Sender<Box<dyn FnOnce() + Send>>);
+
+impl Home for Thread {
+    fn id(&self) -> ReactorId {
+        ReactorId(1)
+    }
+    fn run(&self, f: Box<dyn FnOnce() + Send>) {
+        // A test that has ended needs nothing more.
+        let _ = self.0.send(f);
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // a test's own thread
+fn thread() -> Arc<dyn Home> {
+    let (send, receive) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    std::thread::spawn(move || receive.into_iter().for_each(|f| f()));
+    Arc::new(Thread(send))
+}
+
+/// What outlives a process: rows and stores.
+pub struct Disk {
+    meta: Arc<dyn MetaStore>,
+    drivers: Arc<TestDrivers>,
+    entropy: Arc<SeededEntropy>,
+}
+
+/// One life of the core.
+pub struct House {
+    pub ports: Ports,
+    pub exports: HouseExports,
+    pub actor: Actor,
+    pub gate: Gate,
+    stop: watch::Sender<bool>,
+    runner: tokio::task::JoinHandle<Result<(), Condition>>,
+}
+
+impl Disk {
+    pub fn new() -> Disk {
+        let meta = Arc::new(parpen_meta::Store::memory().unwrap());
+        Disk { meta, drivers: Arc::new(TestDrivers::default()), entropy: Arc::new(SeededEntropy::new(1)) }
+    }
+
+    /// Makes verbs of the stores fail, once each.
+    pub fn faults(&self) -> Faults {
+        self.drivers.faults.clone()
+    }
+
+    /// Starts the core; with `jobs` false no job runs, as if the process died right after each first transaction.
+    pub async fn start_with(&self, jobs: bool) -> House {
+        let clock = Arc::new(SystemClock::new());
+        bootstrap(&*self.meta, &*self.entropy, &*clock, |_| Ok(())).await.unwrap();
+        let gate = Gate::new();
+        let (ports, exports, runner) = parpen_service::start(Start {
+            meta: self.meta.clone(),
+            drivers: self.drivers.clone(),
+            home: thread(),
+            gate: gate.clone(),
+            clock,
+            entropy: self.entropy.clone(),
+        })
+        .await
+        .unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let runner = match jobs {
+            true => tokio::spawn(runner.run(stopped)),
+            false => tokio::spawn(async move {
+                let _kept = runner;
+                std::future::pending().await
+            }),
+        };
+        let actor = login(&*self.meta, Api::Native, Login::Local).await.unwrap();
+        House { ports, exports, actor, gate, stop, runner }
+    }
+
+    pub async fn start(&self) -> House {
+        let house = self.start_with(true).await;
+        parpen_service::first_pools(&house.ports, &house.actor).await.unwrap();
+        house
+    }
+}
+
+impl House {
+    /// Ends this life without any care, like a kill.
+    pub fn kill(self) {
+        self.runner.abort();
+        drop(self.stop);
+    }
+
+    /// A volume under a native name, made to the end.
+    pub async fn volume(&self, name: &str, bytes: u64) -> Volume {
+        let new = volumes::NewVolume { naming: native(name), size: Some(bytes), ..Default::default() };
+        let started = volumes::create(&self.ports, &self.actor, new).await.unwrap();
+        self.ports.jobs.wait(started.job).await.unwrap();
+        self.row(&started.now).await
+    }
+
+    /// The row as it is now.
+    pub async fn row(&self, v: &Volume) -> Volume {
+        let key = volumes::Key::Id(v.id);
+        volumes::get(&self.ports, &self.actor, &key).await.unwrap().volume
+    }
+
+    /// What a transport's client from this address gets.
+    pub async fn connect(&self, name: &str, address: &str) -> Result<Session, Refusal> {
+        let (answer, got) = oneshot::channel();
+        let peer = Peer { transport: "nbd", address: Address::Ip(address.parse().unwrap()), tls_name: None };
+        let claim = Claim { name: name.to_string(), peer };
+        self.exports.admit(
+            claim,
+            Box::new(move |r| {
+                let _ = answer.send(r);
+            }),
+        );
+        got.await.unwrap()
+    }
+}
+
+/// A name in the native space.
+pub fn native(name: &str) -> Naming {
+    Naming::unique(name, Space::global(Api::Native))
+}

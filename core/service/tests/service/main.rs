@@ -1,0 +1,8 @@
+//! The use cases over a real database in memory, the real gate and a store that can be told to fail.
+#![allow(clippy::unwrap_used)] // helpers of tests, which the lint does not know for tests
+
+mod access;
+mod crash;
+mod house;
+mod names;
+mod volumes;

@@ -1,0 +1,98 @@
+//! The command line: what people type, and the same for machines with `--output json`.
+
+mod client;
+mod commands;
+mod credential;
+mod env;
+mod print;
+mod progress;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config;
+
+/// One block-storage service that the clients of OpenStack, StorPool, LXD, CERN storage-api and rapyuta.io know.
+#[derive(Debug, Parser)]
+#[command(name = "parpen", version)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where the server is, and how to print.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The server's data directory [default: $PARPEN_DATA_DIR, else parpen in the XDG data folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Tables for people, or JSON for machines
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(config::Options),
+    /// Print what a client needs, for `eval "$(parpen env NAME)"`
+    Env {
+        /// Which client
+        #[arg(value_enum)]
+        name: env::Client,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The service at a glance
+    Status {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Pools: places for volumes
+    #[command(subcommand)]
+    Pool(commands::Pool),
+    /// Volumes
+    #[command(subcommand)]
+    Volume(commands::Volume),
+    /// Snapshots of volumes
+    #[command(subcommand)]
+    Snapshot(commands::Snapshot),
+    /// Hosts: who attaches and locks
+    #[command(subcommand)]
+    Host(commands::Host),
+    /// Secrets of the first principal
+    #[command(subcommand)]
+    Credential(credential::Credential),
+    /// Check a stopped data directory
+    Fsck {
+        #[command(flatten)]
+        common: Common,
+        /// Read every stored byte and verify its checksum too
+        #[arg(long)]
+        data: bool,
+    },
+}
+
+/// Does what was asked.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    match args.command {
+        Command::Serve(options) => crate::serve::serve(config::settings(options)?),
+        Command::Env { name, common } => env::print(name, &config::data_dir(common.data_dir.as_deref())?),
+        Command::Status { common } => commands::status(&common),
+        Command::Pool(c) => c.run(),
+        Command::Volume(c) => c.run(),
+        Command::Snapshot(c) => c.run(),
+        Command::Host(c) => c.run(),
+        Command::Credential(c) => c.run(),
+        Command::Fsck { common, data } => {
+            crate::drivers::fsck::run(&config::data_dir(common.data_dir.as_deref())?, data)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Pools, volumes, snapshots, hosts: each command is one call of the native API.
+
+mod volume;
+
+use clap::{Subcommand, ValueEnum};
+use parpen_base::parse_size;
+use parpen_native::doc::{HostDoc, JoinWish, PoolDoc, PoolWish, SnapshotDoc, StatusDoc};
+
+pub(super) use volume::Volume;
+
+use super::client::{Client, segment};
+use super::{Common, print};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Driver {
+    /// The engine on a file or block device
+    Local,
+    /// The engine on memory; empty again after a restart
+    Memory,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Pool {
+    /// Make a pool
+    Create {
+        /// Its name
+        name: String,
+        /// What keeps the bytes
+        #[arg(long, value_enum)]
+        driver: Driver,
+        /// The file or block device [default: a file in the data directory]
+        #[arg(long)]
+        path: Option<String>,
+        /// How far it may grow [default: 90 % of what the file system has free]
+        #[arg(long, value_parser = parse_size)]
+        capacity: Option<u64>,
+        /// In words
+        #[arg(long, default_value = "")]
+        description: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List the pools
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show a pool
+    Show {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Delete an empty pool
+    Delete {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+impl Pool {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Pool::Create { name, driver, path, capacity, description, common } => {
+                let driver = match driver {
+                    Driver::Local => "local",
+                    Driver::Memory => "memory",
+                };
+                let wish = PoolWish { name, driver: driver.into(), path, capacity, description };
+                let pool: PoolDoc = Client::of(&common)?.post("/pools", &wish)?;
+                print::one(&common, &pool)
+            }
+            Pool::List { common } => {
+                let all: Vec<PoolDoc> = Client::of(&common)?.get("/pools")?;
+                print::list(&common, &all)
+            }
+            Pool::Show { name, common } => {
+                let pool: PoolDoc = Client::of(&common)?.get(&format!("/pools/{}", segment(&name)))?;
+                print::one(&common, &pool)
+            }
+            Pool::Delete { name, common } => {
+                Client::of(&common)?.delete(&format!("/pools/{}", segment(&name)))
+            }
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Snapshot {
+    /// List snapshots
+    List {
+        /// Only those of this volume
+        volume: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Delete a snapshot
+    Delete {
+        /// `<volume>@<name>`, or its id
+        snapshot: String,
+        /// Cut whoever has it open
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+impl Snapshot {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Snapshot::List { volume, common } => {
+                let query = volume.map(|v| format!("?volume={}", segment(&v))).unwrap_or_default();
+                let all: Vec<SnapshotDoc> = Client::of(&common)?.get(&format!("/snapshots{query}"))?;
+                print::list(&common, &all)
+            }
+            Snapshot::Delete { snapshot, force, common } => {
+                Client::of(&common)?.delete(&format!("/snapshots/{}?force={force}", segment(&snapshot)))
+            }
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Host {
+    /// List the hosts and all their spellings
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Say that two spellings are one host
+    Join {
+        /// A spelling of the host that stays
+        host: String,
+        /// The spelling that becomes one of its
+        other: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+impl Host {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Host::List { common } => {
+                let all: Vec<HostDoc> = Client::of(&common)?.get("/hosts")?;
+                print::list(&common, &all)
+            }
+            Host::Join { host, other, common } => {
+                let joined: HostDoc = Client::of(&common)?.post("/hosts/join", &JoinWish { host, other })?;
+                print::one(&common, &joined)
+            }
+        }
+    }
+}
+
+/// The service at a glance.
+pub(super) fn status(common: &Common) -> anyhow::Result<()> {
+    let s: StatusDoc = Client::of(common)?.get("/status")?;
+    print::status(common, &s)
+}

@@ -1,0 +1,235 @@
+//! `parpen volume ...`.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use parpen_base::parse_size;
+use parpen_native::doc::{RollbackWish, SnapshotDoc, SnapshotWish, VolumeChange, VolumeDoc, VolumeWish};
+
+use super::super::client::{Client, segment};
+use super::super::progress::{self, Counted};
+use super::super::{Common, print};
+
+/// Bytes that are looked at together for zeros, so that exported files stay sparse.
+const GRAIN: usize = 64 * 1024;
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Volume {
+    /// Make a volume
+    Create {
+        /// Its name
+        name: String,
+        /// Its size, as people write it: 2GiB, 500MB
+        #[arg(long, value_parser = parse_size)]
+        size: u64,
+        /// Its pool [default: local]
+        #[arg(long)]
+        pool: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List the volumes
+    List {
+        /// Only those of this pool
+        #[arg(long)]
+        pool: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show a volume: its names on every side, who holds it, where NBD clients find it
+    Show {
+        /// Its handle or id
+        volume: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Change a volume's size
+    Resize {
+        /// Its handle or id
+        volume: String,
+        /// The new size
+        #[arg(value_parser = parse_size)]
+        size: u64,
+        /// It may become smaller: what lies beyond is lost
+        #[arg(long)]
+        shrink: bool,
+        /// Cut whoever has it open, when it becomes smaller
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Change a volume's name and handle
+    Rename {
+        /// Its handle or id
+        volume: String,
+        /// The new name
+        name: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Take a snapshot
+    Snapshot {
+        /// The volume's handle or id
+        volume: String,
+        /// The snapshot's name
+        name: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Make a volume from a volume or a snapshot
+    Clone {
+        /// A volume's handle or id, or `<volume>@<snapshot>`
+        source: String,
+        /// The new volume's name
+        name: String,
+        /// Its pool [default: the source's]
+        #[arg(long)]
+        pool: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Put a volume back to a snapshot
+    Rollback {
+        /// The volume's handle or id
+        volume: String,
+        /// The snapshot's name
+        snapshot: String,
+        /// Cut whoever has it open
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Store a file's bytes in a volume
+    Import {
+        /// The volume's handle or id
+        volume: String,
+        /// The file
+        file: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Write a volume's or snapshot's bytes to a file
+    Export {
+        /// The volume's handle or id, or `<volume>@<snapshot>`
+        volume: String,
+        /// The file; zeros become holes
+        file: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Delete a volume
+    Delete {
+        /// Its handle or id
+        volume: String,
+        /// Its snapshots too
+        #[arg(long)]
+        snapshots: bool,
+        /// Cut whoever has it open or attached
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+fn path(volume: &str) -> String {
+    format!("/volumes/{}", segment(volume))
+}
+
+impl Volume {
+    pub(in crate::cli) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Volume::Create { name, size, pool, common } => {
+                let wish = VolumeWish { name, size: Some(size), pool, source: None };
+                let v: VolumeDoc = Client::of(&common)?.post("/volumes", &wish)?;
+                print::one(&common, &v)
+            }
+            Volume::List { pool, common } => {
+                let query = pool.map(|p| format!("?pool={}", segment(&p))).unwrap_or_default();
+                let all: Vec<VolumeDoc> = Client::of(&common)?.get(&format!("/volumes{query}"))?;
+                print::list(&common, &all)
+            }
+            Volume::Show { volume, common } => {
+                let v: VolumeDoc = Client::of(&common)?.get(&path(&volume))?;
+                print::one(&common, &v)
+            }
+            Volume::Resize { volume, size, shrink, force, common } => {
+                let change = VolumeChange { size: Some(size), shrink, force, name: None };
+                let v: VolumeDoc = Client::of(&common)?.patch(&path(&volume), &change)?;
+                print::one(&common, &v)
+            }
+            Volume::Rename { volume, name, common } => {
+                let change = VolumeChange { name: Some(name), ..VolumeChange::default() };
+                let v: VolumeDoc = Client::of(&common)?.patch(&path(&volume), &change)?;
+                print::one(&common, &v)
+            }
+            Volume::Snapshot { volume, name, common } => {
+                let wish = SnapshotWish { name };
+                let s: SnapshotDoc =
+                    Client::of(&common)?.post(&format!("{}/snapshots", path(&volume)), &wish)?;
+                print::one(&common, &s)
+            }
+            Volume::Clone { source, name, pool, common } => {
+                let wish = VolumeWish { name, size: None, pool, source: Some(source) };
+                let client = Client::of(&common)?;
+                let turning = progress::spinner("cloning");
+                let v: anyhow::Result<VolumeDoc> = client.post("/volumes", &wish);
+                turning.finish_and_clear();
+                print::one(&common, &v?)
+            }
+            Volume::Rollback { volume, snapshot, force, common } => {
+                let wish = RollbackWish { snapshot, force };
+                let v: VolumeDoc =
+                    Client::of(&common)?.post(&format!("{}/rollback", path(&volume)), &wish)?;
+                print::one(&common, &v)
+            }
+            Volume::Import { volume, file, common } => import(&Client::of(&common)?, &volume, &file),
+            Volume::Export { volume, file, common } => export(&Client::of(&common)?, &volume, &file),
+            Volume::Delete { volume, snapshots, force, common } => {
+                Client::of(&common)?.delete(&format!("{}?snapshots={snapshots}&force={force}", path(&volume)))
+            }
+        }
+    }
+}
+
+fn import(client: &Client, volume: &str, file: &PathBuf) -> anyhow::Result<()> {
+    let mut from = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
+    // A block device has no length of its own, but an end.
+    let length = from.seek(SeekFrom::End(0))?;
+    from.rewind()?;
+    let bar = progress::bar("importing", length);
+    let sent =
+        client.put_stream(&format!("{}/data", path(volume)), length, Counted { from, bar: bar.clone() });
+    bar.finish_and_clear();
+    sent
+}
+
+fn export(client: &Client, volume: &str, file: &PathBuf) -> anyhow::Result<()> {
+    let kind = if volume.contains('@') { "snapshots" } else { "volumes" };
+    let (length, from) = client.get_stream(&format!("/{kind}/{}/data", segment(volume)))?;
+    let mut to = File::create(file).with_context(|| format!("cannot make {}", file.display()))?;
+    let bar = progress::bar("exporting", length);
+    let mut from = Counted { from, bar: bar.clone() };
+    let (mut at, mut piece) = (0, vec![0; GRAIN]);
+    while at < length {
+        let n = (length - at).min(GRAIN as u64) as usize;
+        if let Err(e) = from.read_exact(&mut piece[..n]) {
+            bail!("the bytes broke off at {at} of {length} ({e}): {} is not whole", file.display());
+        }
+        if piece[..n].iter().all(|b| *b == 0) {
+            to.seek(SeekFrom::Current(n as i64))?;
+        } else {
+            to.write_all(&piece[..n])?;
+        }
+        at += n as u64;
+    }
+    to.set_len(length)?;
+    to.sync_all()?;
+    bar.finish_and_clear();
+    Ok(())
+}

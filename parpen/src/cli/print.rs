@@ -1,0 +1,153 @@
+//! Documents as tables for people and JSON for machines: two views of one struct.
+
+use comfy_table::{Table, presets};
+use parpen_base::format_size;
+use parpen_native::doc::{HostDoc, PoolDoc, SnapshotDoc, StatusDoc, VolumeDoc};
+use serde::Serialize;
+
+use super::{Common, Output};
+
+/// A document that people read as a row.
+pub trait Tabular: Serialize {
+    /// The heads of the columns.
+    fn head() -> Vec<&'static str>;
+    /// The cells.
+    fn row(&self) -> Vec<String>;
+}
+
+fn table(head: Vec<&'static str>, rows: Vec<Vec<String>>) -> Table {
+    let mut t = Table::new();
+    t.load_style(presets::NOTHING);
+    t.set_header(head);
+    t.add_rows(rows);
+    t
+}
+
+fn json(document: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(document)?);
+    Ok(())
+}
+
+/// Prints many.
+pub(super) fn list<T: Tabular>(common: &Common, all: &[T]) -> anyhow::Result<()> {
+    match common.output {
+        Output::Json => json(&all),
+        Output::Table => {
+            println!("{}", table(T::head(), all.iter().map(T::row).collect()));
+            Ok(())
+        }
+    }
+}
+
+/// Prints one, a line a field.
+pub(super) fn one<T: Serialize>(common: &Common, document: &T) -> anyhow::Result<()> {
+    if common.output == Output::Json {
+        return json(document);
+    }
+    let value = serde_json::to_value(document)?;
+    let fields = value.as_object().cloned().unwrap_or_default();
+    let rows = fields.into_iter().filter(|(_, v)| !v.is_null()).map(|(name, v)| vec![cell(&name, &v), name]);
+    let rows = rows.map(|mut r| {
+        r.reverse();
+        r
+    });
+    println!("{}", table(vec!["field", "value"], rows.collect()));
+    Ok(())
+}
+
+/// A value as people read it.
+fn cell(name: &str, v: &serde_json::Value) -> String {
+    use serde_json::Value;
+    match v {
+        Value::String(s) => s.clone(),
+        Value::Number(n) if matches!(name, "size" | "capacity" | "used" | "free") => {
+            n.as_u64().map_or_else(|| n.to_string(), format_size)
+        }
+        Value::Array(a) => a.iter().map(|v| cell("", v)).collect::<Vec<_>>().join("\n"),
+        Value::Object(o) => {
+            o.iter().map(|(k, v)| format!("{k}: {}", cell(k, v))).collect::<Vec<_>>().join("\n")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn figure(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "?".into(), format_size)
+}
+
+impl Tabular for PoolDoc {
+    fn head() -> Vec<&'static str> {
+        vec!["name", "driver", "state", "capacity", "used", "free", "path"]
+    }
+    fn row(&self) -> Vec<String> {
+        let path = self.path.clone().unwrap_or_default();
+        let (used, free) = (figure(self.used), figure(self.free));
+        vec![
+            self.name.clone(),
+            self.driver.clone(),
+            self.state.clone(),
+            format_size(self.capacity),
+            used,
+            free,
+            path,
+        ]
+    }
+}
+
+impl Tabular for VolumeDoc {
+    fn head() -> Vec<&'static str> {
+        vec!["handle", "size", "pool", "state", "use", "holders", "nbd"]
+    }
+    fn row(&self) -> Vec<String> {
+        let holders: Vec<&str> = self.holders.iter().map(|h| h.host.as_str()).collect();
+        vec![
+            self.handle.clone(),
+            format_size(self.size),
+            self.pool.clone(),
+            self.state.clone(),
+            self.usage.clone(),
+            holders.join(", "),
+            self.nbd.clone(),
+        ]
+    }
+}
+
+impl Tabular for SnapshotDoc {
+    fn head() -> Vec<&'static str> {
+        vec!["handle", "volume", "name", "size", "state", "created"]
+    }
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.handle.clone(),
+            self.volume.clone(),
+            self.name.clone(),
+            format_size(self.size),
+            self.state.clone(),
+            self.created.clone(),
+        ]
+    }
+}
+
+impl Tabular for HostDoc {
+    fn head() -> Vec<&'static str> {
+        vec!["name", "spellings", "id"]
+    }
+    fn row(&self) -> Vec<String> {
+        vec![self.name.clone(), self.spellings.join(", "), self.id.to_string()]
+    }
+}
+
+/// The service at a glance.
+pub(super) fn status(common: &Common, s: &StatusDoc) -> anyhow::Result<()> {
+    if common.output == Output::Json {
+        return json(s);
+    }
+    println!("parpen {}, configuration generation {}", s.version, s.generation);
+    println!("{} volumes, {} snapshots, {} open sessions", s.volumes, s.snapshots, s.sessions.len());
+    println!("\n{}", table(PoolDoc::head(), s.pools.iter().map(Tabular::row).collect()));
+    if !s.jobs.is_empty() {
+        let row = |j: &parpen_native::doc::JobDoc| vec![j.kind.clone(), j.state.clone(), j.created.clone()];
+        println!("\n{}", table(vec!["job", "state", "since"], s.jobs.iter().map(row).collect()));
+    }
+    Ok(())
+}

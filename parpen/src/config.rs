@@ -1,0 +1,140 @@
+//! Settings: the command line wins over `parpen.toml`, which wins over the defaults.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+/// `parpen.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// Where state is kept.
+    pub data_dir: Option<PathBuf>,
+    /// The HTTP address.
+    pub listen: Option<SocketAddr>,
+    /// The NBD address.
+    pub nbd: Option<SocketAddr>,
+    /// What is logged.
+    pub log: Option<String>,
+    /// What concerns single APIs.
+    pub apis: Apis,
+}
+
+/// `[apis]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Apis {
+    /// `[apis.cern]`.
+    pub cern: Cern,
+}
+
+/// `[apis.cern]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cern {
+    /// Reading needs no login.
+    pub anonymous_read: bool,
+}
+
+/// What the server runs with.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where state is kept.
+    pub data_dir: PathBuf,
+    /// The HTTP address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The NBD address; port 0 takes a free one.
+    pub nbd: SocketAddr,
+    /// What is logged, in the words of `tracing`'s filters.
+    pub log: String,
+    /// Reading through the CERN side needs no login.
+    pub cern_anonymous_read: bool,
+}
+
+/// Options of `serve`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Settings file (parpen.toml)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where state is kept [default: $PARPEN_DATA_DIR, else parpen in the XDG data folder]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// HTTP address of all APIs [default: 127.0.0.1:7475]; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// NBD address [default: 127.0.0.1:10809]; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub nbd: Option<SocketAddr>,
+    /// What is logged: error, warn, info, debug, trace, or filters like parpen_nbd=debug [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+/// The data directory when none is named.
+pub fn data_dir(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    if let Some(dir) = named.map(Path::to_path_buf).or_else(|| var("PARPEN_DATA_DIR")) {
+        return Ok(dir);
+    }
+    let data = var("XDG_DATA_HOME").or_else(|| var("HOME").map(|h| h.join(".local/share")));
+    let data =
+        data.context("neither HOME nor XDG_DATA_HOME is set: name the data directory with --data-dir")?;
+    Ok(data.join("parpen"))
+}
+
+/// Puts file, options and defaults together.
+pub fn settings(o: Options) -> anyhow::Result<Settings> {
+    let file: File = match &o.config {
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            toml::from_str(&text).with_context(|| format!("{} cannot be understood", path.display()))?
+        }
+        None => File::default(),
+    };
+    let default = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let named = o.data_dir.or(file.data_dir);
+    let s = Settings {
+        data_dir: std::path::absolute(data_dir(named.as_deref())?)?,
+        listen: o.listen.or(file.listen).unwrap_or(default(7475)),
+        nbd: o.nbd.or(file.nbd).unwrap_or(default(10809)),
+        log: o.log.or(file.log).unwrap_or_else(|| "info".into()),
+        cern_anonymous_read: file.apis.cern.anonymous_read,
+    };
+    for (option, addr) in [("--listen", s.listen), ("--nbd", s.nbd)] {
+        if !addr.ip().is_loopback() {
+            bail!(
+                "{option} {addr} is beyond loopback, and there is no TLS yet: take an address of 127.0.0.0/8 or ::1"
+            );
+        }
+    }
+    Ok(s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        let data_dir = Some(PathBuf::from("/d"));
+        Options { config: None, data_dir, listen: None, nbd: None, log: None }
+    }
+
+    #[test]
+    fn loopback_only() {
+        assert_eq!(settings(options()).unwrap().listen.port(), 7475);
+        let beyond = Options { nbd: Some("0.0.0.0:10809".parse().unwrap()), ..options() };
+        assert!(settings(beyond).unwrap_err().to_string().contains("--nbd 0.0.0.0:10809 is beyond loopback"));
+    }
+
+    #[test]
+    fn the_file_is_read_strictly() {
+        let f: File =
+            toml::from_str("listen = \"127.0.0.1:1\"\n[apis.cern]\nanonymous_read = true\n").unwrap();
+        assert!(f.apis.cern.anonymous_read && f.listen.is_some());
+        assert!(toml::from_str::<File>("lisen = \"127.0.0.1:1\"").is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! The server: wiring, start, stop.
+
+mod doors;
+mod metrics;
+mod wiring;
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use parpen_base::{Clock, Entropy, SystemClock, SystemEntropy};
+use parpen_block::Gate;
+use parpen_meta::{DataDir, Store};
+use parpen_model::Api;
+use parpen_ring::{Backend, Reactor};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::Settings;
+use crate::drivers::LocalDrivers;
+use crate::files::{self, RunFile};
+
+/// How long requests and connections under way may take to end after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs until SIGTERM or SIGINT.
+pub fn serve(s: Settings) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&s.log)
+        .with_context(|| format!("--log {:?} is no level and no filter", s.log))?;
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("the control runtime cannot start")?;
+    let ended = runtime.block_on(run(s));
+    // Jobs that did not end in time stay where they are; the next start takes them up.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn run(s: Settings) -> anyhow::Result<()> {
+    let data = DataDir::lock(&s.data_dir)?;
+    let store = Arc::new(Store::open(&data.database())?);
+    let reactor = Reactor::start("reactor", Backend::Auto).context("the reactor cannot start")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let keep = |secrets: &parpen_identity::Secrets| {
+        files::write_secrets(data.path(), secrets)
+            .map_err(|e| parpen_model::Condition::Unavailable(format!("{e:#}")))
+    };
+    parpen_identity::bootstrap(&*store, &*entropy, &*clock, keep).await?;
+    let gate = Gate::new();
+    let drivers = Arc::new(LocalDrivers::new(data.path().to_path_buf(), reactor.clone(), entropy.clone()));
+    let (ports, exports, runner) = parpen_service::start(parpen_service::Start {
+        meta: store.clone(),
+        drivers: drivers.clone(),
+        home: Arc::new(reactor.clone()),
+        gate: gate.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    })
+    .await?;
+    let (stop, stopped) = watch::channel(false);
+    let jobs = tokio::spawn(runner.run(stopped.clone()));
+    let admin = parpen_identity::login(&*store, Api::Native, parpen_identity::Login::Local).await?;
+    parpen_service::first_pools(&ports, &admin).await?;
+    parpen_service::open_pools(&ports).await;
+
+    let doors = doors::open(&s, data.path()).await?;
+    let nbd = Arc::new(parpen_nbd::Server::start(&reactor, doors.nbd, Arc::new(exports.clone())));
+    let metrics = Arc::new(metrics::Metrics::new(gate, nbd.clone()));
+    let apis = wiring::apis(
+        &s,
+        wiring::Parts {
+            ports,
+            exports,
+            nbd: doors.run.nbd.clone(),
+            nbd_socket: doors.run.nbd_socket.clone(),
+            data: data.path().to_path_buf(),
+            metrics: metrics.clone(),
+        },
+    );
+    let everything =
+        Arc::new(parpen_http::Server::new(apis.all, clock.clone(), entropy.clone(), metrics.clone()));
+    let on_socket =
+        Arc::new(parpen_http::Server::new(apis.socket, clock.clone(), entropy.clone(), metrics.clone()));
+    let mut servers = vec![tokio::spawn(everything.serve(doors.http, stopped.clone(), DRAIN))];
+    if let Some(listener) = doors.lxd {
+        servers.push(tokio::spawn(on_socket.serve(listener, stopped.clone(), DRAIN)));
+    }
+    doors.run.write(data.path())?;
+    print!("{}", doors::table(&s, &doors.run, &drivers.notes(), reactor.backend(), &doors.warnings));
+
+    wait_for_signal().await?;
+    tracing::info!("stopping: no new work, open connections have 5 s");
+    stop.send_replace(true);
+    let nbd_drain = tokio::task::spawn_blocking(move || nbd.drain(DRAIN));
+    for server in servers {
+        server.await.context("a listener ended badly")?;
+    }
+    let cut = nbd_drain.await.context("NBD could not be drained")?;
+    if cut > 0 {
+        tracing::warn!(cut, "connections that did not end in time were cut");
+    }
+    if let Ok(ended) = tokio::time::timeout(DRAIN, jobs).await {
+        ended.context("the job runner ended badly")??;
+    }
+    drivers.close().await;
+    reactor.shutdown();
+    reactor.join().context("the reactor ended badly")?;
+    store.close();
+    RunFile::remove(data.path());
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}

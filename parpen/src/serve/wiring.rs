@@ -1,0 +1,64 @@
+//! Which APIs there are.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parpen_http::{Service, serve};
+use parpen_model::{Api, Condition};
+use parpen_native::{House, Native, Rotate};
+use parpen_service::{HouseExports, Ports};
+
+use super::metrics::Metrics;
+use crate::config::Settings;
+use crate::files;
+
+/// What APIs are made from.
+pub struct Parts {
+    /// The use cases' ports.
+    pub ports: Ports,
+    /// The way to the bytes.
+    pub exports: HouseExports,
+    /// NBD's address.
+    pub nbd: String,
+    /// NBD's socket.
+    pub nbd_socket: Option<PathBuf>,
+    /// The data directory.
+    pub data: PathBuf,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The APIs of each door.
+pub struct Served {
+    /// On the HTTP address.
+    pub all: Vec<Arc<dyn Service>>,
+    /// On the LXD side's socket.
+    pub socket: Vec<Arc<dyn Service>>,
+}
+
+/// Every API over the same ports.
+pub fn apis(_s: &Settings, p: Parts) -> Served {
+    let metrics = p.metrics.clone();
+    let native = serve(Native::new(House {
+        ports: p.ports.clone(),
+        exports: p.exports.clone(),
+        nbd: p.nbd.clone(),
+        metrics: Arc::new(move || metrics.text()),
+        rotate: rotate(p.ports.clone(), p.data.clone()),
+        version: env!("CARGO_PKG_VERSION"),
+    }));
+    Served { all: vec![native], socket: Vec::new() }
+}
+
+/// New secrets go to the file before the database, so that no moment has a secret that nobody can read.
+fn rotate(ports: Ports, data: PathBuf) -> Rotate {
+    Arc::new(move |sides: Vec<Api>| {
+        let (ports, data) = (ports.clone(), data.clone());
+        Box::pin(async move {
+            let say = |e: anyhow::Error| Condition::Unavailable(format!("{e:#}"));
+            let old = files::read_secrets(&data).map_err(say)?;
+            let keep = |new: &parpen_identity::Secrets| files::write_secrets(&data, new).map_err(say);
+            parpen_identity::rotate(&*ports.meta, &*ports.entropy, &*ports.clock, old, &sides, keep).await
+        })
+    })
+}

@@ -1,0 +1,119 @@
+//! What goes wrong in a history, and how often.
+
+use crate::disk::Faults;
+
+/// A kind of history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Power cuts on a medium that writes sectors of 512 bytes.
+    Crash,
+    /// Power cuts on a medium that writes 4 KiB at once.
+    CrashAtomic,
+    /// Power cuts that come often and strike recoveries too.
+    Recovery,
+    /// A disk that is nearly always full.
+    Full,
+    /// A sparse file on a host whose own space runs out.
+    Host,
+    /// Reads and writes that end in errors.
+    Errors,
+    /// Flushes that fail, followed by flushes that lie.
+    Flush,
+    /// Lost and misdirected writes, misdirected reads, flipped bits: nothing says so.
+    Silent,
+}
+
+impl Profile {
+    /// Every profile.
+    pub const ALL: [Profile; 8] = [
+        Profile::Crash,
+        Profile::CrashAtomic,
+        Profile::Recovery,
+        Profile::Full,
+        Profile::Host,
+        Profile::Errors,
+        Profile::Flush,
+        Profile::Silent,
+    ];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Crash => "crash",
+            Profile::CrashAtomic => "crash-atomic",
+            Profile::Recovery => "recovery",
+            Profile::Full => "full",
+            Profile::Host => "host",
+            Profile::Errors => "errors",
+            Profile::Flush => "flush",
+            Profile::Silent => "silent",
+        }
+    }
+
+    /// The profile of that name.
+    pub fn named(name: &str) -> Option<Profile> {
+        Profile::ALL.into_iter().find(|p| p.name() == name)
+    }
+
+    /// Bytes that the medium writes at once.
+    pub(crate) fn atomic(self) -> usize {
+        if self == Profile::CrashAtomic { 4096 } else { 512 }
+    }
+
+    /// Pages of the disk.
+    pub(crate) fn pages(self) -> u64 {
+        if self == Profile::Full { 112 } else { 256 }
+    }
+
+    /// Odds of the medium's faults; where silent ones may strike is the driver's to say.
+    pub(crate) fn faults(self) -> Faults {
+        match self {
+            Profile::Errors => Faults { read_error: 5_000, write_error: 3_000, ..Faults::default() },
+            Profile::Flush => Faults { flush_error: 40_000, ..Faults::default() },
+            Profile::Silent => Faults {
+                lost_write: 2_000,
+                stray_write: 2_000,
+                stray_read: 6_000,
+                flipped_read: 6_000,
+                rot: 2_000,
+                ..Faults::default()
+            },
+            _ => Faults::default(),
+        }
+    }
+
+    /// Whether a flush is a promise against power cuts. Where answered writes get lost it is not: in the last record of
+    /// the log, which no later one vouches for, a lost write looks like one that was never answered, and a single copy
+    /// can do no better than the block's older content. A checkpoint (closing, recovery) promises in any case.
+    pub(crate) fn flush_counts(self) -> bool {
+        self != Profile::Silent
+    }
+
+    /// Whether a request may be refused for want of space.
+    pub(crate) fn may_be_full(self) -> bool {
+        matches!(self, Profile::Full | Profile::Host)
+    }
+
+    /// Whether a request may end in an error of the medium.
+    pub(crate) fn may_fail(self) -> bool {
+        matches!(self, Profile::Errors | Profile::Flush | Profile::Silent)
+    }
+
+    /// Power cuts per hundred steps of the driver.
+    pub(crate) fn crashes(self) -> u32 {
+        match self {
+            Profile::Recovery => 20,
+            Profile::Crash | Profile::CrashAtomic => 8,
+            Profile::Flush | Profile::Errors => 6,
+            Profile::Full | Profile::Host | Profile::Silent => 3,
+        }
+    }
+
+    /// How often, in percent, a recovery is struck by the next power cut.
+    pub(crate) fn crashed_recoveries(self) -> u32 {
+        match self {
+            Profile::Recovery => 60,
+            _ => 15,
+        }
+    }
+}

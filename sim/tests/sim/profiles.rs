@@ -1,0 +1,87 @@
+//! Sound engines on bad disks.
+
+use parpen_base::SystemClock;
+use parpen_engine::Sound;
+use parpen_sim::history::run;
+use parpen_sim::profile::Profile;
+use parpen_sim::sweep::{Plan, Report, sweep};
+
+fn survives(profile: Profile) -> Report {
+    let plan = Plan {
+        run: run::<Sound>,
+        profile,
+        from: 0,
+        to: u64::MAX,
+        limit: Some(crate::seconds()),
+        jobs: 1,
+        clock: &SystemClock::new(),
+        keep_going: false,
+    };
+    let report = sweep(&plan, |_| {});
+    if let Some((seed, failure)) = report.failures.first() {
+        let name = profile.name();
+        panic!("{failure}\nsee it: cargo run -rp parpen-sim -- --profile {name} --seed {seed} --trace");
+    }
+    assert!(
+        report.histories >= 10,
+        "only {} histories: the time is too short to say anything",
+        report.histories
+    );
+    assert!(report.tally.crashes > report.histories && report.tally.recoveries > report.histories);
+    report
+}
+
+#[test]
+fn power_cuts_within_sectors() {
+    survives(Profile::Crash);
+}
+
+#[test]
+fn power_cuts_between_blocks() {
+    survives(Profile::CrashAtomic);
+}
+
+#[test]
+fn power_cuts_during_recovery() {
+    survives(Profile::Recovery);
+}
+
+#[test]
+fn a_full_disk() {
+    assert!(survives(Profile::Full).tally.refusals > 0);
+}
+
+#[test]
+fn a_full_host() {
+    assert!(survives(Profile::Host).tally.refusals > 0);
+}
+
+#[test]
+fn reads_and_writes_that_fail() {
+    assert!(survives(Profile::Errors).tally.errors > 0);
+}
+
+#[test]
+fn flushes_that_fail_and_then_lie() {
+    assert!(survives(Profile::Flush).tally.errors > 0);
+}
+
+#[test]
+fn faults_that_nobody_reports() {
+    let report = survives(Profile::Silent);
+    assert!(report.tally.errors > 0);
+    assert!(report.tally.unreadable < report.histories / 2, "most disks died: the faults are too many");
+}
+
+#[test]
+fn a_seed_names_one_history() {
+    for profile in Profile::ALL {
+        for seed in 0..4 {
+            let (a, b) = (run::<Sound>(seed, profile, false), run::<Sound>(seed, profile, true));
+            assert_eq!(a.digest, b.digest, "{} {seed}", profile.name());
+            assert!(a.lines.is_empty() && !b.lines.is_empty());
+        }
+    }
+    let digest = |seed| run::<Sound>(seed, Profile::Crash, false).digest;
+    assert_ne!(digest(1), digest(2));
+}

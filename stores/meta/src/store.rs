@@ -1,0 +1,152 @@
+//! The database: opening, its lanes, closing.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parpen_base::Boxed;
+use parpen_model::Condition;
+use parpen_model::ports::{MetaStore, ReadWork, WriteWork};
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
+
+use crate::lane::{Job, Jobs, start};
+use crate::{OpenError, migrate};
+
+/// Lanes that read. Two let a short read pass a long one; more would only fight for the same pages.
+const READERS: usize = 2;
+/// How long a statement waits for another program (a backup, a person's shell) that holds the database.
+const BUSY: Duration = Duration::from_secs(5);
+/// Prepared statements kept by each connection; all of this crate's fit.
+const STATEMENTS: usize = 32;
+
+/// The control plane's rows on SQLite. A transaction that was begun is run to its end even if its caller goes
+/// away.
+pub struct Store {
+    senders: RwLock<Option<Senders>>,
+    /// Readers first, the writer last.
+    lanes: Mutex<Vec<JoinHandle<Connection>>>,
+}
+
+struct Senders {
+    reads: mpsc::Sender<Job>,
+    writes: mpsc::Sender<Job>,
+}
+
+impl Store {
+    /// Opens the database at `path`, making it if it is not there. One of a newer version is refused
+    /// untouched.
+    pub fn open(path: &Path) -> Result<Store, OpenError> {
+        if path.exists() {
+            // Only reads, so that a refused database is left as it is.
+            let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            conn.busy_timeout(BUSY)?;
+            migrate::check(&conn)?;
+        }
+        // Made by us, so that nobody else can read it: SQLite gives the log the same mode.
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        let mut writer = Connection::open(path)?;
+        let mode: String = writer.query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0))?;
+        if mode != "wal" {
+            return Err(OpenError::NoWal(mode));
+        }
+        set_up(&writer)?;
+        migrate::run(&mut writer)?;
+        let readers = (0..READERS).map(|_| {
+            let conn = Connection::open(path)?;
+            set_up(&conn)?;
+            conn.pragma_update(None, "query_only", true)?;
+            Ok(conn)
+        });
+        Store::with(writer, readers.collect::<Result<_, OpenError>>()?)
+    }
+
+    /// A database in memory, which nobody else sees and which is gone afterwards. Its reads take turns with
+    /// writes.
+    pub fn memory() -> Result<Store, OpenError> {
+        let mut conn = Connection::open_in_memory()?;
+        set_up(&conn)?;
+        migrate::run(&mut conn)?;
+        Store::with(conn, Vec::new())
+    }
+
+    /// Starts the lanes. Without readers the writer reads too.
+    fn with(writer: Connection, readers: Vec<Connection>) -> Result<Store, OpenError> {
+        let (writes, queue) = mpsc::channel();
+        let mut lanes = Vec::new();
+        let reads = if readers.is_empty() {
+            writes.clone()
+        } else {
+            let (reads, queue) = mpsc::channel();
+            let queue: Jobs = Arc::new(Mutex::new(queue));
+            for conn in readers {
+                lanes.push(start("meta-read", conn, queue.clone())?);
+            }
+            reads
+        };
+        lanes.push(start("meta-write", writer, Arc::new(Mutex::new(queue)))?);
+        Ok(Store { senders: RwLock::new(Some(Senders { reads, writes })), lanes: Mutex::new(lanes) })
+    }
+
+    /// Finishes what was asked for, refuses everything later, and closes the database. Blocks until that is
+    /// done; said twice, done once. Dropping does the same.
+    pub fn close(&self) {
+        self.senders.write().unwrap_or_else(PoisonError::into_inner).take();
+        let lanes = std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended: Vec<_> = lanes.into_iter().map(JoinHandle::join).collect();
+        // In this order, so that the writer is the last one out: it folds the log into the database.
+        for lane in ended {
+            let closed = lane.map(Connection::close);
+            if let Ok(Err((_, e))) = closed {
+                tracing::warn!(error = %e, "not closed cleanly; its log is replayed next time");
+            }
+        }
+    }
+
+    fn send(&self, lane: impl FnOnce(&Senders) -> &mpsc::Sender<Job>, job: Job) -> Result<(), Condition> {
+        let senders = self.senders.read().unwrap_or_else(PoisonError::into_inner);
+        let sender = lane(senders.as_ref().ok_or_else(closed)?);
+        sender.send(job).map_err(|_| closed())
+    }
+}
+
+fn closed() -> Condition {
+    Condition::Unavailable("the database is closed; the service is stopping".into())
+}
+
+fn set_up(conn: &Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(BUSY)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // FULL: a commit is on the disk before it is answered. The log is cut back after a burst.
+    conn.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 16777216;",
+    )
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl MetaStore for Store {
+    fn read(&self, f: ReadWork) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async move {
+            let (answer, result) = oneshot::channel();
+            self.send(|s| &s.reads, Job::Read(f, answer))?;
+            result.await.unwrap_or_else(|_| Err(closed()))
+        })
+    }
+
+    fn write(&self, f: WriteWork) -> Boxed<'_, Result<u64, Condition>> {
+        Box::pin(async move {
+            let (answer, result) = oneshot::channel();
+            self.send(|s| &s.writes, Job::Write(f, answer))?;
+            result.await.unwrap_or_else(|_| Err(closed()))
+        })
+    }
+}

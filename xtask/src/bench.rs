@@ -1,0 +1,49 @@
+//! `cargo xtask bench`: parpen beside `qemu-nbd` on the same disk, with the same fio jobs.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use crate::clients;
+use crate::command;
+
+/// How long and how often to measure.
+#[derive(Args)]
+pub struct BenchArgs {
+    /// How often each job is run against each server; the median is quoted
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Seconds of each run
+    #[arg(long, default_value_t = 5)]
+    seconds: u32,
+    /// Only these jobs, separated by commas
+    #[arg(long, value_name = "NAMES")]
+    jobs: Option<String>,
+    /// Where the servers keep their data; both use the same file system [default: target/bench]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<String>,
+}
+
+/// Build the release binary and let the Python driver measure. True if it wrote its table.
+pub fn run(root: &Path, args: &BenchArgs) -> Result<bool> {
+    ensure!(clients::install_programs()?, "programs are missing");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let build = ["build", "--release", "--locked", "-p", "parpen"];
+    ensure!(
+        command::run(Command::new(cargo).current_dir(root).args(build))?,
+        "the release binary was not built"
+    );
+    let mut driver = Command::new(clients::interpreter(root, clients::Python::System));
+    driver
+        .arg(root.join("conformance/bench/bench.py"))
+        .current_dir(root)
+        .env("PARPEN_BIN", root.join("target/release/parpen"))
+        .args(["--rounds", &args.rounds.to_string(), "--seconds", &args.seconds.to_string()])
+        .args(["--dir", args.dir.as_deref().unwrap_or("target/bench"), "--out", "BENCHMARKS.md"]);
+    if let Some(jobs) = &args.jobs {
+        driver.args(["--jobs", jobs]);
+    }
+    command::run(&mut driver)
+}
