@@ -13,7 +13,7 @@ use crate::world::{Failure, What, World};
 pub(crate) fn label(id: Id, version: u64) -> Vec<u8> {
     let mut out = format!("{id:?} label {version}").into_bytes();
     let size = match (u64::from(id.0) * 5 + version * 3) % 8 {
-        0..3 if version > 0 => 3800,
+        0..3 if version > 0 => 4001,
         0..3 => 1700,
         n => 24 + 20 * n as usize,
     };
