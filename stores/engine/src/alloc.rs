@@ -138,6 +138,28 @@ impl Alloc {
         }
     }
 
+    /// The chunks that a run touches.
+    pub(crate) fn chunks_of(run: Run) -> std::ops::Range<usize> {
+        (run.phys / CHUNK) as usize..(run.phys + run.len).div_ceil(CHUNK) as usize
+    }
+
+    /// Takes a chunk that was used and is wholly free again, to give it back to the medium.
+    pub(crate) fn take_chunk(&mut self, chunk: usize) -> Option<Run> {
+        let run = Run { phys: chunk as u64 * CHUNK, len: CHUNK };
+        self.chunks.get(chunk).filter(|c| c.is_empty())?;
+        let all = (run.phys..run.phys + run.len).all(|b| self.claim(b));
+        debug_assert!(all, "every block of an empty chunk is free");
+        Some(run)
+    }
+
+    /// The medium has a chunk back: it is as good as never used.
+    pub(crate) fn release_virgin(&mut self, run: Run) {
+        self.release(run);
+        let chunk = (run.phys / CHUNK) as usize;
+        self.replace(chunk, Chunk { free: CHUNK as u16, fill: 0, reusable: 0 });
+        self.virgin = self.virgin.min(chunk);
+    }
+
     /// Takes `want` blocks, from `near` on where that is free; `None` (and nothing taken) when there are not so many.
     pub(crate) fn take(&mut self, near: u64, want: u64) -> Option<Vec<Run>> {
         if want > self.free {
@@ -280,6 +302,16 @@ mod tests {
         }
         let touched = a.chunks.iter().filter(|c| c.fill > 0).count();
         assert!(touched <= 8, "{touched} chunks for 4 chunks of data");
+        for phys in held.drain(..) {
+            a.release(Run { phys, len: 1 });
+        }
+        for chunk in 0..1000 {
+            if let Some(run) = a.take_chunk(chunk) {
+                assert_eq!(Alloc::chunks_of(run), chunk..chunk + 1);
+                a.release_virgin(run);
+            }
+        }
+        assert_eq!((a.free, a.roomy, a.empty), (1000 * CHUNK, 0, 0));
         let large = a.take(0, 100).unwrap();
         assert!(large.len() <= 2, "large writes get whole chunks: {large:?}");
     }

@@ -2,7 +2,7 @@
 
 use parpen_base::Buf;
 
-use crate::alloc::Run;
+use crate::alloc::{Alloc, Run};
 use crate::codec::Identity;
 use crate::engine::{Engine, Log};
 use crate::layout::BLOCK;
@@ -178,14 +178,26 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 _ => merged.push(run),
             }
         }
-        for run in merged {
-            if run.len >= GIVE_BACK_BLOCKS
-                && let Err(error) = self.disk.discard(run.phys * BLOCK, run.len * BLOCK).await
-            {
-                // A hint: the blocks are as good as before.
-                tracing::debug!(%error, "the medium did not take space back");
+        for run in &merged {
+            if run.len >= GIVE_BACK_BLOCKS {
+                self.give_back(*run).await;
             }
-            self.release_deferred(run);
+            self.release_deferred(*run);
+        }
+        // Crumbs that add up to a whole chunk go back together.
+        for chunk in merged.into_iter().flat_map(Alloc::chunks_of) {
+            let taken = self.room.borrow_mut().alloc.take_chunk(chunk);
+            if let Some(run) = taken {
+                self.give_back(run).await;
+                self.room.borrow_mut().alloc.release_virgin(run);
+            }
+        }
+    }
+
+    async fn give_back(&self, run: Run) {
+        if let Err(error) = self.disk.discard(run.phys * BLOCK, run.len * BLOCK).await {
+            // A hint: the blocks are as good as before.
+            tracing::debug!(%error, "the medium did not take space back");
         }
     }
 

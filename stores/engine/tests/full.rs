@@ -117,3 +117,26 @@ fn stored_bytes_are_what_deleting_would_give_back() {
     assert_eq!((stored(1), e.space().data / BLOCK), (40, 40));
     assert_eq!(e.lookup(id(1)).unwrap().parent, None);
 }
+
+#[test]
+fn deleting_gives_memory_back_to_the_host() {
+    let disk = formatted(256 << 20, Layout::memory(256 << 20));
+    let e = open(&disk);
+    block_on(async {
+        e.create(id(1), 64 << 20, None, b"").await.unwrap();
+        for n in 0..(32 << 8) {
+            e.write(id(1), n * BLOCK, block(1, n)).await.0.unwrap();
+        }
+        e.snapshot(&[(id(1), id(2), vec![])]).await.unwrap();
+        for n in (0..(32 << 8)).step_by(2) {
+            e.write(id(1), n * BLOCK, block(2, n)).await.0.unwrap();
+        }
+    });
+    let full = disk.resident();
+    assert!(full >= 48 << 20);
+    block_on(e.delete(id(2))).unwrap();
+    block_on(e.delete(id(1))).unwrap();
+    block_on(e.close()).unwrap();
+    assert!(disk.resident() < 8 << 20, "{} of {full} bytes are left", disk.resident());
+    assert_sound(&e);
+}
