@@ -8,6 +8,9 @@ use crate::profile::Profile;
 use crate::trace::Trace;
 use crate::world::{Failure, World};
 
+/// The page behind the log on a disk with [`Layout::tiny`].
+const LOG_END: usize = 10;
+
 impl<R: Rules> World<R> {
     fn scripted(seed: u64, layout: Layout) -> Result<World<R>, Failure> {
         let mut world = World::new(seed, Profile::CrashAtomic, Trace::new(false));
@@ -46,16 +49,21 @@ impl<R: Rules> World<R> {
 pub fn stale_successor<R: Rules>() -> Result<(), Failure> {
     let mut world = World::<R>::scripted(1, Layout::tiny())?;
     let id = world.filled(2)?;
+    for version in 1..4 {
+        world.change(Change::Relabel { id, version });
+        world.drain()?;
+    }
+    world.close_now()?;
     world.zero(id, 0, CELLS);
     world.drain()?;
-    world.change(Change::Relabel { id, version: 1 });
+    world.change(Change::Relabel { id, version: 4 });
     world.run_tasks();
     let mut records = world.disk.waiting_writes();
     records.sort_unstable();
     let [_, second] = records[..] else {
         return Err(format!("the script expects a commit of two records, not writes at {records:?}"));
     };
-    world.crash_keeping(|page| page == second);
+    world.crash_keeping(|page| (second..LOG_END).contains(&page));
     world.reopened()?;
     world.zero(id, 0, CELLS);
     world.drain()?;
@@ -82,6 +90,6 @@ pub fn deletion_undone<R: Rules>(seed: u64) -> Result<(), Failure> {
     let stamps = world.fresh_stamps(2 * CELLS);
     world.write(third, 0, &stamps);
     world.run_tasks();
-    world.crash_keeping(|page| page >= 10);
+    world.crash_keeping(|page| page >= LOG_END);
     world.reopened()
 }
