@@ -93,3 +93,22 @@ pub fn deletion_undone<R: Rules>(seed: u64) -> Result<(), Failure> {
     world.crash_keeping(|page| page >= LOG_END);
     world.reopened()
 }
+
+/// A shrink is cut off after `first` disk requests and a growth after `second`; of what no flush covered only the log
+/// arrived. What was cut off must not show again behind the old end.
+pub fn shrunk_and_grown<R: Rules>(first: usize, second: usize) -> Result<(), Failure> {
+    let mut world = World::<R>::scripted(1, Layout::tiny())?;
+    let id = world.filled(2)?;
+    for (size, steps) in [(BLOCK + 512, first), (3 * BLOCK, second)] {
+        world.change(Change::Resize { id, size });
+        world.run_tasks();
+        for _ in 0..steps {
+            world.disk.step();
+            world.run_tasks();
+        }
+        world.collect()?;
+        world.crash_keeping(|page| page < LOG_END);
+        world.reopened()?;
+    }
+    Ok(())
+}

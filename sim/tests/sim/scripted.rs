@@ -2,7 +2,7 @@
 
 use parpen_engine::Sound;
 use parpen_sim::mutants::{NoBootEpoch, NoChain, NoDeferDeleteFree};
-use parpen_sim::scripted::{deletion_undone, stale_successor};
+use parpen_sim::scripted::{deletion_undone, shrunk_and_grown, stale_successor};
 
 #[test]
 fn a_stale_record_does_not_follow_a_fresh_one() {
@@ -17,4 +17,13 @@ fn what_an_undone_deletion_held_is_still_there() {
         assert_eq!(deletion_undone::<Sound>(seed), Ok(()), "{seed}");
     }
     assert!((0..32).any(|seed| deletion_undone::<NoDeferDeleteFree>(seed).is_err()));
+}
+
+#[test]
+fn what_was_cut_off_does_not_show_again() {
+    for first in 0..8 {
+        for second in 0..8 {
+            assert_eq!(shrunk_and_grown::<Sound>(first, second), Ok(()), "{first}, {second}");
+        }
+    }
 }
