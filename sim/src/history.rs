@@ -52,7 +52,6 @@ impl<R: Rules> World<R> {
         // used again, and one volume has many objects.
         let layout = Layout {
             object_blocks: *self.rng.pick(&[1, 4, 16]),
-            wal_bytes: *self.rng.pick(&[16 << 10, 32 << 10]),
             tail_bytes: *self.rng.pick(&[16 << 10, 64 << 10, 1 << 20]),
             ..Layout::tiny()
         };

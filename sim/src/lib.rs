@@ -17,6 +17,7 @@ pub mod profile;
 mod recovery;
 mod requests;
 pub mod rng;
+pub mod scripted;
 pub mod sweep;
 pub mod trace;
 mod world;

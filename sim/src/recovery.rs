@@ -34,10 +34,17 @@ impl<R: Rules> World<R> {
         self.tally.crashes += 1;
     }
 
+    /// The power goes; the last writes of these pages arrived, nothing else that no flush covered.
+    pub fn crash_keeping(&mut self, arrived: impl Fn(usize) -> bool) {
+        self.forget_running();
+        self.disk.crash_keeping(arrived);
+        self.tally.crashes += 1;
+    }
+
     /// Opens the disk, perhaps struck by power cuts on the way, and judges what it shows.
     pub fn recover(&mut self) -> Result<Opened, Failure> {
         loop {
-            let cut = self.rng.percent(self.profile.crashed_recoveries()).then(|| self.rng.below(24));
+            let cut = self.rng.percent(self.crashed_recoveries).then(|| self.rng.below(24));
             let Some(opened) = self.open(cut)? else {
                 self.crash();
                 continue;

@@ -8,12 +8,12 @@ use crate::image::RequestId;
 use crate::model::{Change, Device, Id};
 use crate::world::{Failure, What, World};
 
-/// The label of a device at a version. Some nearly fill a log record, so that a commit takes several; two first labels
-/// fit one record, as a snapshot of two volumes needs.
+/// The label of a device at a version. Some do not fit a log record with anything else, so that a commit takes several.
 pub(crate) fn label(id: Id, version: u64) -> Vec<u8> {
     let mut out = format!("{id:?} label {version}").into_bytes();
     let size = match (u64::from(id.0) * 5 + version * 3) % 8 {
-        0..3 if version > 0 => 3800,
+        0 if version > 0 => 3900,
+        1..3 if version > 0 => 4200,
         0..3 => 1700,
         n => 24 + 20 * n as usize,
     };

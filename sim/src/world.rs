@@ -105,6 +105,8 @@ pub(crate) struct World<R: Rules> {
     pub entropy: Arc<SeededEntropy>,
     /// Some writes of old, to be repeated: device, first cell, stamps.
     pub written: Vec<(Id, usize, Vec<u32>)>,
+    /// How often, in percent, a power cut strikes a recovery.
+    pub crashed_recoveries: u32,
     /// The first writes since the last flush.
     pub unflushed: Vec<(Id, usize, Vec<u32>)>,
     /// Where silent faults may strike.
@@ -136,6 +138,7 @@ impl<R: Rules> World<R> {
             tally: Tally::default(),
             entropy: Arc::new(SeededEntropy::new(rng.next())),
             written: Vec::new(),
+            crashed_recoveries: profile.crashed_recoveries(),
             unflushed: Vec::new(),
             silent_pages: vec![10..129, 129..255],
             now: 1,

@@ -124,6 +124,16 @@ impl Medium {
         self.view.clone_from(&self.durable);
     }
 
+    /// A power cut of which a test says which pages' last writes arrived.
+    pub fn crash_keeping(&mut self, arrived: impl Fn(usize) -> bool) {
+        for c in std::mem::take(&mut self.cached) {
+            if arrived(c.page) {
+                self.durable[c.page] = Some(c.bytes);
+            }
+        }
+        self.view.clone_from(&self.durable);
+    }
+
     /// Decides for every cached page which of its versions the medium keeps.
     fn settle(&mut self, cut: Cut, rng: &mut Rng) {
         let mut cached = std::mem::take(&mut self.cached);

@@ -160,6 +160,15 @@ impl SimDisk {
 
     /// A power cut. Requests under way are gone; what they and un-flushed writes left is any part of them.
     pub fn crash(&self) {
+        self.cut(Medium::crash);
+    }
+
+    /// A power cut after which exactly these pages hold what was written last, and all others what was flushed.
+    pub fn crash_keeping(&self, arrived: impl Fn(usize) -> bool) {
+        self.cut(|medium, _| medium.crash_keeping(arrived));
+    }
+
+    fn cut(&self, settle: impl FnOnce(&mut Medium, &mut Rng)) {
         let mut state = self.0.borrow_mut();
         let State { medium, pending, rng, .. } = &mut *state;
         for request in pending.drain(..) {
@@ -169,19 +178,15 @@ impl SimDisk {
                 }
             }
         }
-        medium.crash(rng);
+        settle(medium, rng);
         state.failures = 0;
         state.trace.note(1, || "== power cut".to_owned());
     }
 
-    /// The end of a process without a power cut: requests under way still run to their end, nothing else is lost.
-    pub fn settle(&self) {
-        while self.step() {}
-    }
-
-    /// Changes stored bytes of one page behind the engine's back.
-    pub fn corrupt(&self, page: usize, change: impl Fn(&mut [u8; PAGE])) {
-        self.0.borrow_mut().medium.rot(page, change);
+    /// The pages of the writes that wait.
+    pub fn waiting_writes(&self) -> Vec<usize> {
+        let state = self.0.borrow();
+        state.pending.iter().filter(|p| p.kind == Kind::Write).map(|p| p.first).collect()
     }
 
     /// The page as a read would see it.

@@ -122,7 +122,7 @@ fn two_writes_of_one_page_at_once_are_a_breach() {
     let second = exec.spawn(async move { b.write(0, filled(2)).await.0 });
     let mut rng = Rng::new(1);
     while exec.step(&mut rng) {}
-    d.settle();
+    while d.step() {}
     while exec.step(&mut rng) {}
     assert!(d.violation().is_some());
     assert_eq!([first.take(), second.take()].iter().filter(|r| **r == Some(Ok(()))).count(), 1);

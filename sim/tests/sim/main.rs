@@ -4,6 +4,7 @@ mod corpus;
 mod mutation;
 mod profiles;
 mod regressions;
+mod scripted;
 
 use std::time::Duration;
 
