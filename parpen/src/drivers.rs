@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use parpen_base::{Boxed, Entropy, GIB, MIB, TIB, format_size};
 use parpen_block::Home;
-use parpen_engine::{FileDisk, FileError, Format, Layout, RamDisk, Store, StoreError, ring_spawn};
+use parpen_engine::{FileDisk, FileError, Format, Layout, OpenError, RamDisk, Store, StoreError, ring_spawn};
 use parpen_model::lifecycle::Life;
 use parpen_model::ports::{Drivers, VolumeBackend};
 use parpen_model::{Condition, Driver, Kind, Pool};
@@ -68,10 +68,8 @@ impl LocalDrivers {
         let path = self.path(pool)?;
         let new = pool.life == Life::Creating;
         match fs::symlink_metadata(&path) {
-            Ok(_) => match self.open_patiently(pool, &path).await {
-                Err(StoreError::Open(parpen_engine::OpenError::NotOurs)) if new => {
-                    self.claim(pool, path).await
-                }
+            Ok(_) => match self.open_in_need(pool, &path).await {
+                Err(StoreError::Open(OpenError::NotOurs)) if new => self.claim(pool, path).await,
                 opened => opened.map_err(|e| refused(format!("{}: {e}", path.display()))),
             },
             Err(e) if e.kind() == ErrorKind::NotFound && new => self.make_file(pool, path).await,
@@ -80,6 +78,32 @@ impl LocalDrivers {
             }
             Err(e) => Err(refused(format!("{}: {e}", path.display()))),
         }
+    }
+
+    /// A file system that was full at a crash has no room for recovery: the ballast is thrown then. What lies beside a
+    /// disk that somebody named is not ours, so such a disk has none.
+    async fn open_in_need(&self, pool: &Pool, path: &Path) -> Result<Store, StoreError> {
+        let opened = self.open_patiently(pool, path).await;
+        if pool.path.as_deref() != Some(own_path(&pool.name).as_str()) {
+            return opened;
+        }
+        let ballast = path.with_extension("ballast");
+        let opened = match opened {
+            Err(StoreError::Open(OpenError::NoSpace)) if fs::remove_file(&ballast).is_ok() => {
+                self.note(format!(
+                    "pool {:?}: its file system is full; the ballast was thrown to open it",
+                    pool.name
+                ));
+                self.open_patiently(pool, path).await
+            }
+            opened => opened,
+        };
+        if opened.is_ok() && !ballast.exists() && take_ballast(&ballast, pool.capacity).is_err() {
+            // Half a ballast only takes room from others.
+            let _ = fs::remove_file(&ballast);
+            self.note(format!("pool {:?}: there is no room for its ballast; free some space", pool.name));
+        }
+        opened
     }
 
     /// A process that was killed may hold its disk a moment longer than it lives.
@@ -142,7 +166,7 @@ impl LocalDrivers {
         made.close().await.map_err(refused)?;
         fs::rename(&unfinished, &path).map_err(failed)?;
         fs::File::open(parent).and_then(|d| d.sync_all()).map_err(failed)?;
-        self.open_disk(pool, path).await.map_err(refused)
+        self.open_in_need(pool, &path).await.map_err(refused)
     }
 
     /// A file or device that somebody named for a new pool: formatted only when it is blank.
@@ -170,6 +194,14 @@ impl LocalDrivers {
 /// The disk of a pool for which nobody named one, below the data directory.
 fn own_path(pool: &str) -> String {
     format!("pools/{pool}.disk")
+}
+
+/// Room on the file system that is kept back for recovery: 1/64 of the pool, 4 to 64 MiB.
+fn take_ballast(path: &Path, capacity: u64) -> std::io::Result<()> {
+    let bytes = (capacity / 64).clamp(4 * MIB, 64 * MIB);
+    let file = fs::File::create(path)?;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
+    file.sync_all()
 }
 
 /// The size of a file or device in bytes, if both its ends are zeros.
@@ -242,6 +274,8 @@ impl Drivers for LocalDrivers {
             if pool.path.as_deref() != Some(own_path(&pool.name).as_str()) {
                 return Ok(());
             }
+            // It may never have been made.
+            let _ = fs::remove_file(path.with_extension("ballast"));
             match fs::remove_file(&path) {
                 Ok(()) => Ok(()),
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),

@@ -9,8 +9,8 @@ use parpen_identity::Actor;
 use parpen_model::lifecycle::Life;
 use parpen_model::ports::{Drivers, MetaStore};
 use parpen_model::{
-    Attachment, Attributes, Stamp, Condition, Driver, Job, JobId, Lock, Pin, Pool, Query, Scope, Snapshot, Subject,
-    Volume, WriteTx, read, write,
+    Attachment, Attributes, Condition, Driver, Job, JobId, Lock, Pin, Pool, Query, Scope, Snapshot, Stamp,
+    Subject, Volume, WriteTx, read, write,
 };
 use tokio::runtime::Handle;
 use uuid::Uuid;

@@ -253,6 +253,6 @@ async fn bad_bodies_change_nothing() {
         assert_eq!(w.send(Method::POST, "/disk", body).await.0, 400);
     }
     assert_eq!(told(w.reply(Method::POST, "/disk", b"{").await).0, 400);
-    assert_eq!(told(w.reply(Method::POST, "/disk", &vec![b' '; 1 << 20]).await).0, 413);
+    assert_eq!(told(w.reply(Method::POST, "/disk", &vec![b' '; (1 << 20) + 1]).await).0, 413);
     assert_eq!(w.get("/disk").await, (200, json!([])));
 }

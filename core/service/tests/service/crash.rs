@@ -72,3 +72,51 @@ async fn a_failing_store_is_undone_by_the_next_life_too() {
     let v = last.row(&v).await;
     assert!(v.life == Life::Ready && v.work.is_empty() && v.size == MIB);
 }
+
+/// Longer than any step is tried again.
+fn away(verb: &'static str) -> Vec<&'static str> {
+    vec![verb; 8]
+}
+
+// A store that was out of reach while a deletion ran once made the volume "ready" again, without its bytes.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_cannot_go_on_is_finished_by_the_next_life_never_undone() {
+    let disk = Disk::new();
+    let first = disk.start().await;
+    let v = first.volume("gone", MIB).await;
+    disk.faults().lock().unwrap().extend(away("delete away"));
+    let job = volumes::delete(&first.ports, &first.actor, v.id, DeleteTerms::default()).await.unwrap().job;
+    let parked = first.ports.jobs.wait(job).await;
+    assert!(matches!(parked, Err(parpen_model::Condition::Unavailable(_))), "{parked:?}");
+    assert_eq!(first.row(&v).await.life, Life::Deleting);
+    first.kill();
+    let last = disk.start().await;
+    settled(&last).await;
+    assert!(volumes::list(&last.ports, &last.actor, Default::default()).await.unwrap().is_empty());
+}
+
+// A clone whose temporary snapshot could not be dropped was once deleted although it was ready and in use.
+#[tokio::test(start_paused = true)]
+async fn what_is_ready_stays_when_a_later_step_cannot_go_on() {
+    let disk = Disk::new();
+    let first = disk.start().await;
+    let kept = first.volume("kept", MIB).await;
+    disk.faults().lock().unwrap().extend(away("delete away"));
+    let copy = NewVolume { naming: native("copy"), from: From::Volume(kept.id), ..Default::default() };
+    let started = volumes::create(&first.ports, &first.actor, copy).await.unwrap();
+    assert!(first.ports.jobs.wait(started.job).await.is_err());
+    assert_eq!(first.row(&started.now).await.life, Life::Ready);
+    first.kill();
+    let last = disk.start().await;
+    settled(&last).await;
+    assert_eq!(last.row(&started.now).await.life, Life::Ready);
+    assert!(snapshots::list(&last.ports, &last.actor, None, true).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_for_a_moment_is_waited_for() {
+    let disk = Disk::new();
+    let house = disk.start().await;
+    disk.faults().lock().unwrap().extend(["create away", "create away"]);
+    assert_eq!(house.volume("late", MIB).await.life, Life::Ready);
+}

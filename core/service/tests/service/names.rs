@@ -80,3 +80,28 @@ async fn names_that_nobody_can_bear_are_refused() {
         assert!(matches!(make(&house, native(&bad)).await, Err(Condition::Invalid { .. })));
     }
 }
+
+// A volume named like another's UUID once took that volume's place.
+#[tokio::test]
+async fn nobody_is_named_like_an_id() {
+    let house = Disk::new().start().await;
+    let v = make(&house, native("books")).await.unwrap();
+    let text = v.id.to_string();
+    assert!(matches!(make(&house, native(&text)).await, Err(Condition::Invalid { .. })));
+    let free = make(&house, Naming { name: text, ..Default::default() }).await.unwrap();
+    assert!(free.handle.as_str().starts_with("vol-"));
+}
+
+// A handle that was another volume's name on one side once made that side show two of the same name.
+#[tokio::test]
+async fn a_handle_is_nobodys_alias() {
+    let house = Disk::new().start().await;
+    let a = make(&house, native("sa")).await.unwrap();
+    volumes::rename(&house.ports, &house.actor, a.id, Space::global(Api::StorPool), "sb").await.unwrap();
+    let b = make(&house, native("sb")).await.unwrap();
+    assert_eq!((b.handle.as_str(), b.shown_in(Api::StorPool).as_str()), ("sb-2", "sb-2"));
+    assert_eq!(b.shown_in(Api::Native), "sb");
+    let c = make(&house, native("sc")).await.unwrap();
+    let moved = volumes::rename(&house.ports, &house.actor, c.id, Space::global(Api::Native), "sb").await;
+    assert!(matches!(moved, Err(Condition::Exists { .. })));
+}

@@ -11,6 +11,9 @@ use parpen_model::{
 };
 use uuid::Uuid;
 
+/// After a verb's name: the store is out of reach, rather than full.
+const AWAY: &str = " away";
+
 /// Where a test makes a store fail: the verb's name, once each.
 pub type Faults = Arc<Mutex<Vec<&'static str>>>;
 
@@ -31,12 +34,10 @@ pub struct TestStore {
 impl TestStore {
     fn fail(&self, verb: &'static str) -> Result<(), Condition> {
         let mut faults = self.faults.lock().expect("no test panics with it");
-        match faults.iter().position(|f| *f == verb) {
-            Some(i) => {
-                faults.remove(i);
-                Err(Condition::NoSpace(format!("the test let {verb} fail")))
-            }
-            None => Ok(()),
+        let Some(i) = faults.iter().position(|f| f.trim_end_matches(AWAY) == verb) else { return Ok(()) };
+        match faults.remove(i).ends_with(AWAY) {
+            true => Err(Condition::Unavailable(format!("the test took the store away from {verb}"))),
+            false => Err(Condition::NoSpace(format!("the test let {verb} fail"))),
         }
     }
 
