@@ -1,8 +1,9 @@
-//! Which blocks are free: one bit each, with counts per chunk of 512 blocks so that nothing is searched twice.
+//! Which blocks are free: one bit each, with counts per chunk of 512 blocks so that nothing is searched
+//! twice.
 //!
-//! Placement: each stream (an object, or the metadata) goes on behind its last block; when that is taken it moves to
-//! another chunk, so that streams written side by side stay contiguous. Chunks that were used before and have room come
-//! before those that never were: a sparse file grows only when it must.
+//! Placement: each stream (an object, or the metadata) goes on behind its last block; when that is taken it
+//! moves to another chunk, so that streams written side by side stay contiguous. Chunks that were used before
+//! and have room come before those that never were: a sparse file grows only when it must.
 
 /// Blocks in a chunk (2 MiB).
 const CHUNK: u64 = 512;
@@ -160,7 +161,8 @@ impl Alloc {
         self.virgin = self.virgin.min(chunk);
     }
 
-    /// Takes `want` blocks, from `near` on where that is free; `None` (and nothing taken) when there are not so many.
+    /// Takes `want` blocks, from `near` on where that is free; `None` (and nothing taken) when there are not
+    /// so many.
     pub(crate) fn take(&mut self, near: u64, want: u64) -> Option<Vec<Run>> {
         if want > self.free {
             return None;
@@ -184,8 +186,8 @@ impl Alloc {
         Some(runs)
     }
 
-    /// Whether a write that goes on at `phys` may: into another chunk only if that is wholly free, which keeps streams
-    /// apart, and into a virgin one only if nothing that was used before will do.
+    /// Whether a write that goes on at `phys` may: into another chunk only if that is wholly free, which
+    /// keeps streams apart, and into a virgin one only if nothing that was used before will do.
     fn may_enter(&self, phys: u64, left: u64) -> bool {
         if !phys.is_multiple_of(CHUNK) {
             return true;
@@ -217,8 +219,8 @@ impl Alloc {
         if started { (phys + 1..end).find(|p| !self.is_used(*p)) } else { None }
     }
 
-    /// A free block to go on at. Space that was used before comes first, so that a sparse file does not grow while it
-    /// has room inside; then virgin chunks; then crumbs. There is at least one free block.
+    /// A free block to go on at. Space that was used before comes first, so that a sparse file does not grow
+    /// while it has room inside; then virgin chunks; then crumbs. There is at least one free block.
     fn next_place(&mut self, want: u64) -> u64 {
         if want >= LARGE && self.empty > 0 {
             return self.search(Chunk::is_empty);

@@ -1,4 +1,5 @@
-//! The one interpreter of operations: at run time it makes a change, at replay it makes the same change again.
+//! The one interpreter of operations: at run time it makes a change, at replay it makes the same change
+//! again.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -12,8 +13,8 @@ use crate::record::{Mapping, Op, Piece, SKIP, Taken};
 use crate::state::{Cause, Freed, Node, NodeKind, Span, State};
 
 impl State {
-    /// Applies one operation. `Err`: it does not fit the state, which only a damaged log can cause; nothing was changed
-    /// that matters, as the caller gives the state up.
+    /// Applies one operation. `Err`: it does not fit the state, which only a damaged log can cause; nothing
+    /// was changed that matters, as the caller gives the state up.
     pub(crate) fn apply(&mut self, op: &Op, freed: &mut Freed) -> Result<(), Malformed> {
         match op {
             Op::Map(m) => self.apply_map(m, freed),

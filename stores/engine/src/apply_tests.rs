@@ -2,8 +2,8 @@ use super::*;
 use crate::layout::Layout;
 use proptest::prelude::*;
 
-/// Operations over few lineages, ids, objects and blocks: most of them contradict the state, which must be noticed and
-/// survived.
+/// Operations over few lineages, ids, objects and blocks: most of them contradict the state, which must be
+/// noticed and survived.
 fn op() -> impl Strategy<Value = Op> {
     let l = || 0u64..7;
     let id = || (0u128..6).prop_map(Uuid::from_u128);

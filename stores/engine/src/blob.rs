@@ -1,5 +1,5 @@
-//! Blobs: byte strings in ordinary blocks, named by place, length and checksum. Contiguous where the disk allows it,
-//! else through one block that lists the extents.
+//! Blobs: byte strings in ordinary blocks, named by place, length and checksum. Contiguous where the disk
+//! allows it, else through one block that lists the extents.
 
 use std::collections::BTreeMap;
 

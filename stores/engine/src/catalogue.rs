@@ -100,8 +100,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         self.flush().await
     }
 
-    /// Whether nothing but zeros stands behind the end of a snapshot. Only a shrink that a crash interrupted leaves
-    /// anything there.
+    /// Whether nothing but zeros stands behind the end of a snapshot. Only a shrink that a crash interrupted
+    /// leaves anything there.
     async fn is_clean_beyond(&self, snapshot: Uuid) -> Result<bool, EngineError> {
         let (lineage, bytes) = self.find(snapshot, |lineage, n| (lineage, n.bytes))?;
         let from = bytes.div_ceil(BLOCK);
@@ -126,8 +126,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         Ok(block[within..].iter().all(|b| *b == 0))
     }
 
-    /// Takes snapshots of all these volumes at one instant: `(volume, snapshot, label)`. Writes in flight may or may
-    /// not be part of it; answered ones are.
+    /// Takes snapshots of all these volumes at one instant: `(volume, snapshot, label)`. Writes in flight may
+    /// or may not be part of it; answered ones are.
     pub async fn snapshot(&self, all: &[(Uuid, Uuid, Vec<u8>)]) -> Result<(), EngineError> {
         self.alive()?;
         let mut ids: Vec<Uuid> = all.iter().flat_map(|(volume, snapshot, _)| [*volume, *snapshot]).collect();
@@ -177,8 +177,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let (lineage, _) = self.writable(volume)?;
             self.change(Op::Resize { lineage, bytes })?;
             self.flush().await?;
-            // From here on the cut is durable. What a full disk or a crash leaves standing behind the end is cleared
-            // before the volume can grow again.
+            // From here on the cut is durable. What a full disk or a crash leaves standing behind the end is
+            // cleared before the volume can grow again.
             match self.clear_beyond(volume, bytes, false).await {
                 Ok(()) | Err(EngineError::NoSpace) => {}
                 Err(e) => return Err(e),
@@ -191,8 +191,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     async fn grow(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
         let (_, old) = self.writable(volume)?;
         self.clear_beyond(volume, old, true).await?;
-        // The new size must not become durable before the zeros are: if both stood in the last record of the log and the
-        // zeros' data was lost, recovery would keep the size and what was cut off long ago would show again.
+        // The new size must not become durable before the zeros are: if both stood in the last record of the
+        // log and the zeros' data was lost, recovery would keep the size and what was cut off long ago would
+        // show again.
         self.flush().await?;
         self.catalogue_room([0].into_iter()).await?;
         let (lineage, _) = self.writable(volume)?;
@@ -225,8 +226,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         self.reclaim_quietly().await
     }
 
-    /// Deletes a volume or snapshot, in any order; one that is not there is deleted already. Other volumes and
-    /// snapshots keep every byte.
+    /// Deletes a volume or snapshot, in any order; one that is not there is deleted already. Other volumes
+    /// and snapshots keep every byte.
     pub async fn delete(&self, id: Uuid) -> Result<(), EngineError> {
         {
             let _one = self.lock_catalogue().await;

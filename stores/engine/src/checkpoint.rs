@@ -1,7 +1,9 @@
-//! The checkpoint: what changed since the last one is written to fresh blocks, then the superblocks switch to it.
+//! The checkpoint: what changed since the last one is written to fresh blocks, then the superblocks switch to
+//! it.
 //!
-//! The state of one instant is captured without waiting (maps are shared and copied when written to), so writes go on
-//! meanwhile; commits wait. The cost is the changed spans, their table pages and the list of pages, never the whole.
+//! The state of one instant is captured without waiting (maps are shared and copied when written to), so
+//! writes go on meanwhile; commits wait. The cost is the changed spans, their table pages and the list of
+//! pages, never the whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -308,8 +310,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         Ok(())
     }
 
-    /// The switch is durable: the state learns its new leaves, what they replace is free. Gives the data blocks that
-    /// are reusable now.
+    /// The switch is durable: the state learns its new leaves, what they replace is free. Gives the data
+    /// blocks that are reusable now.
     fn install(&self, c: Capture, written: Written) -> Vec<(Run, Cause)> {
         let mut state = self.state.borrow_mut();
         let mut old = c.dirty.gone;
@@ -380,9 +382,9 @@ fn replace_page(pages: &mut Vec<BlobRef>, number: usize, new: BlobRef) -> BlobRe
     std::mem::replace(&mut pages[number], new)
 }
 
-/// Gives every copy what two of them agree on. Without this, the next switch would overwrite the only two copies of a
-/// superblock whose own switch was cut off after its first pair, and what two copies agree on would be the older one,
-/// whose checkpoint may be overwritten already.
+/// Gives every copy what two of them agree on. Without this, the next switch would overwrite the only two
+/// copies of a superblock whose own switch was cut off after its first pair, and what two copies agree on
+/// would be the older one, whose checkpoint may be overwritten already.
 pub(crate) async fn repair_superblocks<D: Disk>(
     disk: &D,
     sb: &Superblock,

@@ -202,7 +202,8 @@ pub(crate) fn unseal(bytes: &[u8], kind: Type) -> Result<(Identity, Reader<'_>),
     if crc == want { Ok((id, r)) } else { Err(Malformed) }
 }
 
-/// A 64-bit hash for the chain of log records: it tells neighbours from strangers, it is no defence against people.
+/// A 64-bit hash for the chain of log records: it tells neighbours from strangers, it is no defence against
+/// people.
 pub(crate) fn hash64(seed: u64, bytes: &[u8]) -> u64 {
     let mut h = seed ^ 0x9e37_79b9_7f4a_7c15;
     for chunk in bytes.chunks(8) {

@@ -37,7 +37,8 @@ impl<D: Disk, R: Rules> Drop for Leading<'_, D, R> {
 }
 
 impl<D: Disk, R: Rules> Engine<D, R> {
-    /// Makes everything that was answered before this call durable: one flush of the disk, shared by concurrent calls.
+    /// Makes everything that was answered before this call durable: one flush of the disk, shared by
+    /// concurrent calls.
     pub async fn flush(&self) -> Result<(), EngineError> {
         self.commit(By::Log).await
     }
@@ -58,7 +59,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let target = turns.started.get() + 1;
         loop {
             self.alive()?;
-            // A turn that others lead may have been by the log only; a checkpoint is always led by who wants it.
+            // A turn that others lead may have been by the log only; a checkpoint is always led by who wants
+            // it.
             if turns.done.get() >= target && by == By::Log {
                 return Ok(());
             }
@@ -94,7 +96,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         result
     }
 
-    /// What need not be waited for: giving space back, and a checkpoint when the log or the dirty set is half full.
+    /// What need not be waited for: giving space back, and a checkpoint when the log or the dirty set is half
+    /// full.
     async fn after_commit(&self, freed: Vec<(Run, Cause)>) {
         self.make_reusable(freed).await;
         let used = {
@@ -159,8 +162,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         Some((writes, std::mem::take(&mut log.freed)))
     }
 
-    /// Freed blocks whose freeing is durable: long runs that were given up go back to the medium, then all can be
-    /// taken again. (A run is not taken while the medium discards it.)
+    /// Freed blocks whose freeing is durable: long runs that were given up go back to the medium, then all
+    /// can be taken again. (A run is not taken while the medium discards it.)
     pub(crate) async fn make_reusable(&self, freed: Vec<(Run, Cause)>) {
         let mut given_up = Vec::new();
         for (run, cause) in freed {
@@ -184,12 +187,15 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             }
             self.release_deferred(*run);
         }
-        // Crumbs that add up to a whole chunk go back together.
-        for chunk in merged.into_iter().flat_map(Alloc::chunks_of) {
-            let taken = self.room.borrow_mut().alloc.take_chunk(chunk);
-            if let Some(run) = taken {
-                self.give_back(run).await;
-                self.room.borrow_mut().alloc.release_virgin(run);
+        // Crumbs that add up to a whole chunk go back together; a chunk within one run has gone already.
+        for run in merged {
+            for chunk in Alloc::chunks_of(run) {
+                let taken = self.room.borrow_mut().alloc.take_chunk(chunk);
+                let Some(whole) = taken else { continue };
+                if whole.phys < run.phys || whole.phys + whole.len > run.phys + run.len {
+                    self.give_back(whole).await;
+                }
+                self.room.borrow_mut().alloc.release_virgin(whole);
             }
         }
     }

@@ -150,7 +150,8 @@ impl Queue for EngineQueue {
             return Err(r);
         }
         self.taken.set(self.taken.get() + 1);
-        // The task outlives the queue if it must: a write that has begun is finished, its completion goes nowhere.
+        // The task outlives the queue if it must: a write that has begun is finished, its completion goes
+        // nowhere.
         let (engine, line, id) = (self.engine.clone(), self.line.clone(), self.id);
         (self.shared.spawn)(Box::pin(async move {
             let completion = engine.serve(id, r).await;

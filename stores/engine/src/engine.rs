@@ -71,7 +71,8 @@ pub(crate) struct Turns {
 
 /// One disk with everything on it. Single-threaded; share it by `Rc`.
 ///
-/// Futures that change something must be polled to their end: one that is dropped within a commit fences the engine.
+/// Futures that change something must be polled to their end: one that is dropped within a commit fences the
+/// engine.
 pub struct Engine<D: Disk, R: Rules = Sound> {
     pub(crate) disk: D,
     pub(crate) id: Identity,
@@ -215,7 +216,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 }
 
-/// CRC32C of a data block, seeded with where it belongs: store, origin lineage, object, block within the object.
+/// CRC32C of a data block, seeded with where it belongs: store, origin lineage, object, block within the
+/// object.
 pub(crate) fn block_checksum<R: Rules>(
     store: Uuid,
     origin: u64,

@@ -7,20 +7,23 @@ use crate::DiskError;
 /// Why the engine did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
-    /// No room, on the disk or in the file system below it: nothing of a write is guaranteed, a change of the catalogue
-    /// was not begun, nothing else is harmed. Delete or discard something, or give the file system space.
+    /// No room, on the disk or in the file system below it: nothing of a write is guaranteed, a change of the
+    /// catalogue was not begun, nothing else is harmed. Delete or discard something, or give the file system
+    /// space.
     #[error("no space left on the disk")]
     NoSpace,
     /// The medium failed this read; other requests may still succeed.
     #[error("the medium failed")]
     Io,
-    /// A write or flush failed before: the engine answers nothing more, so that no lie is told. Open it again.
+    /// A write or flush failed before: the engine answers nothing more, so that no lie is told. Open it
+    /// again.
     #[error("the disk failed earlier and is fenced; open it again")]
     Fenced,
     /// The store was closed, or the reactor that it lived on has ended.
     #[error("the store is closed")]
     Closed,
-    /// The stored bytes are damaged or not the ones that were written there; they are never replaced by others.
+    /// The stored bytes are damaged or not the ones that were written there; they are never replaced by
+    /// others.
     #[error("the stored data is damaged")]
     DataLost,
     /// No such volume or snapshot.

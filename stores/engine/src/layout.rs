@@ -43,7 +43,8 @@ impl Layout {
         }
     }
 
-    /// For a disk in RAM: as [`Layout::product`], with a log of at most 4 MiB, because the log is memory, too.
+    /// For a disk in RAM: as [`Layout::product`], with a log of at most 4 MiB, because the log is memory,
+    /// too.
     pub fn memory(disk_bytes: u64) -> Layout {
         let wal_bytes = (disk_bytes / 64).clamp(64 << 10, 4 * MIB) / BLOCK * BLOCK;
         Layout { wal_bytes, ..Layout::product(disk_bytes) }

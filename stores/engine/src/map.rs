@@ -2,8 +2,8 @@
 
 use crate::codec::{Identity, Malformed, Reader, Type, begin, seal, unseal};
 
-/// One mapped block: 40 bits of disk block, 10 bits of index into the span's origins; 0 is a hole that reads as zeros.
-/// Block 0 of a disk is a superblock, so no data block is ever 0.
+/// One mapped block: 40 bits of disk block, 10 bits of index into the span's origins; 0 is a hole that reads
+/// as zeros. Block 0 of a disk is a superblock, so no data block is ever 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 struct Entry(u64);
 
@@ -102,8 +102,8 @@ impl SpanMap {
         }
     }
 
-    /// The map as it stands on disk. `key` is the lineage that holds it now (for people who rebuild; deletions hand
-    /// spans on without rewriting them), the object and the number of the span.
+    /// The map as it stands on disk. `key` is the lineage that holds it now (for people who rebuild;
+    /// deletions hand spans on without rewriting them), the object and the number of the span.
     pub(crate) fn encode(&self, of: Identity, key: (u64, u64, u32)) -> Vec<u8> {
         let mut compact = self.clone();
         compact.forget_unused_origins();

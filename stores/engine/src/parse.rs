@@ -1,5 +1,5 @@
-//! Doors for fuzzing: any bytes in, never a panic, as deep as the bytes allow. With `reseal` the checksum is made right
-//! first, so that what lies behind it is reached.
+//! Doors for fuzzing: any bytes in, never a panic, as deep as the bytes allow. With `reseal` the checksum is
+//! made right first, so that what lies behind it is reached.
 
 use uuid::Uuid;
 

@@ -1,4 +1,5 @@
-//! Reading: resolve, one disk request per contiguous run, verify; and the map for those who ask where data is.
+//! Reading: resolve, one disk request per contiguous run, verify; and the map for those who ask where data
+//! is.
 
 use parpen_base::{Buf, ByteRange};
 use uuid::Uuid;
@@ -64,7 +65,8 @@ fn bytes(blocks: usize) -> usize {
 }
 
 impl<D: Disk, R: Rules> Engine<D, R> {
-    /// Fills `buf` from `offset` of a volume or snapshot; `Ok(true)` when nothing but unmapped zeros was there.
+    /// Fills `buf` from `offset` of a volume or snapshot; `Ok(true)` when nothing but unmapped zeros was
+    /// there.
     pub async fn read(&self, id: Uuid, offset: u64, mut buf: Buf) -> (Result<bool, EngineError>, Buf) {
         let size = match self.find(id, |_, n| n.bytes) {
             Ok(size) => size,
@@ -86,8 +88,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         (result, buf)
     }
 
-    /// Fills `buf`, whole blocks, from block `first`. While it reads, a block may be overwritten, its old place freed
-    /// and used again: a checksum that does not match is an error only if the map is still what it was.
+    /// Fills `buf`, whole blocks, from block `first`. While it reads, a block may be overwritten, its old
+    /// place freed and used again: a checksum that does not match is an error only if the map is still what
+    /// it was.
     pub(crate) async fn fetch(&self, id: Uuid, first: u64, mut buf: Buf) -> (Result<bool, EngineError>, Buf) {
         let count = buf.len() / BLOCK as usize;
         let mut before = Vec::new();

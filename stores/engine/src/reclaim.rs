@@ -10,6 +10,9 @@ use crate::{Disk, EngineError, Rules};
 
 /// Objects between two chances for others to run.
 const STRIDE: usize = 16;
+/// Objects between two commits: other flushes wait while what a commit freed is given back to the medium, so it
+/// must not be too much at once.
+const COMMIT: usize = 64;
 /// Bytes in the log of an operation of a few numbers.
 pub(crate) const SMALL_OP: usize = 48;
 
@@ -23,8 +26,8 @@ impl Drop for Reclaiming<'_> {
 }
 
 impl<D: Disk, R: Rules> Engine<D, R> {
-    /// Works through all ghosts: those with at most one child disappear, the others let go what no child uses. If
-    /// somebody else is at it already, that one does it.
+    /// Works through all ghosts: those with at most one child disappear, the others let go what no child
+    /// uses. If somebody else is at it already, that one does it.
     pub(crate) async fn reclaim(&self) -> Result<(), EngineError> {
         if self.reclaiming.replace(true) {
             return Ok(());
@@ -61,7 +64,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let Some(index) = first else { break };
             self.make_room(self.settle_need()).await?;
             self.change(Op::Settle { lineage, index })?;
-            if step % STRIDE == 0 {
+            if step % COMMIT == 0 {
+                self.flush().await?;
+            } else if step % STRIDE == 0 {
                 yield_now().await;
             }
         }
@@ -98,7 +103,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         many && state.dead.contains(&lineage) && state.trims(lineage, index)
     }
 
-    /// What every child of a ghost has overwritten since is freed, for a disk that is full. Says whether anything was.
+    /// What every child of a ghost has overwritten since is freed, for a disk that is full. Says whether
+    /// anything was.
     pub(crate) fn trim_ghosts(&self) -> Result<bool, EngineError> {
         let all: Vec<(u64, u64)> = {
             let state = self.state.borrow();

@@ -1,5 +1,5 @@
-//! What the log says: every change of the maps and the catalogue is one operation, applied in order, at run time and
-//! at replay by the same code ([`crate::state::State::apply`]).
+//! What the log says: every change of the maps and the catalogue is one operation, applied in order, at run
+//! time and at replay by the same code ([`crate::state::State::apply`]).
 
 use uuid::Uuid;
 

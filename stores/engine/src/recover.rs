@@ -1,4 +1,5 @@
-//! Formatting and opening: the newest superblock, its checkpoint, the log after it, and the outcome made durable.
+//! Formatting and opening: the newest superblock, its checkpoint, the log after it, and the outcome made
+//! durable.
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -200,8 +201,8 @@ async fn replay<D: Disk, R: Rules>(
     Ok(())
 }
 
-/// Replaces by skips what is not on the disk as the log says. A block that cannot be read at all keeps its new mapping:
-/// nobody can say that it was not written, and reading it says that it is lost.
+/// Replaces by skips what is not on the disk as the log says. A block that cannot be read at all keeps its
+/// new mapping: nobody can say that it was not written, and reading it says that it is lost.
 async fn verify<D: Disk, R: Rules>(disk: &D, sb: &Superblock, m: &mut Mapping) -> Result<(), OpenError> {
     let object_blocks = u64::from(sb.layout.object_blocks);
     let disk_blocks = sb.disk_bytes / BLOCK;
@@ -261,8 +262,8 @@ async fn read_piece<D: Disk>(disk: &D, piece: Piece) -> Result<Buf, DiskError> {
     result.map(|()| buf)
 }
 
-/// Finds the free blocks: all that neither the fixed areas nor the checkpoint nor any map uses. A block that two want
-/// is damage, and better found now than by overwriting somebody's data.
+/// Finds the free blocks: all that neither the fixed areas nor the checkpoint nor any map uses. A block that
+/// two want is damage, and better found now than by overwriting somebody's data.
 fn count_room(sb: &Superblock, loaded: &mut Loaded) -> Result<Room, OpenError> {
     let mut alloc = Alloc::new(sb.disk_bytes / BLOCK);
     debug_assert_eq!(offsets(sb.disk_bytes).len(), COPIES);

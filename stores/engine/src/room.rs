@@ -1,5 +1,5 @@
-//! Admission: nothing is changed before there is room for it on the disk, in the next checkpoint and in the log, so
-//! that what was changed can always be made durable.
+//! Admission: nothing is changed before there is room for it on the disk, in the next checkpoint and in the
+//! log, so that what was changed can always be made durable.
 
 use crate::engine::Engine;
 use crate::layout::BLOCK;
@@ -35,7 +35,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         d.spans.len() as u64 * per_span + d.node_blocks + (version_pages + d.node_pages.len()) as u64 + root
     }
 
-    /// Whether `blocks` more can be taken while a checkpoint of what stands now, and `keep` blocks besides, still fit.
+    /// Whether `blocks` more can be taken while a checkpoint of what stands now, and `keep` blocks besides,
+    /// still fit.
     pub(crate) fn has_room(&self, blocks: u64, keep: u64) -> bool {
         let need = self.checkpoint_need();
         let room = self.room.borrow();
@@ -92,9 +93,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         quiet || self.has_room(need.blocks, keep + self.span_cost(need.spans))
     }
 
-    /// Waits until there is room, by a checkpoint or by what ghosts hold for nobody. What is found holds only until the
-    /// next wait. A full log is waited for as long as checkpoints succeed, since others may fill it again meanwhile; a
-    /// full disk is not.
+    /// Waits until there is room, by a checkpoint or by what ghosts hold for nobody. What is found holds only
+    /// until the next wait. A full log is waited for as long as checkpoints succeed, since others may fill it
+    /// again meanwhile; a full disk is not.
     pub(crate) async fn make_room(&self, need: Need) -> Result<(), EngineError> {
         if ring_need(need.log, self.layout.wal_bytes) > self.layout.wal_bytes {
             return Err(EngineError::Invalid("the request is too large for this disk's log"));
@@ -113,7 +114,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 tries += 1;
             }
             match self.tidy_up().await {
-                // Without a checkpoint a full disk may still have what a commit frees; a full log has nothing.
+                // Without a checkpoint a full disk may still have what a commit frees; a full log has
+                // nothing.
                 Err(EngineError::NoSpace) if !space => {}
                 other => other?,
             }

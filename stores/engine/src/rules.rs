@@ -1,10 +1,13 @@
-//! The rules that make the engine sound, each of which a mutation test can switch off to see that the simulator notices.
+//! The rules that make the engine sound, each of which a mutation test can switch off to see that the
+//! simulator notices.
 //!
-//! They are a type parameter and not a cargo feature, so that no switched-off rule can leak into a shipped binary.
+//! They are a type parameter and not a cargo feature, so that no switched-off rule can leak into a shipped
+//! binary.
 
 /// One constant per rule; all hold in [`Sound`].
 pub trait Rules: 'static {
-    /// A block freed by an overwrite, a discard or a zero is reused only after the record that freed it is durable.
+    /// A block freed by an overwrite, a discard or a zero is reused only after the record that freed it is
+    /// durable.
     const DEFER_FREE: bool = true;
     /// The same for blocks that the deletion of a volume or snapshot frees.
     const DEFER_DELETE_FREE: bool = true;

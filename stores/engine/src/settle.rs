@@ -7,8 +7,8 @@ use crate::map::SpanMap;
 use crate::state::{Cause, Freed, NodeKind, Span, State};
 
 impl State {
-    /// One object of a ghost. Without children its own blocks are free. Its only child takes over what it uses, the
-    /// rest is free. With more children the ghost stays, without the blocks that no child uses.
+    /// One object of a ghost. Without children its own blocks are free. Its only child takes over what it
+    /// uses, the rest is free. With more children the ghost stays, without the blocks that no child uses.
     pub(crate) fn settle(&mut self, lineage: u64, index: u64, freed: &mut Freed) -> Result<(), Malformed> {
         let node = self.nodes.get(&lineage).filter(|n| n.kind == NodeKind::Ghost).ok_or(Malformed)?;
         let slot = *self.by_key.get(&(lineage, index)).ok_or(Malformed)?;
@@ -58,7 +58,8 @@ impl State {
                     let v = self.version_mut(heir);
                     v.spans[span] = own;
                     v.leaves[span] = leaf;
-                    // The leaf that moves may be older than the state that a checkpoint in flight has captured.
+                    // The leaf that moves may be older than the state that a checkpoint in flight has
+                    // captured.
                     if self.dirty.spans.remove(&(slot, span)) || self.checkpointing {
                         self.dirty.spans.insert((heir, span));
                     }

@@ -1,9 +1,11 @@
-//! The state in memory: lineages (the catalogue), object versions and their maps, and what of it is not checkpointed.
+//! The state in memory: lineages (the catalogue), object versions and their maps, and what of it is not
+//! checkpointed.
 //!
-//! A *lineage* is a volume's head, a frozen snapshot, or a nameless ghost; lineages form trees. An *object version*
-//! is what one lineage holds of one object; each of its spans is its own map or inherits the nearest older version's.
-//! A data block is owned by the version whose parent does not map the same disk block at the same place: the versions
-//! that share a block are always connected in the tree, so no reference counts are needed.
+//! A *lineage* is a volume's head, a frozen snapshot, or a nameless ghost; lineages form trees. An *object
+//! version* is what one lineage holds of one object; each of its spans is its own map or inherits the nearest
+//! older version's. A data block is owned by the version whose parent does not map the same disk block at the
+//! same place: the versions that share a block are always connected in the tree, so no reference counts are
+//! needed.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,7 +136,8 @@ pub(crate) struct State {
     pub(crate) by_key: BTreeMap<(u64, u64), usize>,
     /// Ghosts.
     pub(crate) dead: BTreeSet<u64>,
-    /// Ghosts that lost a child, or have just died, with more than one child left: they may hold blocks for nobody.
+    /// Ghosts that lost a child, or have just died, with more than one child left: they may hold blocks for
+    /// nobody.
     pub(crate) to_trim: BTreeSet<u64>,
     pub(crate) next_lineage: u64,
     births: u64,
@@ -194,9 +197,10 @@ impl State {
         self.versions[slot].as_mut().expect("slots in use are never handed out otherwise")
     }
 
-    /// The version that a lineage sees of an object: its own or the nearest older one. What was found far up is
-    /// remembered: older lineages are frozen and never get a version of their own, so it stays the nearest as long as it
-    /// exists (deletions hand it down, in its slot), and a version of the lineage itself is found before.
+    /// The version that a lineage sees of an object: its own or the nearest older one. What was found far up
+    /// is remembered: older lineages are frozen and never get a version of their own, so it stays the nearest
+    /// as long as it exists (deletions hand it down, in its slot), and a version of the lineage itself is
+    /// found before.
     pub(crate) fn lookup(&self, lineage: u64, index: u64) -> Option<usize> {
         let mut at = lineage;
         for depth in 0.. {

@@ -1,5 +1,5 @@
-//! A store as other threads see it: a handle that may be sent and shared, whose calls run on the engine's home reactor
-//! and are answered by futures that need no particular runtime.
+//! A store as other threads see it: a handle that may be sent and shared, whose calls run on the engine's
+//! home reactor and are answered by futures that need no particular runtime.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -360,8 +360,8 @@ impl Store {
         self.call(vec![], move |e| e.fsck(data)).await
     }
 
-    /// [`Engine::close`]; afterwards no queue is opened any more, and every call answers [`EngineError::Closed`]. The
-    /// disk itself is let go of with the last open queue.
+    /// [`Engine::close`]; afterwards no queue is opened any more, and every call answers
+    /// [`EngineError::Closed`]. The disk itself is let go of with the last open queue.
     pub async fn close(&self) -> Result<(), EngineError> {
         let key = self.0.key;
         self.call(vec![], move |e| {

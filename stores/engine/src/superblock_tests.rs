@@ -16,8 +16,8 @@ fn sb(sequence: u64) -> Superblock {
     }
 }
 
-/// One letter per copy: `o` old (sequence 10), `n` new (11), `m` another new one (11, other root), `x` damaged,
-/// `w` intact but standing in another copy's place.
+/// One letter per copy: `o` old (sequence 10), `n` new (11), `m` another new one (11, other root), `x`
+/// damaged, `w` intact but standing in another copy's place.
 fn copies(text: &str) -> [Copy4; COPIES] {
     let letters: Vec<char> = text.chars().collect();
     std::array::from_fn(|i| {

@@ -1,4 +1,5 @@
-//! Waiting on one thread: an event, a lock on ranges of blocks, and running futures together. No executor is assumed.
+//! Waiting on one thread: an event, a lock on ranges of blocks, and running futures together. No executor is
+//! assumed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -50,8 +50,8 @@ impl Queue {
         self.ends.extend(other.ends.iter().map(|e| base + e));
     }
 
-    /// Cuts the operations into pieces of at most `most` bytes (more only where one operation is larger), in order:
-    /// how many, and their bytes.
+    /// Cuts the operations into pieces of at most `most` bytes (more only where one operation is larger), in
+    /// order: how many, and their bytes.
     pub(crate) fn pack(&self, most: usize) -> Vec<(u32, &[u8])> {
         let mut out = Vec::new();
         let (mut from, mut to, mut count) = (0, 0, 0);
@@ -71,8 +71,8 @@ impl Queue {
 
 /// Most bytes of the ring that operations of `bytes` in all can take, however they are cut.
 pub(crate) fn ring_need(bytes: usize, wal_bytes: u64) -> u64 {
-    // Two neighbouring records hold more than one cut together, so there are at most this many; each may waste less
-    // than a block.
+    // Two neighbouring records hold more than one cut together, so there are at most this many; each may
+    // waste less than a block.
     let (bytes, head) = (bytes as u64, RECORD_HEADER as u64);
     let records = 2 * bytes / (cut(wal_bytes) - head) + 1;
     ((bytes + records * head) / BLOCK + records) * BLOCK
@@ -156,7 +156,8 @@ pub(crate) enum At {
     Record(Record),
 }
 
-/// Reads the ring in larger pieces. Positions count from the making of the log; the ring is position modulo length.
+/// Reads the ring in larger pieces. Positions count from the making of the log; the ring is position modulo
+/// length.
 pub(crate) struct Ring<'a, D: Disk> {
     disk: &'a D,
     of: Identity,
@@ -210,7 +211,8 @@ impl<'a, D: Disk> Ring<'a, D> {
         Ok(At::Record(Record { head, ops, hash: hash64(head.prev, &bytes[..len]), size }))
     }
 
-    /// Whether a record anywhere in the ring says that `seq` was durable: then its absence is damage, not a torn tail.
+    /// Whether a record anywhere in the ring says that `seq` was durable: then its absence is damage, not a
+    /// torn tail.
     pub(crate) async fn vouched(&mut self, seq: u64, epoch: u64) -> Result<bool, DiskError> {
         for offset in (0..self.len).step_by(BLOCK as usize) {
             if let At::Record(r) = self.at(offset).await?

@@ -72,7 +72,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         ByteRange::within(offset, len, size).map_err(|_| OUTSIDE)
     }
 
-    /// Whole blocks around `len` bytes at `from` of block `first`, with what stands before and behind those bytes.
+    /// Whole blocks around `len` bytes at `from` of block `first`, with what stands before and behind those
+    /// bytes.
     async fn surroundings(&self, id: Uuid, first: u64, from: usize, len: usize) -> Result<Buf, EngineError> {
         let blocks = (from + len).div_ceil(B);
         let mut whole = Buf::zeroed(blocks * B);
@@ -132,7 +133,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             Ok(()) => self.make_room(Need { log: ops, ..Need::default() }).await,
             Err(e) => Err(e.into()),
         };
-        // A volume that was rolled back or deleted meanwhile (only possible without locks) takes no more data.
+        // A volume that was rolled back or deleted meanwhile (only possible without locks) takes no more
+        // data.
         let result = written.and_then(|()| self.writable(id));
         let (lineage, _) = match result {
             Ok(found) => found,
@@ -264,7 +266,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         self.store(id, block, old).await.0
     }
 
-    /// Whole blocks within the range are given back and read as zeros afterwards; partial ones stay as they are.
+    /// Whole blocks within the range are given back and read as zeros afterwards; partial ones stay as they
+    /// are.
     pub async fn discard(&self, id: Uuid, offset: u64, len: u64) -> Result<(), EngineError> {
         let range = self.check_range(id, offset, len)?;
         let from = offset.div_ceil(BLOCK);
@@ -279,8 +282,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         self.make_holes(id, from, to, false).await
     }
 
-    /// Makes blocks `from..to` holes, object by object. With `must` a full disk is an error; without, what finds no
-    /// room for its metadata stays as it is. The caller holds the lock on the blocks.
+    /// Makes blocks `from..to` holes, object by object. With `must` a full disk is an error; without, what
+    /// finds no room for its metadata stays as it is. The caller holds the lock on the blocks.
     pub(crate) async fn make_holes(
         &self,
         id: Uuid,

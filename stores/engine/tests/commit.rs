@@ -1,4 +1,5 @@
-//! What reaches the medium: one flush for all who ask together, none for nothing, and no word after a failure.
+//! What reaches the medium: one flush for all who ask together, none for nothing, and no word after a
+//! failure.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod common;

@@ -1,5 +1,5 @@
-//! The engine as a block device on a real reactor, over a file and over memory: the suite that every device passes, and
-//! what only a store can show.
+//! The engine as a block device on a real reactor, over a file and over memory: the suite that every device
+//! passes, and what only a store can show.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Objects of several spans, a log of the smallest size, and histories over them: what small objects cannot show.
+//! Objects of several spans, a log of the smallest size, and histories over them: what small objects cannot
+//! show.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod common;

@@ -1,5 +1,5 @@
-//! A disk in a sparse file or on a block device, by the reactor of the thread. Direct I/O where it is given, through the
-//! page cache where it is refused; one process at a time.
+//! A disk in a sparse file or on a block device, by the reactor of the thread. Direct I/O where it is given,
+//! through the page cache where it is refused; one process at a time.
 
 use std::cell::Cell;
 use std::fs::OpenOptions;

@@ -21,9 +21,9 @@ pub enum DiskError {
 
 /// A raw device or one big file. Offsets and lengths are multiples of 4096 bytes.
 ///
-/// Requests may be in flight together and take effect in any order; a write that was answered is readable at once, and
-/// durable only after a flush that was submitted after the answer. After a failed flush nothing is known of any write
-/// since the last good one, and a later flush that succeeds proves nothing.
+/// Requests may be in flight together and take effect in any order; a write that was answered is readable at
+/// once, and durable only after a flush that was submitted after the answer. After a failed flush nothing is
+/// known of any write since the last good one, and a later flush that succeeds proves nothing.
 pub trait Disk {
     /// Size in bytes; fixed for the life of the handle.
     fn size(&self) -> u64;
@@ -33,6 +33,7 @@ pub trait Disk {
     fn write(&self, offset: u64, buf: Buf) -> impl Future<Output = (Result<(), DiskError>, Buf)>;
     /// Makes every write that was answered before this call durable.
     fn flush(&self) -> impl Future<Output = Result<(), DiskError>>;
-    /// The bytes are not needed any more: the medium may give the space back. Content is undefined afterwards; a hint.
+    /// The bytes are not needed any more: the medium may give the space back. Content is undefined
+    /// afterwards; a hint.
     fn discard(&self, offset: u64, len: u64) -> impl Future<Output = Result<(), DiskError>>;
 }

@@ -1,4 +1,5 @@
-//! A disk in memory: sparse, and as fast as memory. What is never written takes no space; a discard gives it back.
+//! A disk in memory: sparse, and as fast as memory. What is never written takes no space; a discard gives it
+//! back.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -36,7 +37,8 @@ impl RamDisk {
         if aligned && within { Ok(()) } else { Err(DiskError::Io) }
     }
 
-    /// Calls `f` with each piece of the range: chunk number, range within the chunk, range within the request.
+    /// Calls `f` with each piece of the range: chunk number, range within the chunk, range within the
+    /// request.
     fn pieces(
         offset: u64,
         len: usize,
