@@ -1,4 +1,5 @@
-//! Any bytes as one record of the log with its operations; once as they are, once with the checksum made right.
+//! Any bytes as one record of the log with its operations; once as they are, once with the checksum made
+//! right.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,5 @@
-//! Bytes that say who wrote them: each 256-byte cell of a block carries one stamp, and nothing else looks like it.
+//! Bytes that say who wrote them: each 256-byte cell of a block carries one stamp, and nothing else looks
+//! like it.
 
 use parpen_base::PAGE;
 
@@ -45,7 +46,8 @@ pub fn write_cells(stamps: &[u32]) -> Vec<u8> {
     out
 }
 
-/// The stamps of `bytes`, whose length is a multiple of a cell; `Err` is the index of the first cell that is nobody's.
+/// The stamps of `bytes`, whose length is a multiple of a cell; `Err` is the index of the first cell that
+/// is nobody's.
 pub fn read_cells(bytes: &[u8]) -> Result<Vec<u32>, usize> {
     bytes.chunks_exact(CELL).enumerate().map(|(i, cell)| read_cell(cell).ok_or(i)).collect()
 }

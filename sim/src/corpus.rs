@@ -49,18 +49,22 @@ pub fn structures() -> Result<Vec<(&'static str, Vec<u8>)>, Failure> {
     world.drain()?;
     world.change(Change::Relabel { id: clone, version: 1 });
     world.drain()?;
-    let pages = (0..Profile::CrashAtomic.pages() as usize).map(|page| world.disk.peek(page));
-    Ok(pages.filter_map(structure).collect())
+    let pages: Vec<_> =
+        (0..Profile::CrashAtomic.pages() as usize).map(|page| world.disk.peek(page)).collect();
+    Ok((0..pages.len()).filter_map(|at| structure(&pages[at..])).collect())
 }
 
-fn structure(mut page: Vec<u8>) -> Option<(&'static str, Vec<u8>)> {
-    if !page.starts_with(MAGIC) {
+/// The structure that begins with the first of these pages. Only log records surely go on in the next pages.
+fn structure(pages: &[Vec<u8>]) -> Option<(&'static str, Vec<u8>)> {
+    let first = pages.first().filter(|page| page.starts_with(MAGIC))?;
+    let len = u32::from_le_bytes(first[LEN_AT..LEN_AT + 4].try_into().ok()?) as usize;
+    let target = target(first[TYPE_AT]);
+    if len > first.len() && target != "record" {
         return None;
     }
-    let len = u32::from_le_bytes(page[LEN_AT..LEN_AT + 4].try_into().ok()?) as usize;
-    let kind = page[TYPE_AT];
-    page.truncate(len);
-    Some((target(kind), page))
+    let mut bytes = pages[..len.div_ceil(first.len()).min(pages.len())].concat();
+    bytes.truncate(len);
+    Some((target, bytes))
 }
 
 /// Writes each structure to a file in `folder/<target>/`.

@@ -48,8 +48,8 @@ fn told(panic: &(dyn std::any::Any + Send)) -> &str {
 
 impl<R: Rules> World<R> {
     fn live(&mut self) -> Result<(), Failure> {
-        // Small, so that everything that must happen some time happens soon: the log wraps, tails are cut, blocks are
-        // used again, and one volume has many objects.
+        // Small, so that everything that must happen some time happens soon: the log wraps, tails are cut,
+        // blocks are used again, and one volume has many objects.
         let layout = Layout {
             object_blocks: *self.rng.pick(&[1, 4, 16]),
             tail_bytes: *self.rng.pick(&[16 << 10, 64 << 10, 1 << 20]),
@@ -168,7 +168,8 @@ impl<R: Rules> World<R> {
                 return Err(format!("{id:?} could not be deleted"));
             }
         }
-        // What a full disk kept a deletion from taking back, the next opening takes back, and the next checkpoint drops.
+        // What a full disk kept a deletion from taking back, the next opening takes back, and the next
+        // checkpoint drops.
         self.close_now()?;
         self.crash();
         if self.recover()? == Opened::Unreadable {

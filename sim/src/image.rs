@@ -1,4 +1,5 @@
-//! The oracle's picture of one device: for each block what it must hold now, and what it may hold after a crash.
+//! The oracle's picture of one device: for each block what it must hold now, and what it may hold after a
+//! crash.
 
 use crate::content::{Block, CELL, CELLS, ZEROS};
 
@@ -31,15 +32,15 @@ struct Version {
 #[derive(Clone, Debug)]
 struct State {
     versions: Vec<Version>,
-    /// The version that is surely durable: a crash leaves it or a later one. Older ones are only kept for snapshots
-    /// under way.
+    /// The version that is surely durable: a crash leaves it or a later one. Older ones are only kept for
+    /// snapshots under way.
     durable: usize,
     running: Vec<(RequestId, Patch)>,
-    /// Two requests ran on it at once since the last durable version: then each cell is judged by itself, since the
-    /// order in which the device took them is its own business.
+    /// Two requests ran on it at once since the last durable version: then each cell is judged by itself,
+    /// since the order in which the device took them is its own business.
     mixed: bool,
-    /// A request on it failed, or a snapshot was taken while one ran: any version from this index on may be the
-    /// present one, until a read tells.
+    /// A request on it failed, or a snapshot was taken while one ran: any version from this index on may be
+    /// the present one, until a read tells.
     unsure: Option<usize>,
 }
 
@@ -178,7 +179,8 @@ impl Image {
         self.size as usize / CELL
     }
 
-    /// Whether a write of these cells would have to be ordered with one under way, or the present content is unsure.
+    /// Whether a write of these cells would have to be ordered with one under way, or the present content
+    /// is unsure.
     pub fn is_busy(&self, first: usize, stamps: usize) -> bool {
         pieces(first, stamps).any(|(block, from, n)| {
             let state = &self.blocks[block];
@@ -229,7 +231,8 @@ impl Image {
         self.blocks.iter_mut().for_each(|b| b.flushed(submitted));
     }
 
-    /// Forgets what neither a read nor a crash can show any more. Not while a snapshot is under way, which may show it.
+    /// Forgets what neither a read nor a crash can show any more. Not while a snapshot is under way, which
+    /// may show it.
     pub fn trim(&mut self) {
         self.blocks.iter_mut().for_each(|b| b.trim(b.durable));
     }
@@ -255,8 +258,8 @@ impl Image {
         Ok(())
     }
 
-    /// Judges the whole device as it was found after a crash, and holds it to that from now on. `None` is a block
-    /// that the engine says is lost; it keeps its doubts.
+    /// Judges the whole device as it was found after a crash, and holds it to that from now on. `None` is a
+    /// block that the engine says is lost; it keeps its doubts.
     pub fn judge_after_crash(&mut self, found: &[Option<Block>]) -> Result<(), Wrong> {
         let mut held = Vec::with_capacity(self.blocks.len());
         for (block, (state, found)) in self.blocks.iter().zip(found).enumerate() {
@@ -276,8 +279,8 @@ impl Image {
         Ok(())
     }
 
-    /// What a snapshot that was asked for at `submitted` and answered now holds. One that was never answered, `None`,
-    /// may hold whatever a crash may leave.
+    /// What a snapshot that was asked for at `submitted` and answered now holds. One that was never
+    /// answered, `None`, may hold whatever a crash may leave.
     pub fn frozen(&self, submitted: Option<u64>) -> Image {
         let freeze = |state: &State| {
             let mut out = state.clone();

@@ -176,8 +176,8 @@ impl Catalogue {
         }
     }
 
-    /// The change happened. If its answer came, `submitted` is when it was asked for: what a snapshot shares with its
-    /// volume is durable then.
+    /// The change happened. If its answer came, `submitted` is when it was asked for: what a snapshot
+    /// shares with its volume is durable then.
     pub fn apply(&mut self, change: &Change, submitted: Option<u64>) {
         match change {
             Change::Create { id, size } => {

@@ -1,4 +1,5 @@
-//! Engines with one rule off. Each must be caught: a simulator that does not notice a missing rule proves nothing.
+//! Engines with one rule off. Each must be caught: a simulator that does not notice a missing rule proves
+//! nothing.
 
 use parpen_engine::Rules;
 

@@ -82,9 +82,10 @@ impl Profile {
         }
     }
 
-    /// Whether a flush is a promise against power cuts. Where answered writes get lost it is not: in the last record of
-    /// the log, which no later one vouches for, a lost write looks like one that was never answered, and a single copy
-    /// can do no better than the block's older content. A checkpoint (closing, recovery) promises in any case.
+    /// Whether a flush is a promise against power cuts. Where answered writes get lost it is not: in the
+    /// last record of the log, which no later one vouches for, a lost write looks like one that was never
+    /// answered, and a single copy can do no better than the block's older content. A checkpoint (closing,
+    /// recovery) promises in any case.
     pub(crate) fn flush_counts(self) -> bool {
         self != Profile::Silent
     }

@@ -23,8 +23,8 @@ pub(crate) enum Opened {
     Unreadable,
 }
 
-/// What opening a disk gives.
-type Reopened<R> = Result<Rc<Engine<SimDisk, R>>, OpenError>;
+/// What an opening gives.
+type Opening<R> = Result<Rc<Engine<SimDisk, R>>, OpenError>;
 
 impl<R: Rules> World<R> {
     /// The power goes.
@@ -80,7 +80,7 @@ impl<R: Rules> World<R> {
     }
 
     /// Opens the disk; `None` if the power went after `cut` disk requests.
-    fn open(&mut self, cut: Option<usize>) -> Result<Option<Reopened<R>>, Failure> {
+    fn open(&mut self, cut: Option<usize>) -> Result<Option<Opening<R>>, Failure> {
         let (disk, entropy) = (self.disk.clone(), self.entropy.clone());
         let answer = self.exec.spawn(async move { Engine::<SimDisk, R>::open(disk, entropy).await });
         let limit = cut.map_or(u64::MAX, |n| self.disk.steps() + n as u64);
@@ -136,8 +136,8 @@ impl<R: Rules> World<R> {
         Ok(())
     }
 
-    /// Decides which of the changes that were never answered well happened, by what the engine shows. Returns what
-    /// each volume holds if its rollback, which only its content can tell, happened.
+    /// Decides which of the changes that were never answered well happened, by what the engine shows.
+    /// Returns what each volume holds if its rollback, which only its content can tell, happened.
     fn settle_doubts(&mut self, shown: &[Found]) -> Result<Vec<(Id, Image)>, Failure> {
         let find = |id: Id| shown.iter().find(|f| f.id == id.uuid());
         let mut rollbacks = Vec::new();

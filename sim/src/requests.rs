@@ -8,7 +8,8 @@ use crate::image::RequestId;
 use crate::model::{Change, Device, Id};
 use crate::world::{Failure, What, World};
 
-/// The label of a device at a version. Some do not fit a log record with anything else, so that a commit takes several.
+/// The label of a device at a version. Some do not fit a log record with anything else, so that a commit
+/// takes several.
 pub(crate) fn label(id: Id, version: u64) -> Vec<u8> {
     let mut out = format!("{id:?} label {version}").into_bytes();
     let size = match (u64::from(id.0) * 5 + version * 3) % 8 {
@@ -77,8 +78,8 @@ impl<R: Rules> World<R> {
         }
     }
 
-    /// What clients do that lost their server: they write again what no flush covered, in the same order, and flush.
-    /// A log record may then repeat one of the former life to the last bit.
+    /// What clients do that lost their server: they write again what no flush covered, in the same order,
+    /// and flush. A log record may then repeat one of the former life to the last bit.
     pub fn write_unflushed_again(&mut self) -> Result<(), Failure> {
         for (id, first, stamps) in std::mem::take(&mut self.unflushed) {
             let fits = |d: &Device| !d.closed && first + stamps.len() <= d.image.cells();

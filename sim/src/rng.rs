@@ -32,8 +32,8 @@ impl Rng {
         low + self.below(high - low + 1)
     }
 
-    /// True in `millionths` of 1 000 000 cases. Draws nothing when the answer is fixed, so that a fault that is
-    /// switched off does not move the other choices.
+    /// True in `millionths` of 1 000 000 cases. Draws nothing when the answer is fixed, so that a fault
+    /// that is switched off does not move the other choices.
     pub fn chance(&mut self, millionths: u32) -> bool {
         millionths != 0 && self.next() % 1_000_000 < u64::from(millionths)
     }

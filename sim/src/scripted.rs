@@ -44,8 +44,8 @@ impl<R: Rules> World<R> {
     }
 }
 
-/// A commit of two records loses the first; the next life writes that very record again. The second one, which nobody
-/// asked for any more, must not follow it.
+/// A commit of two records loses the first; the next life writes that very record again. The second one,
+/// which nobody asked for any more, must not follow it.
 pub fn stale_successor<R: Rules>() -> Result<(), Failure> {
     let mut world = World::<R>::scripted(1, Layout::tiny())?;
     let id = world.filled(2)?;
@@ -73,8 +73,8 @@ pub fn stale_successor<R: Rules>() -> Result<(), Failure> {
     world.reopened()
 }
 
-/// While one deletion is taking back its space, another one is asked for, whose record is then lost: what it had held
-/// must still be there.
+/// While one deletion is taking back its space, another one is asked for, whose record is then lost: what
+/// it had held must still be there.
 pub fn deletion_undone<R: Rules>(seed: u64) -> Result<(), Failure> {
     let layout = Layout { object_blocks: 1, ..Layout::tiny() };
     let mut world = World::<R>::scripted(seed, layout)?;
@@ -94,8 +94,8 @@ pub fn deletion_undone<R: Rules>(seed: u64) -> Result<(), Failure> {
     world.reopened()
 }
 
-/// A shrink is cut off after `first` disk requests and a growth after `second`; of what no flush covered only the log
-/// arrived. What was cut off must not show again behind the old end.
+/// A shrink is cut off after `first` disk requests and a growth after `second`; of what no flush covered
+/// only the log arrived. What was cut off must not show again behind the old end.
 pub fn shrunk_and_grown<R: Rules>(first: usize, second: usize) -> Result<(), Failure> {
     let mut world = World::<R>::scripted(1, Layout::tiny())?;
     let id = world.filled(2)?;

@@ -58,8 +58,8 @@ pub(crate) enum What {
         id: Id,
         first: usize,
     },
-    /// A request that puts stamps there: write, zero, discard. A discard on a full disk is a hint: it may be answered
-    /// well and leave blocks as they were.
+    /// A request that puts stamps there: write, zero, discard. A discard on a full disk is a hint: it may
+    /// be answered well and leave blocks as they were.
     Write {
         id: Id,
         hint: bool,
@@ -338,8 +338,9 @@ impl<R: Rules> World<R> {
         Ok(())
     }
 
-    /// Whether a change that found no room certainly left nothing. On a full disk all do but a clone that was to be
-    /// larger than its snapshot; on a full host none can promise it, since the commit itself may be what fails.
+    /// Whether a change that found no room certainly left nothing. On a full disk all do but a clone that
+    /// was to be larger than its snapshot; on a full host none can promise it, since the commit itself may
+    /// be what fails.
     fn is_undone(&self, change: &Change) -> bool {
         match change {
             Change::Clone { from, size, .. } if self.model.devices[from].image.size() < *size => false,

@@ -9,7 +9,8 @@ pub struct Faults {
     pub read_error: u32,
     /// A write ends in an error; any part of it may have arrived.
     pub write_error: u32,
-    /// A flush ends in an error; what it should have covered is there or not, and the next flush answers well.
+    /// A flush ends in an error; what it should have covered is there or not, and the next flush answers
+    /// well.
     pub flush_error: u32,
     /// A write is refused for want of space, though the host has some (quotas, reservations).
     pub no_space: u32,
@@ -23,8 +24,9 @@ pub struct Faults {
     pub flipped_read: u32,
     /// A bit of a stored page changes for good, at the time of some read of the medium.
     pub rot: u32,
-    /// The pages that silent faults may strike. One copy of everything exists, so a lost last log record cannot be
-    /// told from one that was never written: profiles keep silent faults to where checksums can answer for them.
+    /// The pages that silent faults may strike. One copy of everything exists, so a lost last log record
+    /// cannot be told from one that was never written: profiles keep silent faults to where checksums can
+    /// answer for them.
     pub silent: Vec<Range<usize>>,
     /// Pages that the host below can hold; `None`: all of them.
     pub host_pages: Option<usize>,

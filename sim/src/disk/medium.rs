@@ -102,8 +102,8 @@ impl Medium {
         });
     }
 
-    /// A flush that failed: of what it should have covered any part arrived, and nothing will try again, though
-    /// reads go on seeing it (what Linux does with pages whose write-back failed).
+    /// A flush that failed: of what it should have covered any part arrived, and nothing will try again,
+    /// though reads go on seeing it (what Linux does with pages whose write-back failed).
     pub fn flush_failed(&mut self, submitted: u64, rng: &mut Rng) {
         let (lost, kept) = std::mem::take(&mut self.cached).into_iter().partition(|c| c.answered < submitted);
         self.cached = lost;

@@ -1,5 +1,5 @@
-//! The simulated disk: requests complete in the order of the seed, faults come from the seed, and a crash leaves what
-//! a real medium might have kept.
+//! The simulated disk: requests complete in the order of the seed, faults come from the seed, and a crash
+//! leaves what a real medium might have kept.
 
 mod faults;
 mod medium;
@@ -67,7 +67,8 @@ struct State {
     trace: Trace,
 }
 
-/// A disk whose requests stand still until [`SimDisk::step`] ends one of them. Clones are handles of one disk.
+/// A disk whose requests stand still until [`SimDisk::step`] ends one of them. Clones are handles of one
+/// disk.
 #[derive(Clone)]
 pub struct SimDisk(Rc<RefCell<State>>);
 
@@ -163,7 +164,8 @@ impl SimDisk {
         self.cut(Medium::crash);
     }
 
-    /// A power cut after which exactly these pages hold what was written last, and all others what was flushed.
+    /// A power cut after which exactly these pages hold what was written last, and all others what was
+    /// flushed.
     pub fn crash_keeping(&self, arrived: impl Fn(usize) -> bool) {
         self.cut(|medium, _| medium.crash_keeping(arrived));
     }

@@ -8,8 +8,9 @@ use parpen_nbd::fuzz;
 /// `(file, bytes)` of a target's seeds.
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds")).join(target);
-    let files =
-        std::fs::read_dir(&folder).expect("the corpus is there").map(|entry| entry.expect("it lists").path());
+    let files = std::fs::read_dir(&folder)
+        .expect("the seeds are committed")
+        .map(|entry| entry.expect("it can be listed").path());
     let seeds: Vec<_> =
         files.map(|file| (file.clone(), std::fs::read(file).expect("a seed can be read"))).collect();
     assert!(seeds.len() >= 4, "{} has too few seeds", folder.display());

@@ -1,4 +1,5 @@
-//! The simulator's own tests: seeds name histories, the engine survives all profiles, and every missing rule shows.
+//! The simulator's own tests: seeds name histories, the engine survives all profiles, and every missing
+//! rule shows.
 
 mod corpus;
 mod mutation;
