@@ -180,23 +180,26 @@ pub(crate) fn quorum(copies: &[Copy4; COPIES]) -> Result<Verdict, OpenError> {
     Err(if good.is_empty() { OpenError::NotOurs } else { OpenError::NoQuorum { valid: good.len() } })
 }
 
-async fn read_copies<D: Disk>(disk: &D, at: [u64; COPIES]) -> [Copy4; COPIES] {
+/// The copies, and whether the medium failed to read any.
+async fn read_copies<D: Disk>(disk: &D, at: [u64; COPIES]) -> ([Copy4; COPIES], bool) {
     let mut copies = [Copy4::Bad; COPIES];
+    let mut failed = false;
     for (i, offset) in at.into_iter().enumerate() {
         if offset + BLOCK > disk.size() {
             continue;
         }
         // A copy that cannot be read counts as damaged: that is what the other three are for.
-        if let (Ok(()), block) = disk.read(offset, Buf::zeroed(BLOCK as usize)).await {
-            copies[i] = decode(&block, i);
+        match disk.read(offset, Buf::zeroed(BLOCK as usize)).await {
+            (Ok(()), block) => copies[i] = decode(&block, i),
+            (Err(_), _) => failed = true,
         }
     }
-    copies
+    (copies, failed)
 }
 
 /// Reads and judges the copies. A disk that became longer is looked at as long as it was.
 pub(crate) async fn load<D: Disk>(disk: &D) -> Result<Verdict, OpenError> {
-    let mut copies = read_copies(disk, offsets(disk.size())).await;
+    let (mut copies, mut failed) = read_copies(disk, offsets(disk.size())).await;
     let recorded =
         copies.iter().filter_map(|c| if let Copy4::Good(s) = c { Some(s.disk_bytes) } else { None }).max();
     let actual = disk.size() / BLOCK * BLOCK;
@@ -204,9 +207,13 @@ pub(crate) async fn load<D: Disk>(disk: &D) -> Result<Verdict, OpenError> {
         if recorded > actual {
             return Err(OpenError::Truncated { recorded, actual });
         }
-        copies = read_copies(disk, offsets(recorded)).await;
+        (copies, failed) = read_copies(disk, offsets(recorded)).await;
     }
-    quorum(&copies)
+    quorum(&copies).map_err(|e| match e {
+        // What could not be read might have agreed: that is a reason to try again, not to give the disk up.
+        OpenError::NotOurs | OpenError::NoQuorum { .. } if failed => OpenError::Io,
+        e => e,
+    })
 }
 
 #[cfg(test)]
