@@ -22,6 +22,8 @@ use crate::config::Settings;
 use crate::drivers::LocalDrivers;
 use crate::files::{self, RunFile};
 
+/// NBD connections together: each may hold 32 MiB of payload.
+const NBD_LIMITS: Limits = Limits { connections: 256, patience: Duration::from_secs(30) };
 /// How long requests and connections under way may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -79,7 +81,7 @@ async fn run(s: Settings) -> anyhow::Result<()> {
     parpen_service::first_pools(&ports, &admin).await?;
     parpen_service::open_pools(&ports).await;
 
-    let nbd = Arc::new(Server::start(&reactor, doors.nbd, Arc::new(exports.clone()), Limits::default()));
+    let nbd = Arc::new(Server::start(&reactor, doors.nbd, Arc::new(exports.clone()), NBD_LIMITS));
     let metrics = Arc::new(metrics::Metrics::new(gate, nbd.clone()));
     let apis = wiring::apis(
         &s,
