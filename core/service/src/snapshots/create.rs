@@ -2,7 +2,7 @@
 
 use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{Health, Life, LifeEvent, Work, life};
+use parpen_model::lifecycle::{Health, Life, LifeEvent, life};
 use parpen_model::{
     Attributes, Condition, Handle, Kind, Label, ReadTx, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId,
     read, write,
@@ -81,7 +81,7 @@ pub(crate) fn draft(
     naming: &Naming,
     stamp: Stamp,
 ) -> Result<Snapshot, Condition> {
-    if v.life != Life::Ready || v.work.contains(&Work::RollingBack) {
+    if v.life != Life::Ready || !v.work.is_empty() {
         return Err(Condition::WrongState {
             what: Kind::Volume,
             name: v.handle.to_string(),
