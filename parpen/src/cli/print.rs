@@ -98,7 +98,7 @@ impl Tabular for PoolDoc {
             self.name.clone(),
             self.driver.clone(),
             self.state.clone(),
-            format_size(self.capacity),
+            about(self.capacity),
             used,
             free,
             path,
