@@ -24,6 +24,8 @@ use store::PoolStore;
 const SMALLEST: u64 = 64 * MIB;
 /// Bounds of a pool whose size nobody said, in bytes.
 const UNSAID: (u64, u64) = (8 * GIB, 16 * TIB);
+/// With less free than this, in bytes, a file system counts as full: the service's own small files need room too.
+const CRAMPED: u64 = 8 * MIB;
 /// How often, and how long between, a disk that another process holds is tried again.
 const LOCK_TRIES: usize = 25;
 const LOCK_PAUSE: Duration = Duration::from_millis(200);
@@ -80,15 +82,21 @@ impl LocalDrivers {
         }
     }
 
-    /// A file system that was full at a crash has no room for recovery: the ballast is thrown then. What lies beside a
+    /// A file system that is full at the start has no room for recovery or anything: the ballast is thrown then. What lies beside a
     /// disk that somebody named is not ours, so such a disk has none.
     async fn open_in_need(&self, pool: &Pool, path: &Path) -> Result<Store, StoreError> {
-        let opened = self.open_patiently(pool, path).await;
         if pool.path.as_deref() != Some(own_path(&pool.name).as_str()) {
-            return opened;
+            return self.open_patiently(pool, path).await;
         }
         let ballast = path.with_extension("ballast");
-        let opened = match opened {
+        let full = free_bytes(path).is_ok_and(|free| free < CRAMPED);
+        if full && fs::remove_file(&ballast).is_ok() {
+            self.note(format!(
+                "pool {:?}: its file system is full; the ballast was thrown to work on it",
+                pool.name
+            ));
+        }
+        let opened = match self.open_patiently(pool, path).await {
             Err(StoreError::Open(OpenError::NoSpace)) if fs::remove_file(&ballast).is_ok() => {
                 self.note(format!(
                     "pool {:?}: its file system is full; the ballast was thrown to open it",
@@ -98,7 +106,7 @@ impl LocalDrivers {
             }
             opened => opened,
         };
-        if opened.is_ok() && !ballast.exists() && take_ballast(&ballast, pool.capacity).is_err() {
+        if opened.is_ok() && !full && !ballast.exists() && take_ballast(&ballast, pool.capacity).is_err() {
             // Half a ballast only takes room from others.
             let _ = fs::remove_file(&ballast);
             self.note(format!("pool {:?}: there is no room for its ballast; free some space", pool.name));
@@ -238,11 +246,11 @@ fn blank(path: &Path) -> Result<u64, Condition> {
     }
 }
 
-/// 90 % of what the file system at or above `path` has free.
-fn free_at(path: &Path) -> Result<u64, Condition> {
+/// What the file system at or above `path` has free, in bytes.
+fn free_bytes(path: &Path) -> Result<u64, Condition> {
     let there = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
     let stat = rustix::fs::statvfs(there).map_err(|e| refused(format!("{}: {e}", there.display())))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize) / 10 * 9)
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Half of the machine's memory.
@@ -294,7 +302,7 @@ impl Drivers for LocalDrivers {
         let bytes = match (driver, asked, device, &path) {
             (_, _, Some(device), _) => device_size(device)?,
             (_, Some(asked), None, _) => asked,
-            (Driver::Local, None, None, Some(path)) => free_at(path)?.clamp(UNSAID.0, UNSAID.1),
+            (Driver::Local, None, None, Some(path)) => (free_bytes(path)? / 10 * 9).clamp(UNSAID.0, UNSAID.1),
             (Driver::Local, None, None, None) => {
                 return Err(Condition::internal("a local pool without a path"));
             }
