@@ -21,11 +21,16 @@ pub(crate) fn volume_key(text: &str) -> volumes::Key {
 
 /// A snapshot by handle or id, or by `<volume>@<name within it>`.
 pub(crate) async fn snapshot(ports: &Ports, actor: &Actor, text: &str) -> Result<snapshots::View, Condition> {
-    if let Some((volume, name)) = text.rsplit_once('@')
-        && let Ok(v) = volumes::get(ports, actor, &volume_key(volume)).await
-        && let Ok(s) = snapshot_of(ports, actor, &v, name).await
-    {
-        return Ok(s);
+    if let Some((volume, name)) = text.rsplit_once('@') {
+        let found = match volumes::get(ports, actor, &volume_key(volume)).await {
+            Ok(v) => snapshot_of(ports, actor, &v, name).await,
+            Err(e) => Err(e),
+        };
+        match found {
+            // An older volume's snapshot may still bear this text as its handle.
+            Err(Condition::NotFound { .. }) => {}
+            other => return other,
+        }
     }
     let key = match text.parse() {
         Ok(id) => snapshots::Key::Id(id),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parpen_base::{Clock, Entropy};
 use parpen_block::{Gate, Home};
 use parpen_identity::Actor;
-use parpen_model::lifecycle::Life;
+use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::ports::{Drivers, MetaStore};
 use parpen_model::{
     Attachment, Attributes, Condition, Driver, Job, JobId, Lock, Pin, Pool, Query, Scope, Snapshot, Stamp,
@@ -118,7 +118,10 @@ fn drop_left_overs(
         if open.iter().any(|j| j.args.to_string().contains(&id)) {
             continue;
         }
-        s.life = Life::Deleting;
+        // Whatever stood in the way of its maker, it ends through the same states as every other.
+        for event in [LifeEvent::Broke, LifeEvent::Remove] {
+            s.life = life(s.life, event).unwrap_or(s.life);
+        }
         tx.update(&mut s)?;
         let mut job = crate::snapshots::removal(JobId(entropy.uuid()), &s, Stamp::at(now))?;
         tx.insert(&mut job)?;
