@@ -6,6 +6,7 @@
 //! format, byte by byte.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod alloc;
 mod apply;
 mod blob;
@@ -14,17 +15,21 @@ mod check;
 mod checkpoint;
 mod codec;
 mod commit;
+mod digest;
 mod disk;
 mod engine;
 mod error;
+mod features;
 mod layout;
 mod load;
 mod map;
+mod marks;
 #[doc(hidden)]
 pub mod parse;
 mod read;
 mod reclaim;
 mod record;
+mod records;
 mod recover;
 mod room;
 mod rules;
@@ -36,9 +41,11 @@ mod view;
 mod wal;
 mod write;
 
+pub use adopt::{ImageKind, NodeImage};
 pub use disk::{Disk, DiskError, FileDisk, FileError, RamDisk};
 pub use engine::Engine;
 pub use error::{EngineError, OpenError};
 pub use layout::{BLOCK, Format, LABEL_MAX, Layout, VOLUME_MAX};
+pub use marks::{BlockMark, VersionInfo};
 pub use rules::{Rules, Sound};
 pub use view::{Extent, Found, Kind, Space, Violation};

@@ -84,6 +84,12 @@ pub(crate) enum Op {
         lineage: u64,
         label: Vec<u8>,
     },
+    /// A key gets a value (empty: it is gone). `lineage` is the record's number.
+    Record {
+        lineage: u64,
+        key: Uuid,
+        value: Vec<u8>,
+    },
 }
 
 const MAP: u64 = 1;
@@ -95,6 +101,7 @@ const FORGET: u64 = 6;
 const SETTLE: u64 = 7;
 const DROP: u64 = 8;
 const RELABEL: u64 = 9;
+const RECORD: u64 = 10;
 /// An operation whose kind has this bit may be skipped by programs that do not know it.
 const SKIPPABLE: u64 = 1 << 6;
 
@@ -170,6 +177,17 @@ impl Op {
             Op::Settle { .. } => SETTLE,
             Op::Drop { .. } => DROP,
             Op::Relabel { .. } => RELABEL,
+            Op::Record { .. } => RECORD,
+        }
+    }
+
+    /// Whether it changes the catalogue, which all disks of a store have alike. The others are each disk's own
+    /// business.
+    pub(crate) fn is_catalogue(&self) -> bool {
+        match self {
+            Op::Create { .. } | Op::Snapshot(_) | Op::Resize { .. } | Op::Rollback { .. } => true,
+            Op::Forget { .. } | Op::Relabel { .. } | Op::Record { .. } => true,
+            Op::Map(_) | Op::Settle { .. } | Op::Drop { .. } => false,
         }
     }
 
@@ -199,6 +217,11 @@ impl Op {
             Op::Relabel { lineage, label } => {
                 numbers(&[*lineage]);
                 put_label(w, label);
+            }
+            Op::Record { lineage, key, value } => {
+                numbers(&[*lineage]);
+                w.uuid(*key);
+                put_label(w, value);
             }
         }
     }
@@ -238,6 +261,7 @@ impl Op {
             SETTLE => Op::Settle { lineage: r.varint()?, index: r.varint()? },
             DROP => Op::Drop { lineage: r.varint()? },
             RELABEL => Op::Relabel { lineage: r.varint()?, label: get_label(r)? },
+            RECORD => Op::Record { lineage: r.varint()?, key: r.uuid()?, value: get_label(r)? },
             k if k & SKIPPABLE != 0 => return Ok(None),
             _ => return Err(Malformed),
         };
@@ -270,7 +294,8 @@ mod tests {
             Op::Forget { lineage: 1 },
             Op::Settle { lineage: 1, index: u64::MAX },
             Op::Drop { lineage: 1 },
-            Op::Relabel { lineage: 1, label },
+            Op::Relabel { lineage: 1, label: label.clone() },
+            Op::Record { lineage: 9, key: id, value: label },
         ]
     }
 
@@ -288,7 +313,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0u8..10) {
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0u8..16) {
             let _ = Op::get(&mut Reader::new(&bytes));
             let mut framed = vec![kind, bytes.len() as u8];
             framed.extend(&bytes);
@@ -296,7 +321,7 @@ mod tests {
         }
 
         #[test]
-        fn flipped_bits_are_survived(which in 0usize..9, bit in 0usize..400) {
+        fn flipped_bits_are_survived(which in 0usize..10, bit in 0usize..400) {
             let mut bytes = every_kind()[which].encode();
             let bit = bit % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);

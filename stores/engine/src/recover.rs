@@ -21,7 +21,7 @@ use crate::state::{Freed, Span, State};
 use crate::superblock::{self, COPIES, Superblock, offsets, wal_start};
 use crate::sync::{RangeLocks, join_all};
 use crate::wal::{At, Queue, Record, RecordHead, Ring};
-use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules};
+use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules, features};
 
 /// Largest read of the verification, in blocks.
 const VERIFY_BLOCKS: u32 = 256;
@@ -58,6 +58,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let mut sb = Superblock {
             id,
             sequence: 1,
+            incompat: features::INCOMPAT,
+            ro_compat: features::RO_COMPAT,
             disk_bytes,
             layout: options.layout,
             boot_epoch: 1,
@@ -70,6 +72,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         fixed_areas(&mut alloc, &sb);
         let mut root = begin(Type::Root, id);
         root.u64(1);
+        root.u64(0);
         root.u64(0);
         let mut plan = Plan::default();
         let placed = Blobs::default().place(&mut alloc, id, seal(root), &mut plan);
@@ -116,6 +119,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             fenced: Cell::new(false),
             locks: RangeLocks::default(),
             generation: Cell::new(0),
+            era: Cell::new(0),
             reclaiming: Cell::new(false),
             rules: PhantomData,
         });

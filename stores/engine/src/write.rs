@@ -107,7 +107,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// Stores whole blocks from block `first` on. The caller holds the lock on them.
     async fn store(&self, id: Uuid, first: u64, buf: Buf) -> (Result<(), EngineError>, Buf) {
         let origin = match self.writable(id) {
-            Ok((lineage, _)) => lineage,
+            Ok((lineage, _)) => self.origin(lineage),
             Err(e) => return (Err(e), buf),
         };
         let crcs: Vec<Option<u32>> = buf
