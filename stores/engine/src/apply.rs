@@ -50,6 +50,11 @@ impl State {
                 Ok(())
             }
             Op::Record { lineage, key, value } => self.apply_record(*lineage, *key, value),
+            Op::Fill(f) => self.apply_fill(f, freed),
+            Op::Evict { tree, index } => {
+                self.apply_evict(*tree, *index, freed);
+                Ok(())
+            }
         }
     }
 
@@ -200,7 +205,7 @@ impl State {
     }
 
     /// Makes a span a version's own, equal to what it inherits now.
-    fn own(&mut self, slot: usize, span: usize) {
+    pub(crate) fn own(&mut self, slot: usize, span: usize) {
         if matches!(self.version(slot).spans[span], Span::Inherit) {
             let copy = self.inherited(slot, span).cloned();
             self.version_mut(slot).spans[span] = Span::Own(copy);

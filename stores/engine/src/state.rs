@@ -254,6 +254,11 @@ impl State {
         None
     }
 
+    /// Forgets what was found far up: versions came between or went.
+    pub(crate) fn forget_far(&self) {
+        self.far.borrow_mut().clear();
+    }
+
     fn is_born(&self, slot: usize, birth: u64) -> bool {
         self.versions.get(slot).and_then(|v| v.as_ref()).is_some_and(|v| v.birth == birth)
     }
