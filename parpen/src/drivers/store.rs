@@ -110,6 +110,7 @@ impl VolumeBackend for PoolStore {
                 },
                 size: f.bytes,
                 stored: f.stored,
+                parent: f.parent.map(SnapshotId),
                 label: f.label,
             };
             Ok(all.into_iter().map(found).collect())

@@ -92,6 +92,7 @@ impl VolumeBackend for Sizes {
             size: *size,
             stored: size / 4,
             label: Vec::new(),
+            parent: None,
         });
         let found = found.collect();
         Box::pin(async { Ok(found) })

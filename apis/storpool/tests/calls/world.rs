@@ -115,6 +115,7 @@ impl VolumeBackend for Sizes {
             size: *size,
             stored: size / 4,
             label: label.clone(),
+            parent: None,
         });
         let found = found.collect();
         Box::pin(async { Ok(found) })

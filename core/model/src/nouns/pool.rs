@@ -122,6 +122,8 @@ pub struct Found {
     pub size: u64,
     /// Bytes that stand in the store on its account alone.
     pub stored: u64,
+    /// The nearest snapshot it shares blocks with that still has a name.
+    pub parent: Option<SnapshotId>,
     /// Its label, as the store kept it.
     pub label: Vec<u8>,
 }

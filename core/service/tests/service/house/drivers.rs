@@ -141,6 +141,7 @@ impl VolumeBackend for TestStore {
                 size: l.size,
                 stored: m.stored(),
                 label: l.to_bytes(),
+                parent: None,
             };
             Ok(held.iter().map(found).collect())
         })
