@@ -142,7 +142,7 @@ pub async fn first_pools(ports: &Ports, actor: &Actor) -> Result<(), Condition> 
         let new = NewPool {
             name: name.to_string(),
             driver,
-            path: None,
+            disks: Vec::new(),
             capacity: None,
             description: description.to_string(),
             attributes: Attributes::default(),

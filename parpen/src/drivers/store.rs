@@ -150,17 +150,19 @@ impl Rollback for PoolStore {
 impl Media for PoolStore {
     fn disks(&self) -> Boxed<'_, Result<Vec<Disk>, Condition>> {
         Box::pin(async move {
-            let (Some(path), Some(number)) = (&self.path, self.pool.disk) else { return Ok(Vec::new()) };
+            let (Some(path), Some(place)) = (&self.path, self.pool.disks.first()) else {
+                return Ok(Vec::new());
+            };
             let space = self.store.space().await.map_err(condition)?;
             let used = space.data + space.metadata + space.deferred;
             let all = self.store.inventory().await.map_err(condition)?;
             Ok(vec![Disk {
-                id: number,
+                id: place.number,
                 uuid: self.store.disk_id(),
                 pool: self.pool.id,
                 path: path.display().to_string(),
-                description: self.pool.description.clone(),
-                ssd: true,
+                description: place.description.clone(),
+                ssd: place.ssd,
                 fault: None,
                 size: space.capacity,
                 used,
