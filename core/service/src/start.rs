@@ -9,8 +9,8 @@ use parpen_identity::Actor;
 use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::ports::{Drivers, MetaStore};
 use parpen_model::{
-    Attachment, Attributes, Condition, Driver, Found, Job, JobId, Label, Lock, Pin, Pool, Query, Scope,
-    Snapshot, Stamp, Subject, Volume, WriteTx, read, write,
+    Attachment, Attributes, Condition, Driver, Found, Job, JobId, JobState, Label, Lock, Pin, Pool, Query,
+    Scope, Snapshot, Stamp, Subject, Volume, WriteTx, read, write,
 };
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -42,6 +42,7 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
     write(&*s.meta, forget_memory).await?;
     let (entropy, now) = (s.entropy.clone(), s.clock.now());
     write(&*s.meta, move |tx| drop_left_overs(tx, &*entropy, now)).await?;
+    write(&*s.meta, unpark).await?;
     let backends = Arc::new(Backends::new(s.drivers));
     let world = World {
         meta: s.meta.clone(),
@@ -95,6 +96,16 @@ fn forget_memory(tx: &mut dyn WriteTx) -> Result<(), Condition> {
         if j.subject.map(Subject::uuid).is_some_and(|s| gone.contains(&s)) {
             tx.delete::<Job>(j.id)?;
         }
+    }
+    Ok(())
+}
+
+/// A parked job goes on in this life: what stopped it in the last one is no answer for those who wait now.
+fn unpark(tx: &mut dyn WriteTx) -> Result<(), Condition> {
+    let jobs = tx.read().list::<Job>(Scope::All, &Query::default())?;
+    for mut job in jobs.into_iter().filter(|j| j.state == JobState::Running && j.error.is_some()) {
+        job.error = None;
+        tx.update(&mut job)?;
     }
     Ok(())
 }
