@@ -78,6 +78,10 @@ pub trait VolumeBackend: Send + Sync {
     fn rollback(&self) -> Option<&dyn Rollback> {
         None
     }
+    /// How volumes and snapshots are related, if the store knows.
+    fn lineage(&self) -> Option<&dyn Lineage> {
+        None
+    }
     /// The disks, if the pool has any of its own.
     fn media(&self) -> Option<&dyn Media> {
         None
@@ -88,6 +92,31 @@ pub trait VolumeBackend: Send + Sync {
 pub trait Rollback: Send + Sync {
     /// The volume's bytes and size become the snapshot's.
     fn rollback(&self, id: VolumeId, to: SnapshotId) -> Boxed<'_, Result<(), Condition>>;
+}
+
+/// A piece of a volume or snapshot, compared with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Length in bytes.
+    pub len: u64,
+    /// It need not be the same there.
+    pub changed: bool,
+    /// It reads as zeros now and takes no space.
+    pub zero: bool,
+}
+
+/// What a store of copy-on-write lineages can tell and do.
+pub trait Lineage: Send + Sync {
+    /// What of `to` differs from `from` (`None`: from nothing, so that everything allocated has changed) between
+    /// `offset` and `offset + len`, in blocks of 4 KiB and without reading data. What lies behind the end of `from`
+    /// counts as zeros there. The pieces add up to `len`, or to less: then the caller asks again behind them.
+    fn diff(
+        &self,
+        from: Option<Subject>,
+        to: Subject,
+        offset: u64,
+        len: u64,
+    ) -> Boxed<'_, Result<Vec<Change>, Condition>>;
 }
 
 /// The disks of a pool.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use parpen_base::Boxed;
 use parpen_engine::{EngineError, Kind, Store};
-use parpen_model::ports::{DataPath, Made, Media, Rollback, VolumeBackend};
+use parpen_model::ports::{Change, DataPath, Lineage, Made, Media, Rollback, VolumeBackend};
 use parpen_model::{
     Condition, Disk, Found, Label, NewBytes, Pool, SnapshotId, Source, Space, Subject, VolumeId,
 };
@@ -136,6 +136,10 @@ impl VolumeBackend for PoolStore {
         Some(self)
     }
 
+    fn lineage(&self) -> Option<&dyn Lineage> {
+        Some(self)
+    }
+
     fn media(&self) -> Option<&dyn Media> {
         self.path.as_ref().map(|_| self as &dyn Media)
     }
@@ -144,6 +148,28 @@ impl VolumeBackend for PoolStore {
 impl Rollback for PoolStore {
     fn rollback(&self, id: VolumeId, to: SnapshotId) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move { self.store.rollback(id.0, to.0).await.map_err(condition) })
+    }
+}
+
+impl Lineage for PoolStore {
+    fn diff(
+        &self,
+        from: Option<Subject>,
+        to: Subject,
+        offset: u64,
+        len: u64,
+    ) -> Boxed<'_, Result<Vec<Change>, Condition>> {
+        Box::pin(async move {
+            let all = self.store.diff(from.map(Subject::uuid), to.uuid(), offset, len).await;
+            let change = |c: parpen_engine::Change| Change { len: c.len, changed: c.changed, zero: c.zero };
+            match all {
+                Ok(all) => Ok(all.into_iter().map(change).collect()),
+                // One of them may have been deleted since its row was read.
+                Err(EngineError::NotFound) => Err(Condition::not_found(to.kind(), to.uuid())),
+                Err(EngineError::Invalid(why)) => Err(Condition::invalid("range", why)),
+                Err(e) => Err(condition(e)),
+            }
+        })
     }
 }
 

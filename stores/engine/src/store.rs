@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::device::{EngineDevice, LocalTask};
 use crate::engine::Engine;
-use crate::{Disk, EngineError, Format, Found, Kind, OpenError, Rules, Sound, Space, Violation};
+use crate::{Change, Disk, EngineError, Format, Found, Kind, OpenError, Rules, Sound, Space, Violation};
 
 /// Starts a task on the thread that calls it: `parpen_ring::spawn_local`, or a simulator's.
 pub type Spawn = fn(LocalTask<'static, ()>);
@@ -30,6 +30,7 @@ pub(crate) trait Local {
     fn relabel<'a>(&'a self, id: Uuid, label: &'a [u8]) -> Verb<'a>;
     fn close(&self) -> Verb<'_>;
     fn fsck(&self, data: bool) -> LocalTask<'_, Result<Vec<Violation>, EngineError>>;
+    fn diff(&self, a: Option<Uuid>, b: Uuid, offset: u64, len: u64) -> Asked<'_, Vec<Change>>;
     fn inventory(&self) -> Vec<Found>;
     fn lookup(&self, id: Uuid) -> Option<Found>;
     fn space(&self) -> Space;
@@ -37,7 +38,8 @@ pub(crate) trait Local {
     fn serve(&self, id: Uuid, r: Request) -> LocalTask<'_, Completion>;
 }
 
-type Verb<'a> = LocalTask<'a, Result<(), EngineError>>;
+type Asked<'a, T> = LocalTask<'a, Result<T, EngineError>>;
+type Verb<'a> = Asked<'a, ()>;
 
 impl<D: Disk, R: Rules> Local for Engine<D, R> {
     fn create<'a>(&'a self, id: Uuid, bytes: u64, from: Option<Uuid>, label: &'a [u8]) -> Verb<'a> {
@@ -63,6 +65,9 @@ impl<D: Disk, R: Rules> Local for Engine<D, R> {
     }
     fn fsck(&self, data: bool) -> LocalTask<'_, Result<Vec<Violation>, EngineError>> {
         Box::pin(self.fsck(data))
+    }
+    fn diff(&self, a: Option<Uuid>, b: Uuid, offset: u64, len: u64) -> Asked<'_, Vec<Change>> {
+        Box::pin(self.diff(a, b, offset, len))
     }
     fn inventory(&self) -> Vec<Found> {
         self.inventory()
@@ -329,6 +334,17 @@ impl Store {
     /// [`Engine::relabel`].
     pub async fn relabel(&self, id: Uuid, label: Vec<u8>) -> Result<(), EngineError> {
         self.call(vec![], move |e| Box::pin(async move { e.relabel(id, &label).await })).await
+    }
+
+    /// [`Engine::diff`].
+    pub async fn diff(
+        &self,
+        a: Option<Uuid>,
+        b: Uuid,
+        offset: u64,
+        len: u64,
+    ) -> Result<Vec<Change>, EngineError> {
+        self.call(vec![], move |e| e.diff(a, b, offset, len)).await
     }
 
     /// [`Engine::inventory`].
