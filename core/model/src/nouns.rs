@@ -9,5 +9,7 @@ mod volume;
 pub use access::{Attachment, Export, Host, Lock, Pin, Rights};
 pub use common::{Alias, Api, Attributes, Stamp, Subject, alias_space};
 pub use job::{Job, JobState};
-pub use pool::{Disk, Driver, Found, NewBytes, Pool, Project, Source, Space, VolumeType};
+pub use pool::{
+    ControlLocation, Disk, Driver, Found, NewBytes, Pool, Project, Source, Space, TypeEncryption, VolumeType,
+};
 pub use volume::{HANDLES, Limits, Placement, Snapshot, Volume};
