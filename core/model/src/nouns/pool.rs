@@ -144,8 +144,48 @@ pub struct VolumeType {
     pub size: Option<u64>,
     /// What new volumes grow from.
     pub parent: Option<SnapshotId>,
+    /// How its volumes are encrypted; `None`: they are not.
+    #[serde(default)]
+    pub encryption: Option<TypeEncryption>,
     /// What APIs keep with it.
     pub attributes: Attributes,
+    /// Order, revision, times.
+    pub stamp: Stamp,
+}
+
+/// Who encrypts the bytes of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ControlLocation {
+    /// The host that attaches it; the store keeps what it is given.
+    FrontEnd,
+    /// The service, before the bytes reach a disk.
+    BackEnd,
+}
+
+impl ControlLocation {
+    /// Its word. Stable.
+    pub fn word(self) -> &'static str {
+        match self {
+            ControlLocation::FrontEnd => "front-end",
+            ControlLocation::BackEnd => "back-end",
+        }
+    }
+}
+
+/// How the volumes of a type are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypeEncryption {
+    /// Its own id.
+    pub id: Uuid,
+    /// Who can do it, as the administrator said (`luks`, a class name).
+    pub provider: String,
+    /// `aes-xts-plain64` and the like; `None`: the provider's default.
+    pub cipher: Option<String>,
+    /// Bits; `None`: the provider's default.
+    pub key_size: Option<u32>,
+    /// Who does it.
+    pub control_location: ControlLocation,
     /// Order, revision, times.
     pub stamp: Stamp,
 }
