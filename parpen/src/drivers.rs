@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parpen_array::{Store, StoreError, ring_spawn};
 use parpen_base::{Boxed, Entropy, GIB, MIB, TIB, format_size};
 use parpen_block::Home;
-use parpen_engine::{FileDisk, FileError, Format, Layout, OpenError, RamDisk, Store, StoreError, ring_spawn};
+use parpen_engine::{FileDisk, FileError, Format, Layout, OpenError, RamDisk};
 use parpen_model::lifecycle::Life;
 use parpen_model::ports::{Drivers, VolumeBackend};
 use parpen_model::{Condition, Driver, Kind, Pool};

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use parpen_array::Store;
 use parpen_base::Boxed;
-use parpen_engine::{EngineError, Kind, Store};
+use parpen_engine::{EngineError, Kind};
 use parpen_model::ports::{Change, DataPath, Lineage, Made, Media, Rollback, VolumeBackend};
 use parpen_model::{
     Condition, Disk, Found, Label, NewBytes, Pool, SnapshotId, Source, Space, Subject, VolumeId,
