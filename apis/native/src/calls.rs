@@ -1,6 +1,7 @@
 //! One arm per operation: parse, call one use case, print.
 
 mod data;
+mod disks;
 
 use http::StatusCode;
 use parpen_http::path::Params;
@@ -58,6 +59,15 @@ pub(crate) async fn call(
             ports.jobs.wait(pools::delete(ports, actor, p.id).await?.job).await?;
             gone()
         }
+        Endpoint::BalanceShow
+        | Endpoint::BalanceStart
+        | Endpoint::BalanceStop
+        | Endpoint::DiskList
+        | Endpoint::DiskAdd
+        | Endpoint::DiskShow
+        | Endpoint::DiskDescribe
+        | Endpoint::DiskVerb
+        | Endpoint::TaskList => disks::call(ports, e, actor, params, request).await,
         Endpoint::VolumeList
         | Endpoint::VolumeCreate
         | Endpoint::VolumeShow

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+mod disk;
+
+pub use disk::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

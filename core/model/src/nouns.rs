@@ -2,12 +2,14 @@
 
 mod access;
 mod common;
+mod disk;
 mod job;
 mod pool;
 mod volume;
 
 pub use access::*;
 pub use common::*;
+pub use disk::*;
 pub use job::*;
 pub use pool::*;
 pub use volume::*;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parpen_base::Boxed;
 use parpen_model::ports::{Drivers, VolumeBackend};
-use parpen_model::{Condition, Disk, Driver, Found, Kind, Label, Pool, PoolId, Space};
+use parpen_model::{BalancePlan, Condition, Disk, Driver, Found, Kind, Label, Pool, PoolId, Space, Task};
 use tokio::sync::Mutex;
 
 use crate::Figures;
@@ -83,6 +83,22 @@ impl Figures for Backends {
             match self.of(pool).await?.media() {
                 Some(m) => m.disks().await,
                 None => Ok(Vec::new()),
+            }
+        })
+    }
+    fn tasks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Task>, Condition>> {
+        Box::pin(async move {
+            match self.of(pool).await?.media() {
+                Some(m) => m.tasks().await,
+                None => Ok(Vec::new()),
+            }
+        })
+    }
+    fn balance<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<BalancePlan, Condition>> {
+        Box::pin(async move {
+            match self.of(pool).await?.media() {
+                Some(m) => m.balance().await,
+                None => Err(Condition::Unsupported(format!("pool {:?} has no disks of its own", pool.name))),
             }
         })
     }

@@ -9,6 +9,7 @@ pub mod adopt;
 pub mod attachments;
 mod backends;
 pub mod data;
+pub mod disks;
 mod exports;
 pub mod hosts;
 pub mod jobs;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parpen_base::{Boxed, Clock, Entropy};
 use parpen_block::{ExportId, SessionInfo};
 use parpen_model::ports::MetaStore;
-use parpen_model::{Condition, Disk, Driver, Found, JobId, Label, Pool, PoolId, Space};
+use parpen_model::{BalancePlan, Condition, Disk, Driver, Found, JobId, Label, Pool, PoolId, Space, Task};
 
 use crate::jobs::Jobs;
 
@@ -33,6 +33,10 @@ pub trait Figures: Send + Sync {
     fn space<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Space, Condition>>;
     /// The disks of a pool; none for a pool without media of its own.
     fn disks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Disk>, Condition>>;
+    /// What the disks of a pool do in the background.
+    fn tasks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Task>, Condition>>;
+    /// What balancing a pool would do, or does.
+    fn balance<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<BalancePlan, Condition>>;
     /// What the pool's store holds.
     fn inventory<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Found>, Condition>>;
     /// The disk of a pool for which nobody named one; numbered where there are several.

@@ -17,7 +17,7 @@ pub trait Tabular: Serialize {
     fn row(&self) -> Vec<String>;
 }
 
-fn table(head: Vec<&'static str>, rows: Vec<Vec<String>>) -> Table {
+pub(super) fn table(head: Vec<&'static str>, rows: Vec<Vec<String>>) -> Table {
     let mut t = Table::new();
     t.load_style(presets::NOTHING);
     t.set_header(head);
@@ -74,7 +74,7 @@ fn cell(name: &str, v: &serde_json::Value) -> String {
 }
 
 /// A figure that people compare, not compute with: `46.0GiB`.
-fn about(bytes: u64) -> String {
+pub(super) fn about(bytes: u64) -> String {
     let unit =
         [("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)].into_iter().find(|(_, n)| bytes >= *n);
     match unit {

@@ -233,39 +233,6 @@ pub struct Space {
     pub free: u64,
 }
 
-/// One medium of a pool.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Disk {
-    /// Its number, 0 to 4095.
-    pub id: u16,
-    /// Its unique id.
-    pub uuid: Uuid,
-    /// The pool.
-    pub pool: PoolId,
-    /// Path of the file or device.
-    pub path: String,
-    /// In words.
-    pub description: String,
-    /// No moving parts.
-    pub ssd: bool,
-    /// It works; otherwise it was fenced, and why.
-    pub fault: Option<String>,
-    /// Size in bytes.
-    pub size: u64,
-    /// Allocated bytes.
-    pub used: u64,
-    /// Objects (32 MiB pieces of volumes) it holds.
-    pub objects: u64,
-    /// Objects it could hold.
-    pub objects_max: u64,
-    /// Mapped blocks.
-    pub entries: u64,
-    /// Blocks it could map.
-    pub entries_max: u64,
-    /// Bytes of one allocation group.
-    pub group_size: u64,
-}
-
 impl Noun for Pool {
     const KIND: Kind = Kind::Pool;
     fn id(&self) -> Uuid {

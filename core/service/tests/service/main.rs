@@ -4,6 +4,7 @@
 mod access;
 mod adopt;
 mod crash;
+mod disks;
 mod house;
 mod names;
 mod volumes;
