@@ -263,11 +263,15 @@ async fn pool_create(ports: &Ports, actor: &Actor, wish: PoolWish) -> Result<Rep
 
 /// A pool whose store does not answer is shown without figures; why stands in the log.
 async fn pool_doc(ports: &Ports, actor: &Actor, pool: &Pool) -> PoolDoc {
+    let mut doc = to_wire::pool(pool);
+    doc.remark = ports.figures.remark(pool);
     match pools::space(ports, actor, pool).await {
-        Ok(space) => to_wire::pool(pool, Some(space)),
+        Ok(space) => {
+            (doc.used, doc.free) = (Some(space.used), Some(space.free));
+            doc
+        }
         Err(e) => {
             tracing::warn!(pool = pool.name, error = ?e, "the figures of a pool cannot be had");
-            let mut doc = to_wire::pool(pool, None);
             doc.state = "unavailable".into();
             doc.fault = doc.fault.or(Some(e.to_string()));
             doc

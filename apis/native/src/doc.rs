@@ -31,6 +31,8 @@ pub struct PoolDoc {
     pub description: String,
     /// Why it is in error.
     pub fault: Option<String>,
+    /// What one should know of its media.
+    pub remark: Option<String>,
 }
 
 /// Who holds a volume.

@@ -1,7 +1,7 @@
 //! From nouns to documents.
 
 use parpen_block::SessionInfo;
-use parpen_model::{Api, BalancePlan, Disk, Host, Job, JobState, Pool, Rights, Space, Task};
+use parpen_model::{Api, BalancePlan, Disk, Host, Job, JobState, Pool, Rights, Task};
 use parpen_service::{names, snapshots, volumes};
 
 use crate::doc::{
@@ -23,7 +23,8 @@ fn uri(nbd: &str, name: &str) -> String {
     format!("nbd://{nbd}/{name}")
 }
 
-pub(crate) fn pool(p: &Pool, space: Option<Space>) -> PoolDoc {
+/// A pool without its figures.
+pub(crate) fn pool(p: &Pool) -> PoolDoc {
     PoolDoc {
         id: p.id.0,
         name: p.name.clone(),
@@ -31,10 +32,11 @@ pub(crate) fn pool(p: &Pool, space: Option<Space>) -> PoolDoc {
         state: p.life.to_string(),
         disks: p.disks.iter().map(|d| d.path.clone()).collect(),
         capacity: p.capacity,
-        used: space.map(|s| s.used),
-        free: space.map(|s| s.free),
+        used: None,
+        free: None,
         description: p.description.clone(),
         fault: p.fault.clone(),
+        remark: None,
     }
 }
 

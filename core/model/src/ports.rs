@@ -155,4 +155,6 @@ pub trait Drivers: Send + Sync {
     ) -> Result<u64, Condition>;
     /// Whether the medium below a path has no moving parts, as far as the system tells.
     fn is_ssd(&self, path: &str) -> bool;
+    /// What people should know of a pool's media, in plain words; nothing where all is as it seems.
+    fn remark(&self, pool: &Pool) -> Option<String>;
 }

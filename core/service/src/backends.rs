@@ -120,6 +120,9 @@ impl Figures for Backends {
     fn is_ssd(&self, path: &str) -> bool {
         self.drivers.is_ssd(path)
     }
+    fn remark(&self, pool: &Pool) -> Option<String> {
+        self.drivers.remark(pool)
+    }
     fn relabel(&self, pool: PoolId, label: Label) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move {
             let store = self.open.lock().await.get(&pool).cloned();

@@ -52,6 +52,8 @@ pub trait Figures: Send + Sync {
     ) -> Result<u64, Condition>;
     /// Whether the medium below a path has no moving parts, as far as the system tells.
     fn is_ssd(&self, path: &str) -> bool;
+    /// What people should know of a pool's media, in plain words.
+    fn remark(&self, pool: &Pool) -> Option<String>;
     /// Tells the reconciler of labels that one is out of date.
     fn relabel(&self, pool: PoolId, label: Label) -> Boxed<'_, Result<(), Condition>>;
 }

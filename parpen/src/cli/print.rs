@@ -164,8 +164,8 @@ pub(super) fn status(common: &Common, s: &StatusDoc) -> anyhow::Result<()> {
     ))?;
     say(format_args!("\n{}", table(PoolDoc::head(), s.pools.iter().map(Tabular::row).collect())))?;
     for p in &s.pools {
-        if let Some(fault) = &p.fault {
-            say(format_args!("\npool {}: {fault}", p.name))?;
+        for text in p.fault.iter().chain(&p.remark) {
+            say(format_args!("\npool {}: {text}", p.name))?;
         }
     }
     if !s.jobs.is_empty() {

@@ -187,6 +187,9 @@ impl Drivers for SizesDrivers {
     fn is_ssd(&self, _: &str) -> bool {
         true
     }
+    fn remark(&self, _: &Pool) -> Option<String> {
+        None
+    }
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
         let store = Sizes { pool: pool.id, fault: self.0.clone(), held: Mutex::default() };
         Box::pin(async { Ok(Arc::new(store) as Arc<dyn VolumeBackend>) })

@@ -112,6 +112,9 @@ impl Drivers for TestDrivers {
     fn is_ssd(&self, _: &str) -> bool {
         true
     }
+    fn remark(&self, _: &Pool) -> Option<String> {
+        None
+    }
     fn capacity_for(
         &self,
         _d: Driver,
