@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use parpen_base::Entropy;
-use parpen_block::{Completion, Home, Request};
+use parpen_block::Home;
 use uuid::Uuid;
 
-use crate::device::{EngineDevice, LocalTask};
+use crate::device::{EngineDevice, Line, LocalTask, work};
 use crate::engine::Engine;
 use crate::{Change, Disk, EngineError, Format, Found, Kind, OpenError, Rules, Sound, Space, Violation};
 
@@ -35,13 +35,13 @@ pub(crate) trait Local {
     fn lookup(&self, id: Uuid) -> Option<Found>;
     fn space(&self) -> Space;
     fn set_generation(&self, generation: u64);
-    fn serve(&self, id: Uuid, r: Request) -> LocalTask<'_, Completion>;
+    fn work(self: Rc<Self>, line: Rc<Line>, desk: usize) -> LocalTask<'static, ()>;
 }
 
 type Asked<'a, T> = LocalTask<'a, Result<T, EngineError>>;
 type Verb<'a> = Asked<'a, ()>;
 
-impl<D: Disk, R: Rules> Local for Engine<D, R> {
+impl<D: Disk + 'static, R: Rules> Local for Engine<D, R> {
     fn create<'a>(&'a self, id: Uuid, bytes: u64, from: Option<Uuid>, label: &'a [u8]) -> Verb<'a> {
         Box::pin(self.create(id, bytes, from, label))
     }
@@ -81,8 +81,8 @@ impl<D: Disk, R: Rules> Local for Engine<D, R> {
     fn set_generation(&self, generation: u64) {
         self.set_generation(generation);
     }
-    fn serve(&self, id: Uuid, r: Request) -> LocalTask<'_, Completion> {
-        Box::pin(self.serve(id, r))
+    fn work(self: Rc<Self>, line: Rc<Line>, desk: usize) -> LocalTask<'static, ()> {
+        Box::pin(work(self, line, desk))
     }
 }
 
