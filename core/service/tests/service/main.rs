@@ -5,4 +5,6 @@ mod access;
 mod crash;
 mod house;
 mod names;
+mod policy;
+mod quotas;
 mod volumes;
