@@ -107,7 +107,7 @@ fn noun(what: Kind) -> &'static str {
 /// A ceiling would be passed: the text names Cinder's exception, as clients look for it.
 fn over_quota(what: &str, limit: u64, used: u64, asked: u64) -> String {
     let what = &what.replace("_without_type", &format!("_{}", crate::from_wire::DEFAULT_TYPE));
-    let counted = what.split_once('_').map_or(what, |(counted, _)| counted);
+    let counted = what.split_once('_').map_or(what.as_str(), |(counted, _)| counted);
     match (what.as_str(), counted) {
         ("per_volume_gigabytes", _) => format!(
             "VolumeSizeExceedsLimit: Requested volume size {asked}G is larger than maximum allowed limit {limit}G."
