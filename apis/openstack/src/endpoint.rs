@@ -6,7 +6,9 @@ use parpen_http::{Boxed, Reply, path::Route};
 use parpen_model::Condition;
 
 use crate::cx::Cx;
-use crate::{attachments, house, identity, lookups, metadata, qos, snapshots, types, versions, volumes};
+use crate::{
+    attachments, house, identity, lookups, metadata, qos, quotas, snapshots, types, versions, volumes,
+};
 
 macro_rules! operations {
     (
@@ -243,13 +245,13 @@ operations! {
     ServiceFailoverHost PUT "/volume/v3/os-services/failover_host" since 0;
     ServiceSetLog PUT "/volume/v3/os-services/set-log" since 32;
     ServiceGetLog PUT "/volume/v3/os-services/get-log" since 32;
-    QuotaShow GET "/volume/v3/os-quota-sets/{project}" since 0 => house::quota;
-    QuotaDefaults GET "/volume/v3/os-quota-sets/{project}/defaults" since 0 => house::quota_defaults;
-    QuotaUpdate PUT "/volume/v3/os-quota-sets/{project}" since 0;
-    QuotaDelete DELETE "/volume/v3/os-quota-sets/{project}" since 0;
-    QuotaClassShow GET "/volume/v3/os-quota-class-sets/{name}" since 0;
-    QuotaClassUpdate PUT "/volume/v3/os-quota-class-sets/{name}" since 0;
-    Limits GET "/volume/v3/limits" since 0 => house::limits;
+    QuotaShow GET "/volume/v3/os-quota-sets/{project}" since 0 => quotas::show;
+    QuotaDefaults GET "/volume/v3/os-quota-sets/{project}/defaults" since 0 => quotas::defaults;
+    QuotaUpdate PUT "/volume/v3/os-quota-sets/{project}" since 0 => quotas::update;
+    QuotaDelete DELETE "/volume/v3/os-quota-sets/{project}" since 0 => quotas::delete;
+    QuotaClassShow GET "/volume/v3/os-quota-class-sets/{name}" since 0 => quotas::class_show;
+    QuotaClassUpdate PUT "/volume/v3/os-quota-class-sets/{name}" since 0 => quotas::class_update;
+    Limits GET "/volume/v3/limits" since 0 => quotas::limits;
     Zones GET "/volume/v3/os-availability-zone" since 0 => house::zones;
     Pools GET "/volume/v3/scheduler-stats/get_pools" since 0 => house::pools;
     Capabilities GET "/volume/v3/capabilities/{host}" since 0;
