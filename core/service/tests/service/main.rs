@@ -7,4 +7,6 @@ mod crash;
 mod disks;
 mod house;
 mod names;
+mod policy;
+mod quotas;
 mod volumes;
