@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parpen_base::{Buf, Entropy};
 use parpen_engine::{
-    Disk, Engine, EngineError, Extent, Format, Found, OpenError, Rules, Sound, Space, Violation,
+    Change, Disk, Engine, EngineError, Extent, Format, Found, OpenError, Rules, Sound, Space, Violation,
 };
 use uuid::Uuid;
 
@@ -124,6 +124,17 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// The map of a range, from `offset` on; the pieces add up to `len`.
     pub fn extents(&self, id: Uuid, offset: u64, len: u64) -> Result<Vec<Extent>, EngineError> {
         self.member.extents(id, offset, len)
+    }
+
+    /// [`Engine::diff`].
+    pub async fn diff(
+        &self,
+        a: Option<Uuid>,
+        b: Uuid,
+        offset: u64,
+        len: u64,
+    ) -> Result<Vec<Change>, EngineError> {
+        self.member.diff(a, b, offset, len).await
     }
 
     /// The invariants; with `data` every stored block is read and its checksum verified.

@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use parpen_block::{Completion, Request};
-use parpen_engine::{Disk, EngineError, Found, Rules, Space, Violation};
+use parpen_engine::{Change, Disk, EngineError, Found, Rules, Space, Violation};
 use uuid::Uuid;
 
 use crate::Array;
+use crate::device::{Line, work};
 
 /// A future that stays on its thread.
 pub type LocalTask<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-type Verb<'a> = LocalTask<'a, Result<(), EngineError>>;
+type Asked<'a, T> = LocalTask<'a, Result<T, EngineError>>;
+type Verb<'a> = Asked<'a, ()>;
 
 /// An array without its type parameters.
 pub(crate) trait Local {
@@ -25,12 +26,13 @@ pub(crate) trait Local {
     fn delete(&self, id: Uuid) -> Verb<'_>;
     fn relabel<'a>(&'a self, id: Uuid, label: &'a [u8]) -> Verb<'a>;
     fn close(&self) -> Verb<'_>;
-    fn fsck(&self, data: bool) -> LocalTask<'_, Result<Vec<Violation>, EngineError>>;
+    fn fsck(&self, data: bool) -> Asked<'_, Vec<Violation>>;
+    fn diff(&self, a: Option<Uuid>, b: Uuid, offset: u64, len: u64) -> Asked<'_, Vec<Change>>;
     fn inventory(&self) -> Vec<Found>;
     fn lookup(&self, id: Uuid) -> Option<Found>;
     fn space(&self) -> Space;
     fn set_generation(&self, generation: u64);
-    fn serve(&self, id: Uuid, r: Request) -> LocalTask<'_, Completion>;
+    fn work(self: Rc<Self>, line: Rc<Line>, desk: usize) -> LocalTask<'static, ()>;
 }
 
 impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
@@ -55,8 +57,11 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
     fn close(&self) -> Verb<'_> {
         Box::pin(self.close())
     }
-    fn fsck(&self, data: bool) -> LocalTask<'_, Result<Vec<Violation>, EngineError>> {
+    fn fsck(&self, data: bool) -> Asked<'_, Vec<Violation>> {
         Box::pin(self.fsck(data))
+    }
+    fn diff(&self, a: Option<Uuid>, b: Uuid, offset: u64, len: u64) -> Asked<'_, Vec<Change>> {
+        Box::pin(self.diff(a, b, offset, len))
     }
     fn inventory(&self) -> Vec<Found> {
         self.inventory()
@@ -70,8 +75,8 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
     fn set_generation(&self, generation: u64) {
         self.set_generation(generation);
     }
-    fn serve(&self, id: Uuid, r: Request) -> LocalTask<'_, Completion> {
-        Box::pin(self.serve(id, r))
+    fn work(self: Rc<Self>, line: Rc<Line>, desk: usize) -> LocalTask<'static, ()> {
+        Box::pin(work(self, line, desk))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parpen_base::Entropy;
 use parpen_block::Home;
-use parpen_engine::{Disk, EngineError, Format, Found, Kind, OpenError, Sound, Space, Violation};
+use parpen_engine::{Change, Disk, EngineError, Format, Found, Kind, OpenError, Sound, Space, Violation};
 use uuid::Uuid;
 
 use crate::Array;
@@ -206,6 +206,17 @@ impl Store {
     /// [`Array::relabel`].
     pub async fn relabel(&self, id: Uuid, label: Vec<u8>) -> Result<(), EngineError> {
         self.call(vec![], move |a| Box::pin(async move { a.relabel(id, &label).await })).await
+    }
+
+    /// [`Array::diff`].
+    pub async fn diff(
+        &self,
+        a: Option<Uuid>,
+        b: Uuid,
+        offset: u64,
+        len: u64,
+    ) -> Result<Vec<Change>, EngineError> {
+        self.call(vec![], move |array| array.diff(a, b, offset, len)).await
     }
 
     /// [`Array::inventory`].
