@@ -50,7 +50,8 @@ impl State {
                 Ok(())
             }
             Op::Record { lineage, key, value } => self.apply_record(*lineage, *key, value),
-            Op::Fill(f) => self.apply_fill(f, freed),
+            Op::Fill(f) => self.apply_fill(f, Cause::Overwritten, freed),
+            Op::Move(f) => self.apply_fill(f, Cause::Bad, freed),
             Op::Adopt(a) => self.apply_adoption(a),
             Op::Evict { tree, index } => {
                 self.apply_evict(*tree, *index, freed);

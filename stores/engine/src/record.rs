@@ -151,6 +151,8 @@ pub(crate) enum Op {
         label: Vec<u8>,
     },
     Fill(Filling),
+    /// One block has a new place, for all that share it: the old one is bad.
+    Move(Filling),
     Adopt(Adoption),
     /// All versions of one object in one tree are gone.
     Evict {
@@ -176,6 +178,7 @@ const DROP: u64 = 8;
 const RELABEL: u64 = 9;
 const RECORD: u64 = 10;
 const FILL: u64 = 11;
+const MOVE: u64 = 12;
 const EVICT: u64 = 13;
 const ADOPT: u64 = 14;
 /// An operation whose kind has this bit may be skipped by programs that do not know it.
@@ -389,6 +392,7 @@ impl Op {
             Op::Relabel { .. } => RELABEL,
             Op::Record { .. } => RECORD,
             Op::Fill(_) => FILL,
+            Op::Move(_) => MOVE,
             Op::Adopt(_) => ADOPT,
             Op::Evict { .. } => EVICT,
         }
@@ -400,7 +404,8 @@ impl Op {
         match self {
             Op::Create { .. } | Op::Snapshot(_) | Op::Resize { .. } | Op::Rollback { .. } => true,
             Op::Forget { .. } | Op::Relabel { .. } | Op::Record { .. } => true,
-            Op::Map(_) | Op::Settle { .. } | Op::Drop { .. } | Op::Fill(_) | Op::Evict { .. } => false,
+            Op::Map(_) | Op::Settle { .. } | Op::Drop { .. } => false,
+            Op::Fill(_) | Op::Move(_) | Op::Evict { .. } => false,
             // It says itself how far the catalogue is.
             Op::Adopt(_) => false,
         }
@@ -427,7 +432,7 @@ impl Op {
             }
             Op::Resize { lineage, bytes } => numbers(&[*lineage, *bytes]),
             Op::Rollback { lineage, to, head } => numbers(&[*lineage, *to, *head]),
-            Op::Fill(f) => f.put(w),
+            Op::Fill(f) | Op::Move(f) => f.put(w),
             Op::Adopt(a) => a.put(w),
             Op::Evict { tree, index } => numbers(&[*tree, *index]),
             Op::Settle { lineage, index } => numbers(&[*lineage, *index]),
@@ -481,6 +486,7 @@ impl Op {
             RELABEL => Op::Relabel { lineage: r.varint()?, label: get_label(r)? },
             ADOPT => Op::Adopt(Adoption::get(r)?),
             FILL => Op::Fill(Filling::get(r)?),
+            MOVE => Op::Move(Filling::get(r)?),
             EVICT => Op::Evict { tree: r.varint()?, index: r.varint()? },
             RECORD => Op::Record { lineage: r.varint()?, key: r.uuid()?, value: get_label(r)? },
             k if k & SKIPPABLE != 0 => return Ok(None),
@@ -529,6 +535,13 @@ mod tests {
                 ],
                 crcs: vec![1, 2, u32::MAX],
             }),
+            Op::Move(Filling {
+                lineage: 1,
+                index: 2,
+                start: 3,
+                pieces: vec![FillPiece { source: Source::Data { phys: 900, origin: 1 }, len: 1 }],
+                crcs: vec![1],
+            }),
             Op::Evict { tree: 4, index: 5 },
             Op::Adopt(Adoption {
                 seq: 5,
@@ -572,7 +585,7 @@ mod tests {
         }
 
         #[test]
-        fn flipped_bits_are_survived(which in 0usize..13, bit in 0usize..400) {
+        fn flipped_bits_are_survived(which in 0usize..14, bit in 0usize..400) {
             let mut bytes = every_kind()[which].encode();
             let bit = bit % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
