@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod adoption;
 mod alloc;
 mod apply;
 mod blob;
@@ -23,6 +24,7 @@ mod error;
 mod evict;
 mod features;
 mod fill;
+mod graft;
 mod identify;
 mod layout;
 mod load;
