@@ -174,7 +174,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// Whether a disk has the newest of a family that is placed on it.
     pub(crate) fn has_newest(&self, f: Family, member: &Member<D, R>) -> bool {
-        self.table.borrow().place(f).has(member.number) && member.is_clean(f)
+        let tuple = self.table.borrow().place(f);
+        tuple.has(member.number) && member.is_clean(f, tuple)
     }
 
     /// The one disk that a family is read from and written to, if no lock of the array is needed for it.
@@ -186,7 +187,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let [number] = tuple.disks() else { return None };
         let member = self.member(*number)?;
         let engine = member.live()?;
-        member.is_clean(f).then_some(Target { member, engine, clean: true })
+        member.is_clean(f, tuple).then_some(Target { member, engine, clean: true })
     }
 
     /// All disks that a write of a family goes to.
@@ -198,7 +199,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             if let Some(member) = self.member(number)
                 && let Some(engine) = member.live()
             {
-                let clean = placed && member.is_clean(f);
+                let clean = placed && member.is_clean(f, tuple);
                 out.push(Target { member, engine, clean });
             }
         }

@@ -11,7 +11,7 @@ use crate::mover::{Class, Move};
 use crate::place::Family;
 
 /// Disks whose shares of used space differ by less than one in this many are balanced.
-const FINE: u64 = 50;
+const FINE: u64 = 200;
 /// Moves in one plan, at most.
 const MOVES_MAX: usize = 1 << 16;
 

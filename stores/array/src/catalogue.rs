@@ -176,14 +176,33 @@ impl<D: Disk, R: Rules> Array<D, R> {
     pub async fn resize(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
         let _held = self.hold([volume], 0, u64::MAX).await;
         let _one = self.holds.catalogue().await;
-        self.on_all(&|e| Box::pin(async move { e.resize(volume, bytes).await })).await
+        let tree = self.identify(volume)?.tree;
+        self.check_reach(tree)?;
+        self.on_all(&|e| Box::pin(async move { e.resize(volume, bytes).await })).await?;
+        self.check_reach(tree)
     }
 
     /// Gives a volume the content and size of a snapshot; the snapshot stays, and so do all others.
     pub async fn rollback(&self, volume: Uuid, snapshot: Uuid) -> Result<(), EngineError> {
         let _held = self.hold([volume], 0, u64::MAX).await;
         let _one = self.holds.catalogue().await;
-        self.on_all(&|e| Box::pin(async move { e.rollback(volume, snapshot).await })).await
+        let trees = [self.identify(volume)?.tree, self.identify(snapshot)?.tree];
+        trees.into_iter().try_for_each(|t| self.check_reach(t))?;
+        self.on_all(&|e| Box::pin(async move { e.rollback(volume, snapshot).await })).await?;
+        trees.into_iter().try_for_each(|t| self.check_reach(t))
+    }
+
+    /// Refuses what changes the content of a volume while objects of its tree may be only on disks that are away:
+    /// such a disk would come back with what they were before. (Asked again afterwards, too: without an answer
+    /// the content is either, and whoever asks again gets it right.)
+    fn check_reach(&self, tree: u64) -> Result<(), EngineError> {
+        let table = self.table.borrow();
+        let noted = table.overrides.range((tree, 0)..=(tree, u64::MAX)).map(|(_, t)| t);
+        let sets = table.trees.get(&tree).map_or(std::slice::from_ref(&table.home), |t| t.sets.as_slice());
+        match noted.chain(sets).all(|t| self.is_known(t)) {
+            true => Ok(()),
+            false => Err(EngineError::Io),
+        }
     }
 
     /// Deletes a volume or snapshot, in any order; one that is not there is deleted already.

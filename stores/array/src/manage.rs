@@ -94,7 +94,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let unclean = match &*m.unclean.borrow() {
             Unclean::Nothing => 0,
             Unclean::Anything => live.as_ref().map_or(0, |e| e.versions().len() as u64),
-            Unclean::These(all) => all.len() as u64,
+            Unclean::These(lacks) => lacks.families.len() as u64,
         };
         MemberInfo {
             number: m.number,

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use parpen_engine::{Disk, Engine, Rules};
 use uuid::Uuid;
 
-use crate::place::Family;
+use crate::place::{Family, Tuple};
 
 /// What people say of a disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,8 +44,23 @@ pub(crate) enum Unclean {
     Nothing,
     /// Anything: it has not been looked at.
     Anything,
-    /// These families.
-    These(BTreeSet<Family>),
+    /// These.
+    These(Lacks),
+}
+
+/// What a disk that came back may lack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lacks {
+    /// Families that differ from those of a disk that has the newest.
+    pub(crate) families: BTreeSet<Family>,
+    /// Tuples of which no disk that is there could say what was written meanwhile, or what exists at all.
+    pub(crate) tuples: BTreeSet<Tuple>,
+}
+
+impl Lacks {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.families.is_empty() && self.tuples.is_empty()
+    }
 }
 
 /// What was found wrong on a disk since it was opened.
@@ -118,11 +133,11 @@ impl<D: Disk, R: Rules> Member<D, R> {
     }
 
     /// Whether it is known to have the newest of a family (of those it holds).
-    pub(crate) fn is_clean(&self, f: Family) -> bool {
+    pub(crate) fn is_clean(&self, f: Family, at: Tuple) -> bool {
         match &*self.unclean.borrow() {
             Unclean::Nothing => true,
             Unclean::Anything => false,
-            Unclean::These(all) => !all.contains(&f),
+            Unclean::These(lacks) => !lacks.families.contains(&f) && !lacks.tuples.contains(&at),
         }
     }
 
@@ -130,6 +145,15 @@ impl<D: Disk, R: Rules> Member<D, R> {
         let mut faults = self.faults.get();
         change(&mut faults);
         self.faults.set(faults);
+    }
+
+    /// Whether it could say all about the families of a tuple that it is in.
+    pub(crate) fn knows(&self, at: &Tuple) -> bool {
+        match &*self.unclean.borrow() {
+            Unclean::Nothing => true,
+            Unclean::Anything => false,
+            Unclean::These(lacks) => !lacks.tuples.contains(at),
+        }
     }
 
     /// A write of this volume was answered that no other disk has.

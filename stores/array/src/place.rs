@@ -1,7 +1,7 @@
 //! Where a family lives. A *family* is all versions of one object in one tree of snapshots and clones; it lives
 //! whole on each disk of its tuple, so that parents are always where their children are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A tree (the number of its first root) and an object of it.
 pub type Family = (u64, u64);
@@ -134,6 +134,12 @@ impl Table {
             Some([one]) => *one,
             Some(sets) => sets[(mix(mix(tree) ^ index) % sets.len() as u64) as usize],
         }
+    }
+
+    /// All tuples that anything may be placed by.
+    pub(crate) fn tuples(&self) -> BTreeSet<Tuple> {
+        let sets = self.trees.values().flat_map(|t| &t.sets);
+        sets.chain(self.overrides.values()).chain([&self.home]).copied().collect()
     }
 
     pub(crate) fn policy(&self, tree: u64) -> Policy {

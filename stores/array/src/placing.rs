@@ -304,7 +304,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     /// Whether a disk of a set is there and has all that the set holds.
-    fn is_known(&self, set: &Tuple) -> bool {
+    pub(crate) fn is_known(&self, set: &Tuple) -> bool {
         set.disks().iter().any(|n| self.member(*n).is_some_and(|m| m.in_sync() && m.live().is_some()))
     }
 

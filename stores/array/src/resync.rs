@@ -12,9 +12,9 @@ use parpen_engine::{Disk, Engine, EngineError, Rules};
 use crate::Array;
 use crate::array::Target;
 use crate::copy::Progress;
-use crate::member::{Member, Standing, Unclean};
+use crate::member::{Lacks, Member, Standing, Unclean};
 use crate::mover::Class;
-use crate::place::Family;
+use crate::place::{Family, Tuple};
 
 impl<D: Disk, R: Rules> Array<D, R> {
     /// Works on members that are behind; `false`: there is nothing to do for any.
@@ -73,20 +73,25 @@ impl<D: Disk, R: Rules> Array<D, R> {
         engine: &Rc<Engine<D, R>>,
         left: &mut u64,
     ) -> Result<bool, EngineError> {
-        let unclean = m.unclean.borrow().clone();
-        let todo = match unclean {
-            Unclean::Anything => {
-                self.compare_all(m, engine).await?;
-                return Ok(true);
-            }
-            Unclean::These(all) if !all.is_empty() => all,
-            Unclean::These(_) | Unclean::Nothing => {
-                self.come_in_sync(m, engine).await?;
-                return Ok(true);
-            }
+        let lacks = match &*m.unclean.borrow() {
+            Unclean::Anything => None,
+            Unclean::Nothing => Some(Lacks::default()),
+            Unclean::These(lacks) => Some(lacks.clone()),
         };
+        let Some(lacks) = lacks else {
+            self.compare_all(m, engine).await?;
+            return Ok(true);
+        };
+        if lacks.is_empty() {
+            self.come_in_sync(m, engine).await?;
+            return Ok(true);
+        }
+        if let Some(tuple) = lacks.tuples.iter().find(|t| self.can_tell(t, m)) {
+            self.compare_tuple(m, engine, tuple);
+            return Ok(true);
+        }
         let before = *left;
-        for f in todo {
+        for f in lacks.families {
             if self.catch_up_family(m, engine, f, left).await? {
                 self.mover.count(Class::Recovery, m.number, |c| c.bytes += before - *left);
                 return Ok(true);
@@ -135,8 +140,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     fn clean(&self, m: &Member<D, R>, f: Family) {
-        if let Unclean::These(all) = &mut *m.unclean.borrow_mut()
-            && all.remove(&f)
+        if let Unclean::These(lacks) = &mut *m.unclean.borrow_mut()
+            && lacks.families.remove(&f)
         {
             self.mover.count(Class::Recovery, m.number, |c| c.done += 1);
         }
@@ -147,34 +152,54 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.sources(f).into_iter().filter(|t| t.member.number != m.number).collect()
     }
 
-    /// Whether no other disk of a family can be newer: it was there at least as long as any that may come back.
+    /// Whether no other disk of a family can be newer.
     fn is_best(&self, f: Family, m: &Member<D, R>) -> bool {
+        self.is_longest(&self.table.borrow().place(f), m)
+    }
+
+    /// Whether a disk was there at least as long as any other of a tuple that may come back.
+    fn is_longest(&self, tuple: &Tuple, m: &Member<D, R>) -> bool {
         let until = |m: &Member<D, R>| match m.standing.get() {
             Standing::InSync => u32::MAX,
             Standing::Out { era } => era,
             Standing::Forgotten => 0,
         };
-        let tuple = self.table.borrow().place(f);
         let others = tuple.disks().iter().filter(|n| **n != m.number).filter_map(|n| self.member(*n));
         others.into_iter().all(|o| until(&o) <= until(m))
+    }
+
+    /// Whether it can be told now what a disk lacks of a tuple: another disk knows, or this one was there longest.
+    fn can_tell(&self, tuple: &Tuple, m: &Member<D, R>) -> bool {
+        let others = tuple.disks().iter().filter(|n| **n != m.number).filter_map(|n| self.member(*n));
+        let knows = |o: Rc<Member<D, R>>| o.live().is_some() && o.knows(tuple);
+        others.into_iter().any(knows) || self.is_longest(tuple, m)
+    }
+
+    /// Whether a family on a disk is not, or may not be, the newest.
+    fn differs(&self, f: Family, m: &Member<D, R>, engine: &Engine<D, R>) -> bool {
+        match self.others(f, m).first() {
+            Some(source) => !self.is_same(f, &source.engine, engine),
+            None => !self.is_best(f, m),
+        }
     }
 
     /// Finds out which families of a member differ. It gets their writes already, so what is equal now stays so.
     async fn compare_all(&self, m: &Rc<Member<D, R>>, engine: &Rc<Engine<D, R>>) -> Result<(), EngineError> {
         self.holds.grace().await;
-        let mut families: BTreeSet<Family> = self.families();
+        let unknown: BTreeSet<Tuple> = {
+            let all = self.table.borrow().tuples();
+            all.into_iter().filter(|t| t.has(m.number) && !self.can_tell(t, m)).collect()
+        };
         let (mine, strays): (BTreeSet<Family>, BTreeSet<Family>) = {
             let table = self.table.borrow();
-            std::mem::take(&mut families).into_iter().partition(|f| table.place(*f).has(m.number))
+            self.families().into_iter().partition(|f| table.place(*f).has(m.number))
         };
-        let differs = |f: &Family| match self.others(*f, m).first() {
-            Some(source) => !self.is_same(*f, &source.engine, engine),
-            None => !self.is_best(*f, m),
-        };
-        let unclean: BTreeSet<Family> = mine.into_iter().filter(differs).collect();
-        tracing::info!(disk = m.number, families = unclean.len(), "a disk is back; these differ");
-        self.mover.count(Class::Recovery, m.number, |c| c.all = c.done + unclean.len() as u64);
-        *m.unclean.borrow_mut() = Unclean::These(unclean);
+        let told = |f: &Family| !unknown.contains(&self.table.borrow().place(*f));
+        let families: BTreeSet<Family> =
+            mine.into_iter().filter(|f| told(f) && self.differs(*f, m, engine)).collect();
+        tracing::info!(disk = m.number, families = families.len(), "a disk is back; these differ");
+        self.mover.count(Class::Recovery, m.number, |c| c.all = c.done + families.len() as u64);
+        *m.unclean.borrow_mut() = Unclean::These(Lacks { families, tuples: unknown });
         for f in strays {
             if !engine.family(f.0, f.1).is_empty() && !self.sources(f).is_empty() {
                 self.give_up(f, m.number).await?;
@@ -183,12 +208,24 @@ impl<D: Disk, R: Rules> Array<D, R> {
         Ok(())
     }
 
+    /// The same for the families of one tuple, now that it can be told.
+    fn compare_tuple(&self, m: &Rc<Member<D, R>>, engine: &Rc<Engine<D, R>>, tuple: &Tuple) {
+        let here = |f: &Family| self.table.borrow().place(*f) == *tuple;
+        let differ: Vec<Family> =
+            self.families().into_iter().filter(|f| here(f) && self.differs(*f, m, engine)).collect();
+        if let Unclean::These(lacks) = &mut *m.unclean.borrow_mut() {
+            self.mover.count(Class::Recovery, m.number, |c| c.all += differ.len() as u64);
+            lacks.families.extend(differ);
+            lacks.tuples.remove(tuple);
+        }
+    }
+
     /// A member that lacks nothing counts again, durably.
     async fn come_in_sync(&self, m: &Rc<Member<D, R>>, engine: &Rc<Engine<D, R>>) -> Result<(), EngineError> {
         let _one = self.holds.catalogue().await;
         self.settle_locked().await?;
         engine.flush().await?;
-        let lacks = matches!(&*m.unclean.borrow(), Unclean::These(all) if !all.is_empty());
+        let lacks = matches!(&*m.unclean.borrow(), Unclean::These(lacks) if !lacks.is_empty());
         if lacks || m.live().is_none() {
             return Ok(());
         }

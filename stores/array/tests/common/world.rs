@@ -13,7 +13,7 @@ use super::common::{BLOCK, MemoryWitness, TestDisk, block_of, block_on, entropy,
 
 /// Blocks of each volume: four objects.
 pub const BLOCKS: u64 = 64;
-pub const DISK: u64 = 6 << 20;
+pub const DISK: u64 = 24 << 20;
 
 /// What a block may read as now, and what it may after a crash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,10 +79,16 @@ impl<R: Rules> World<R> {
         (!all.is_empty()).then(|| all[n as usize % all.len()])
     }
 
+    /// Disks that do not have everything, or have died without anybody's notice.
     pub fn out(&self) -> usize {
-        let all = self.array.members();
-        all.iter().filter(|m| !matches!(m.state, State::Forgotten)).count()
-            - all.iter().filter(|m| m.space.is_some() && m.state != State::Resyncing).count()
+        let behind = |m: &parpen_array::MemberInfo| {
+            let well = matches!(
+                m.state,
+                State::InSync | State::Empty | State::Ejecting | State::EjectPaused | State::Forgotten
+            );
+            !well || self.away.contains_key(&m.number)
+        };
+        self.array.members().iter().filter(|m| behind(m)).count()
     }
 
     pub fn create(&mut self, replicas: u8, from: Option<Uuid>) -> Option<Uuid> {
@@ -117,6 +123,8 @@ impl<R: Rules> World<R> {
         for cell in &mut image.cells[first as usize..(first + count) as usize] {
             cell.write(tag, result.is_ok());
         }
+        // A change of the map alone does not touch a disk, so a dead one may have answered it.
+        self.doubt();
     }
 
     pub fn write(&mut self, id: Uuid, first: u64, count: u64) {
@@ -201,12 +209,12 @@ impl<R: Rules> World<R> {
         self.seed += 1;
         let back = disk.reborn(self.seed);
         self.away.insert(number, back);
-        self.doubt(1);
+        self.doubt();
     }
 
     /// What has no copy left that nobody missed may be what it was at the last flush.
-    pub fn doubt(&mut self, out: usize) {
-        let out = out.max(self.out());
+    pub fn doubt(&mut self) {
+        let out = self.out();
         for image in self.model.values_mut().filter(|i| usize::from(i.replicas) <= out) {
             for cell in &mut image.cells {
                 cell.now = [cell.kept.clone(), cell.now.clone()].concat();
@@ -230,8 +238,9 @@ impl<R: Rules> World<R> {
         }
     }
 
-    /// Everything stops at once; the disks that are there are opened again.
-    pub fn crash(&mut self, absent: &[u16], all: bool) {
+    /// Everything stops at once; those that are not absent are opened again. If the store refuses to go on without
+    /// the absent ones, all are.
+    pub fn crash(&mut self, absent: &[u16]) {
         self.seed += 1;
         let seed = self.seed;
         for (n, disk) in std::mem::take(&mut self.disks) {
@@ -239,7 +248,7 @@ impl<R: Rules> World<R> {
         }
         let mut offers = Vec::new();
         for (n, disk) in std::mem::take(&mut self.away) {
-            if !all && absent.contains(&n) {
+            if absent.contains(&n) {
                 self.away.insert(n, disk);
                 continue;
             }
@@ -250,8 +259,8 @@ impl<R: Rules> World<R> {
         let opened = block_on(Array::open(offers, entropy(seed), Rc::new(self.witness.clone()), how));
         match opened {
             Ok(array) => self.array = array,
-            Err(ArrayError::NewestMissing(_) | ArrayError::NoDisk | ArrayError::Open(_)) if !all => {
-                return self.crash(&[], true);
+            Err(ArrayError::NewestMissing(_) | ArrayError::NoDisk) if !absent.is_empty() => {
+                return self.crash(&[]);
             }
             Err(e) => panic!("open: {e}"),
         }
@@ -260,7 +269,7 @@ impl<R: Rules> World<R> {
                 cell.now = [cell.kept.clone(), cell.now.clone()].concat();
             }
         }
-        self.doubt(0);
+        self.doubt();
     }
 
     /// Works behind the scenes until there is nothing to do, or for so many steps.
@@ -307,7 +316,7 @@ impl<R: Rules> World<R> {
         let away: Vec<u16> = self.away.keys().copied().collect();
         away.into_iter().for_each(|n| self.come_back(n));
         if !self.away.is_empty() {
-            self.crash(&[], true);
+            self.crash(&[]);
         }
         assert!(self.work(10_000, 1 << 20), "the work never ends: {:#?}", self.array.tasks());
         self.check();

@@ -1,0 +1,335 @@
+//! What happens to disks, one story each.
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+mod common;
+#[path = "common/world.rs"]
+mod world;
+
+use std::rc::Rc;
+
+use common::{BLOCK, MemoryWitness, STORE, TestDisk, block_of, block_on, entropy, layout, new_disk};
+use parpen_array::{Array, ArrayError, Class, NewDisk, NoWitness, Offer, Opening, Policy, State, Witness};
+use parpen_base::Buf;
+use parpen_engine::{Engine, EngineError, Format, Sound};
+use uuid::Uuid;
+use world::{BLOCKS, DISK, World};
+
+type Test = World<Sound>;
+
+fn fill(w: &mut Test, id: Uuid) {
+    for first in (0..BLOCKS).step_by(8) {
+        w.write(id, first, 8);
+    }
+    w.flush(id);
+}
+
+fn member(w: &Test, number: u16) -> parpen_array::MemberInfo {
+    w.array.members().into_iter().find(|m| m.number == number).unwrap()
+}
+
+#[test]
+fn a_rotten_block_is_read_from_the_other_disk_and_healed_at_once() {
+    let mut w = Test::new(2, 1);
+    let id = w.create(2, None).unwrap();
+    fill(&mut w, id);
+    let tag = w.model[&id].cells[9].now[0];
+    assert!(w.disks[&1].rot(&block_of(tag)) > 0);
+    assert!(w.disks[&2].rot(&block_of(w.model[&id].cells[33].now[0])) > 0);
+    w.check();
+    w.check();
+    let faults: Vec<_> = w.array.members().iter().map(|m| m.faults).collect();
+    let (bad, healed, lost) =
+        faults.iter().fold((0, 0, 0), |s, f| (s.0 + f.bad, s.1 + f.healed, s.2 + f.lost));
+    assert_eq!((bad, lost), (healed, 0));
+    assert!(healed >= 8, "all eight blocks of the tail's bad write: {faults:?}");
+    for n in 1..=2 {
+        w.array.scrub(n).unwrap();
+    }
+    w.settle();
+}
+
+#[test]
+fn a_scrub_finds_and_heals_what_nobody_reads_and_counts_it() {
+    let mut w = Test::new(2, 2);
+    let id = w.create(2, None).unwrap();
+    fill(&mut w, id);
+    w.snapshot(id);
+    w.write(id, 0, 8);
+    w.flush(id);
+    for n in 1..=2u16 {
+        let tag = w.model[&id].cells[usize::from(n) * 8].now[0];
+        assert!(w.disks[&n].rot(&block_of(tag)) > 0);
+        w.array.scrub(n).unwrap();
+    }
+    assert!(w.work(10_000, 100_000));
+    for n in 1..=2 {
+        let faults = member(&w, n).faults;
+        assert_eq!((faults.bad, faults.healed, faults.lost), (8, 8, 0), "disk {n}");
+        let task = w.array.tasks().into_iter().find(|t| t.class == Class::Scrub && t.disk == n).unwrap();
+        assert_eq!((task.completed, task.stuck), (task.all, 0));
+        assert_eq!(task.bytes, 9 * 8 * BLOCK, "every block is read once, though the snapshot shares them");
+    }
+    assert!(block_on(w.array.fsck(true)).unwrap().is_empty());
+}
+
+#[test]
+fn data_lost_is_said_of_the_one_block_that_is() {
+    let mut w = Test::new(2, 3);
+    let id = w.create(1, None).unwrap();
+    fill(&mut w, id);
+    let tag = w.model[&id].cells[20].now[0];
+    assert!(w.disks.values().map(|d| d.rot(&block_of(tag))).sum::<usize>() > 0);
+    let read = |first: u64| block_on(w.array.read(id, first * BLOCK, Buf::zeroed(BLOCK as usize))).0;
+    assert_eq!(read(20), Err(EngineError::DataLost));
+    assert_eq!(read(24), Ok(false));
+}
+
+#[test]
+fn a_disk_that_was_away_gets_exactly_what_it_lacks() {
+    let mut w = Test::new(2, 4);
+    let id = w.create(2, None).unwrap();
+    fill(&mut w, id);
+    w.crash(&[2]);
+    w.write(id, 5, 1);
+    w.write(id, 40, 2);
+    w.flush(id);
+    w.come_back(2);
+    assert_eq!(member(&w, 2).state, State::Resyncing);
+    w.check();
+    assert!(w.work(1000, 1 << 20));
+    assert_eq!(member(&w, 2).state, State::InSync);
+    let task = w.array.tasks().into_iter().find(|t| t.class == Class::Recovery && t.disk == 2).unwrap();
+    assert_eq!((task.all, task.completed, task.bytes), (2, 2, 3 * BLOCK));
+    w.crash(&[1]);
+    w.check();
+    w.settle();
+}
+
+#[test]
+fn an_old_disk_alone_is_refused_and_believed_only_in_need() {
+    let mut w = Test::new(2, 5);
+    let id = w.create(2, None).unwrap();
+    fill(&mut w, id);
+    w.lose(2);
+    w.write(id, 0, 8);
+    w.flush(id);
+    let old = w.away.remove(&2).unwrap();
+    let offers = || vec![Offer { number: 2, disk: Ok(old.reborn(9)) }];
+    let witness: Rc<dyn Witness> = Rc::new(w.witness.clone());
+    let open = |how| block_on(Array::<TestDisk, Sound>::open(offers(), entropy(6), witness.clone(), how));
+    assert_eq!(open(Opening::default()).err(), Some(ArrayError::NewestMissing(vec![1, 2])));
+    let how = Opening { despite_missing: true, ..Opening::default() };
+    let array = open(how).unwrap();
+    let (result, buf) = block_on(array.read(id, 8 * BLOCK, Buf::zeroed(BLOCK as usize)));
+    assert_eq!(result, Ok(false));
+    assert_eq!(common::tag_of(&buf), w.model[&id].cells[8].now[0]);
+}
+
+#[test]
+fn a_disk_is_emptied_while_it_is_used_then_leaves_and_is_forgotten() {
+    let mut w = Test::new(3, 7);
+    let (a, b) = (w.create(2, None).unwrap(), w.create(1, None).unwrap());
+    fill(&mut w, a);
+    fill(&mut w, b);
+    w.snapshot(a);
+    block_on(w.array.soft_eject(1)).unwrap();
+    for n in 0..6 {
+        w.work(1, 30_000);
+        w.write(a, n * 9, 5);
+        w.write(b, n * 7, 3);
+        w.check();
+    }
+    block_on(w.array.pause_eject(1)).unwrap();
+    assert_eq!(member(&w, 1).state, State::EjectPaused);
+    assert!(w.work(100, 1 << 20));
+    assert_eq!(member(&w, 1).state, State::EjectPaused);
+    block_on(w.array.soft_eject(1)).unwrap();
+    assert!(w.work(1000, 1 << 20));
+    assert_eq!(member(&w, 1).state, State::Empty);
+    let task = w.array.tasks().into_iter().find(|t| t.class == Class::Eject).unwrap();
+    assert_eq!((task.all, task.stuck, task.dispatched), (task.completed, 0, 0));
+    block_on(w.array.eject(1, false)).unwrap();
+    w.check();
+    block_on(w.array.forget(1)).unwrap();
+    assert_eq!(member(&w, 1).state, State::Forgotten);
+    w.disks.remove(&1);
+    w.crash(&[]);
+    w.settle();
+}
+
+#[test]
+fn copies_of_a_forgotten_disk_are_made_anew_on_an_added_one() {
+    let mut w = Test::new(2, 8);
+    let id = w.create(2, None).unwrap();
+    fill(&mut w, id);
+    w.snapshot(id);
+    w.write(id, 3, 9);
+    w.lose(1);
+    w.write(id, 1, 1);
+    block_on(w.array.forget(1)).unwrap();
+    let fresh = TestDisk::new(DISK);
+    block_on(w.array.add_disk(new_disk(3, fresh.clone()))).unwrap();
+    w.disks.insert(3, fresh);
+    w.away.clear();
+    assert!(w.work(1000, 1 << 20));
+    w.check();
+    // The other one is enough alone now.
+    w.lose(2);
+    w.check();
+    w.settle();
+}
+
+#[test]
+fn what_a_disk_alone_had_unflushed_is_not_called_durable() {
+    let mut w = Test::new(2, 9);
+    let all: Vec<Uuid> = (0..2).map(|_| w.create(1, None).unwrap()).collect();
+    for id in &all {
+        fill(&mut w, *id);
+    }
+    let two = w.create(2, None).unwrap();
+    fill(&mut w, two);
+    w.write(all[0], 0, BLOCKS);
+    w.write(two, 0, 8);
+    w.lose(1);
+    assert_eq!(block_on(w.array.flush_of(all[0])), Err(EngineError::Io), "part of it is on the dead disk");
+    assert_eq!(block_on(w.array.flush_of(all[0])), Err(EngineError::Io), "asking again changes nothing");
+    assert_eq!(block_on(w.array.flush_of(all[1])), Ok(()));
+    assert_eq!(block_on(w.array.flush_of(two)), Ok(()), "the other disk has it");
+    w.settle();
+}
+
+#[test]
+fn a_full_disk_sends_objects_elsewhere_before_anything_is_refused() {
+    let mut w = Test::new(1, 10);
+    let id = w.create(1, None).unwrap();
+    fill(&mut w, id);
+    let small = TestDisk::new(2 << 20);
+    block_on(w.array.add_disk(new_disk(2, small.clone()))).unwrap();
+    w.disks.insert(2, small);
+    // More than the small disk holds; half of the objects begin there.
+    for _ in 0..8 {
+        if let Some(id) = w.create(1, None) {
+            for first in (0..BLOCKS).step_by(8) {
+                let tag = w.fresh();
+                let result = block_on(w.write_at(id, first, 8, tag));
+                assert_eq!(result, Ok(()));
+                w.wrote(id, first, 8, tag, result);
+            }
+        }
+    }
+    assert!(w.model.len() > 4);
+    w.check();
+    w.settle();
+}
+
+#[test]
+fn a_plan_shows_before_and_after_and_comes_true() {
+    let mut w = Test::new(1, 11);
+    let ids: Vec<Uuid> = (0..4).map(|_| w.create(1, None).unwrap()).collect();
+    ids.iter().for_each(|id| fill(&mut w, *id));
+    let fresh = TestDisk::new(DISK);
+    block_on(w.array.add_disk(new_disk(2, fresh.clone()))).unwrap();
+    w.disks.insert(2, fresh);
+    let plan = w.array.compute_balance();
+    let data = 4 * BLOCKS * BLOCK;
+    assert_eq!(
+        plan.disks.iter().map(|d| (d.before, d.after)).collect::<Vec<_>>(),
+        [(data, data / 2), (0, data / 2)]
+    );
+    assert!(w.work(100, 1 << 20));
+    assert_eq!(member(&w, 2).objects, 0, "nothing moves before it is committed");
+    w.array.commit_balance().unwrap();
+    assert!(w.work(1000, 1 << 20));
+    let used: Vec<u64> = w.array.members().iter().map(|m| m.space.unwrap().data).collect();
+    assert_eq!(used, [data / 2, data / 2]);
+    let task = w.array.tasks().into_iter().find(|t| t.class == Class::Balance && t.disk == 1).unwrap();
+    assert_eq!((task.all, task.completed, task.bytes), (8, 8, data / 2));
+    w.check();
+    w.settle();
+}
+
+#[test]
+fn groups_say_where_the_tail_is() {
+    let mut w = Test::new(3, 12);
+    block_on(w.array.put_group("hdd", vec![1, 2])).unwrap();
+    block_on(w.array.put_group("ssd", vec![3])).unwrap();
+    let policy = Policy { replicas: 2, all: "hdd".into(), tail: "ssd".into() };
+    for _ in 0..8 {
+        let id = w.id();
+        block_on(w.array.create_placed(id, BLOCKS * BLOCK, None, b"", &policy)).unwrap();
+        block_on(w.array.write(id, 0, Buf::copy_of(&vec![7; (BLOCKS * BLOCK) as usize]))).0.unwrap();
+    }
+    let objects: Vec<u64> = w.array.members().iter().map(|m| m.objects).collect();
+    assert_eq!(objects[2], 32);
+    assert!(objects[0] > 0 && objects[1] > 0 && objects[0] + objects[1] == 32, "{objects:?}");
+    let three = Policy { replicas: 3, all: "ssd".into(), tail: "ssd".into() };
+    let other = w.id();
+    let refused = block_on(w.array.create_placed(other, 4096, None, b"", &three));
+    assert!(matches!(refused, Err(EngineError::Invalid(_))));
+}
+
+#[test]
+fn a_policy_that_asks_for_more_copies_gets_them() {
+    let mut w = Test::new(3, 13);
+    let id = w.create(1, None).unwrap();
+    fill(&mut w, id);
+    w.snapshot(id);
+    block_on(w.array.set_policy(id, &Policy { replicas: 2, ..Policy::default() })).unwrap();
+    assert!(w.work(1000, 1 << 20));
+    w.model.values_mut().for_each(|i| i.replicas = 2);
+    for n in 1..=3 {
+        w.lose(n);
+        w.check();
+        w.come_back(n);
+        w.settle();
+    }
+}
+
+#[test]
+fn a_store_of_the_first_version_is_an_array_of_one_and_grows() {
+    let disk = TestDisk::new(DISK);
+    let format = Format { store: STORE, disk: Uuid::from_u128(0xd001), layout: layout() };
+    let id = Uuid::from_u128(77);
+    block_on(async {
+        Engine::<TestDisk, Sound>::format(&disk, format).await.unwrap();
+        let engine = Engine::<TestDisk, Sound>::open(disk.clone(), entropy(1)).await.unwrap();
+        engine.create(id, 1 << 20, None, b"old").await.unwrap();
+        engine.write(id, 0, Buf::copy_of(&block_of(5))).await.0.unwrap();
+        engine.close().await.unwrap();
+    });
+    let witness = MemoryWitness::default();
+    let open = |offers| {
+        let how = Opening { store: Some(STORE), ..Opening::default() };
+        block_on(Array::<TestDisk, Sound>::open(offers, entropy(2), Rc::new(witness.clone()), how)).unwrap()
+    };
+    let array = open(vec![Offer { number: 4, disk: Ok(disk.reborn(1)) }]);
+    assert_eq!(array.members()[0].number, 4);
+    let second = TestDisk::new(DISK);
+    block_on(array.add_disk(new_disk(5, second.clone()))).unwrap();
+    block_on(array.set_policy(id, &Policy { replicas: 2, ..Policy::default() })).unwrap();
+    while block_on(array.step(1 << 20)).class.is_some() {}
+    block_on(array.close()).unwrap();
+    // The new one alone: it was in sync.
+    let array = open(vec![Offer { number: 5, disk: Ok(second.reborn(2)) }]);
+    let (result, buf) = block_on(array.read(id, 0, Buf::zeroed(BLOCK as usize)));
+    assert_eq!((result, common::tag_of(&buf)), (Ok(false), 5));
+}
+
+#[test]
+fn strangers_do_not_take_part() {
+    let w = Test::new(2, 14);
+    let stranger = TestDisk::new(DISK);
+    let NewDisk { format, .. } = new_disk(9, stranger.clone());
+    block_on(Engine::<TestDisk, Sound>::format(&stranger, format)).unwrap();
+    let mut offers: Vec<Offer<TestDisk>> =
+        w.disks.iter().map(|(n, d)| Offer { number: *n, disk: Ok(d.reborn(3)) }).collect();
+    offers.push(Offer { number: 9, disk: Ok(stranger) });
+    offers.push(Offer { number: 8, disk: Err("it is locked".into()) });
+    let how = Opening::default();
+    let array =
+        block_on(Array::<TestDisk, Sound>::open(offers, entropy(3), Rc::new(NoWitness), how)).unwrap();
+    assert_eq!(
+        array.members().iter().map(|m| (m.number, m.state)).collect::<Vec<_>>(),
+        [(1, State::InSync), (2, State::InSync)]
+    );
+}
