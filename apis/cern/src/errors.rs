@@ -49,6 +49,10 @@ fn noun(kind: Kind) -> &'static str {
         | Kind::Token
         | Kind::PlacementGroup
         | Kind::Disk
+        | Kind::Group
+        | Kind::GroupType
+        | Kind::GroupSnapshot
+        | Kind::Transfer
         | Kind::Other => kind.word(),
     }
 }

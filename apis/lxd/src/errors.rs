@@ -86,6 +86,10 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Credential
         | Kind::Token
         | Kind::PlacementGroup
-        | Kind::Disk => Condition::not_found(what, name).to_string(),
+        | Kind::Disk
+        | Kind::Group
+        | Kind::GroupType
+        | Kind::GroupSnapshot
+        | Kind::Transfer => Condition::not_found(what, name).to_string(),
     }
 }

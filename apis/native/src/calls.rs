@@ -126,7 +126,7 @@ async fn volume(
                 false => volumes::Snapshots::Refuse,
             };
             let force = from_wire::flag(&request, "force", false)?;
-            let terms = volumes::DeleteTerms { snapshots, force, ignore_lock: false };
+            let terms = volumes::DeleteTerms { snapshots, force, ..Default::default() };
             ports.jobs.wait(volumes::delete(ports, actor, id, terms).await?.job).await?;
             gone()
         }
@@ -181,8 +181,8 @@ async fn volume_change(
     if let Some(bytes) = change.size {
         let terms = volumes::ResizeTerms {
             allow_shrink: change.shrink,
-            require_detached: false,
             force: change.force,
+            ..Default::default()
         };
         ports.jobs.wait(volumes::resize(ports, actor, id, bytes, terms).await?.job).await?;
     }
@@ -227,7 +227,10 @@ async fn snapshot(
     let view = from_wire::snapshot(ports, actor, params.get("snapshot")).await?;
     match e {
         Endpoint::SnapshotDelete => {
-            let terms = snapshots::DeleteTerms { force: from_wire::flag(&request, "force", false)? };
+            let terms = snapshots::DeleteTerms {
+                force: from_wire::flag(&request, "force", false)?,
+                ..Default::default()
+            };
             ports.jobs.wait(snapshots::delete(ports, actor, view.snapshot.id, terms).await?.job).await?;
             gone()
         }

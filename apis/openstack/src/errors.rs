@@ -98,6 +98,10 @@ fn noun(what: Kind) -> &'static str {
         Kind::Token => "Token",
         Kind::PlacementGroup => "Placement group",
         Kind::Disk => "Disk",
+        Kind::Group => "Group",
+        Kind::GroupType => "Group type",
+        Kind::GroupSnapshot => "GroupSnapshot",
+        Kind::Transfer => "Transfer",
         Kind::Other => "Resource",
     }
 }

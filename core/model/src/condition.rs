@@ -36,13 +36,21 @@ pub enum Kind {
     PlacementGroup,
     /// A disk.
     Disk,
+    /// A group of volumes.
+    Group,
+    /// A type of groups.
+    GroupType,
+    /// A snapshot of a group.
+    GroupSnapshot,
+    /// An offer of a volume to another project.
+    Transfer,
     /// Something that only one API has a word for; the name says what.
     Other,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Volume,
         Kind::Snapshot,
         Kind::Pool,
@@ -58,6 +66,10 @@ impl Kind {
         Kind::Token,
         Kind::PlacementGroup,
         Kind::Disk,
+        Kind::Group,
+        Kind::GroupType,
+        Kind::GroupSnapshot,
+        Kind::Transfer,
         Kind::Other,
     ];
 
@@ -84,6 +96,10 @@ impl Kind {
             Kind::Token => "token",
             Kind::PlacementGroup => "placement group",
             Kind::Disk => "disk",
+            Kind::Group => "group",
+            Kind::GroupType => "group type",
+            Kind::GroupSnapshot => "group snapshot",
+            Kind::Transfer => "transfer",
             Kind::Other => "object",
         }
     }

@@ -61,6 +61,14 @@ ids! {
     CredentialId;
     /// A token.
     TokenId;
+    /// A group of volumes.
+    GroupId;
+    /// A type of groups.
+    GroupTypeId;
+    /// A snapshot of a group.
+    GroupSnapshotId;
+    /// An offer of a volume to another project.
+    TransferId;
 }
 
 impl From<HostId> for parpen_block::HostId {

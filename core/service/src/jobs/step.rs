@@ -88,10 +88,11 @@ pub trait JobStep: Send + Sync {
 /// The steps of a kind of job, in order; `None` for kinds that this version does not know.
 pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
     use crate::{attachments, pools, snapshots, volumes};
-    let tables: [(&str, &'static [&'static dyn JobStep]); 9] = [
+    let tables: [(&str, &'static [&'static dyn JobStep]); 10] = [
         (volumes::create::KIND, volumes::create::STEPS),
         (volumes::delete::KIND, volumes::delete::STEPS),
         (volumes::resize::KIND, volumes::resize::STEPS),
+        (volumes::migrate::KIND, volumes::migrate::STEPS),
         (volumes::rollback::KIND, volumes::rollback::STEPS),
         (snapshots::create::KIND, snapshots::create::STEPS),
         (snapshots::delete::KIND, snapshots::delete::STEPS),

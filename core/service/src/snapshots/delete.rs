@@ -2,7 +2,7 @@
 
 use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{LifeEvent, life};
+use parpen_model::lifecycle::{LifeEvent, When, life};
 use parpen_model::{
     Attachment, Condition, Job, JobId, JobState, Kind, Pin, Query, Scope, Snapshot, SnapshotId, Stamp,
     Volume, WriteTx, read, write,
@@ -20,6 +20,10 @@ pub(crate) const STEPS: &[&dyn JobStep] = &[&Close, &Remove];
 pub struct DeleteTerms {
     /// Cut whoever has it open or attached.
     pub force: bool,
+    /// The snapshots that were taken together with it are respected.
+    pub respect: bool,
+    /// The states it is allowed from.
+    pub when: When,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,6 +44,10 @@ pub async fn delete(
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut s: Snapshot = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(s.project))?;
+        terms.when.check(Kind::Snapshot, s.id, s.standing())?;
+        if terms.respect && s.group_snapshot.is_some() {
+            return Err(Condition::in_use(Kind::Snapshot, &s.handle, vec!["a snapshot of a group".into()]));
+        }
         let held = attachments::holders(tx.read(), id.into())?;
         if !held.is_empty() && !terms.force {
             return Err(Condition::in_use(Kind::Snapshot, &s.handle, held));
@@ -55,6 +63,7 @@ pub async fn delete(
             ));
         }
         s.life = life(s.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
+        s.declared = None;
         tx.update(&mut s)?;
         let args = Args { snapshot: id, force: terms.force };
         let mut job = plan(&ports_in, KIND, s.project, Some(id.into()), &args)?;
