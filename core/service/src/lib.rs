@@ -9,6 +9,7 @@ pub mod attachments;
 mod backends;
 pub mod data;
 mod exports;
+pub mod groups;
 pub mod hosts;
 pub mod jobs;
 pub mod locks;
@@ -19,6 +20,7 @@ mod ports;
 pub mod projects;
 pub mod snapshots;
 mod start;
+pub mod transfers;
 pub mod types;
 pub mod volumes;
 

@@ -87,8 +87,8 @@ pub trait JobStep: Send + Sync {
 
 /// The steps of a kind of job, in order; `None` for kinds that this version does not know.
 pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
-    use crate::{attachments, pools, snapshots, volumes};
-    let tables: [(&str, &'static [&'static dyn JobStep]); 10] = [
+    use crate::{attachments, groups, pools, snapshots, volumes};
+    let tables: [(&str, &'static [&'static dyn JobStep]); 14] = [
         (volumes::create::KIND, volumes::create::STEPS),
         (volumes::delete::KIND, volumes::delete::STEPS),
         (volumes::resize::KIND, volumes::resize::STEPS),
@@ -97,6 +97,10 @@ pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
         (snapshots::create::KIND, snapshots::create::STEPS),
         (snapshots::delete::KIND, snapshots::delete::STEPS),
         (attachments::reassign::KIND, attachments::reassign::STEPS),
+        (groups::create::KIND, groups::create::STEPS),
+        (groups::delete::KIND, groups::delete::STEPS),
+        (groups::snapshots::KIND_CREATE, groups::snapshots::STEPS_CREATE),
+        (groups::snapshots::KIND_DELETE, groups::snapshots::STEPS_DELETE),
         (pools::KIND_CREATE, pools::STEPS_CREATE),
         (pools::KIND_DELETE, pools::STEPS_DELETE),
     ];

@@ -166,7 +166,8 @@ pub(crate) async fn take(cx: &mut StepCx, ids: Vec<SnapshotId>) -> Result<Commit
     }))
 }
 
-fn broken(ids: Vec<SnapshotId>, why: Option<String>) -> Commit {
+/// Rows of snapshots that failed and stay to be deleted.
+pub(crate) fn broken(ids: Vec<SnapshotId>, why: Option<String>) -> Commit {
     Box::new(move |tx| {
         for id in &ids {
             let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, *id)? else { continue };

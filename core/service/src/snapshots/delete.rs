@@ -126,6 +126,18 @@ fn forget(tx: &mut dyn WriteTx, id: SnapshotId) -> Result<(), Condition> {
     tx.delete::<Snapshot>(id).map(|_| ())
 }
 
+/// Calls the removal of a snapshot off: nothing was lost yet.
+pub(crate) fn spare(tx: &mut dyn WriteTx, id: SnapshotId) -> Result<(), Condition> {
+    let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, id)? else { return Ok(()) };
+    // What was in error before is so again.
+    let event = if s.fault.is_some() { LifeEvent::Broke } else { LifeEvent::Spare };
+    if let Ok(next) = life(s.life, event) {
+        s.life = next;
+        tx.update(&mut s)?;
+    }
+    Ok(())
+}
+
 struct Close;
 impl JobStep for Close {
     fn name(&self) -> &'static str {
@@ -143,18 +155,7 @@ impl JobStep for Close {
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let commit: Commit = Box::new(move |tx| {
-                let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, args.snapshot)? else {
-                    return Ok(());
-                };
-                // What was in error before is so again.
-                let event = if s.fault.is_some() { LifeEvent::Broke } else { LifeEvent::Spare };
-                if let Ok(next) = life(s.life, event) {
-                    s.life = next;
-                    tx.update(&mut s)?;
-                }
-                Ok(())
-            });
+            let commit: Commit = Box::new(move |tx| spare(tx, args.snapshot));
             Ok(commit)
         })
     }

@@ -147,15 +147,18 @@ impl JobStep for Close {
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let commit: Commit = Box::new(move |tx| spare(tx, &args));
+            let commit: Commit = Box::new(move |tx| {
+                spare_volume(tx, args.volume)?;
+                args.snapshots.iter().try_for_each(|s| snapshots::spare(tx, *s))
+            });
             Ok(commit)
         })
     }
 }
 
-/// Calls the removal off: nothing was lost yet.
-fn spare(tx: &mut dyn WriteTx, args: &Args) -> Result<(), Condition> {
-    if let Some(mut v) = tx.read().find::<Volume>(Scope::All, args.volume)?
+/// Calls the removal of a volume off: nothing was lost yet.
+pub(crate) fn spare_volume(tx: &mut dyn WriteTx, id: VolumeId) -> Result<(), Condition> {
+    if let Some(mut v) = tx.read().find::<Volume>(Scope::All, id)?
         && v.life == Life::Deleting
     {
         // What was in error before is so again.
@@ -163,15 +166,6 @@ fn spare(tx: &mut dyn WriteTx, args: &Args) -> Result<(), Condition> {
         v.life = life(v.life, event).map_err(|r| r.about(Kind::Volume, &v.handle))?;
         v.epoch += 1;
         tx.update(&mut v)?;
-    }
-    for s in &args.snapshots {
-        if let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, *s)?
-            && s.life == Life::Deleting
-        {
-            let event = if s.fault.is_some() { LifeEvent::Broke } else { LifeEvent::Spare };
-            s.life = life(s.life, event).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
-            tx.update(&mut s)?;
-        }
     }
     Ok(())
 }
