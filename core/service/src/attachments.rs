@@ -6,7 +6,7 @@ mod list;
 pub(crate) mod reassign;
 mod reserve;
 
-pub use by_volume::{Hold, announce, give_back, hold, initialize, let_go, withdraw};
+pub use by_volume::{Hold, announce, give_back, hold, initialize, let_go, swap, withdraw};
 pub use connect::{Connect, complete, connect};
 pub use list::{get, list};
 pub(crate) use reassign::leave;

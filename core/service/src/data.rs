@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use parpen_block::{
-    AccessTable, Address, Admits, BlockDevice, ExportId, Frozen, Gate, Held, Home, Peer, Progress, Refusal, Remote, Rights,
-    Route, Session, Timer,
+    AccessTable, Address, Admits, BlockDevice, ExportId, Frozen, Gate, Held, Home, Peer, Progress, Refusal,
+    Remote, Rights, Route, Session, Timer,
 };
 use parpen_model::ports::{DataPath, MetaStore};
 use parpen_model::{
@@ -12,8 +12,8 @@ use parpen_model::{
 };
 use tokio::sync::broadcast;
 
-use crate::{Backends, access};
 use crate::jobs::{StepCx, World};
+use crate::{Backends, access};
 
 /// Requests in flight of the service's own sessions.
 const DEPTH: u16 = 16;

@@ -3,8 +3,8 @@
 use parpen_identity::{Actor, Power, may, secret_fits, secret_hash};
 use parpen_model::lifecycle::{Declaration, Standing, When, declare};
 use parpen_model::{
-    Alias, Api, Condition, Kind, Label, ProjectId, Query, Scope, Snapshot, Stamp, Transfer, TransferId, Volume,
-    VolumeId, read, write,
+    Alias, Api, Condition, Kind, Label, ProjectId, Query, Scope, Snapshot, Stamp, Transfer, TransferId,
+    Volume, VolumeId, read, write,
 };
 
 use crate::volumes::ChangeAttributes;
@@ -36,14 +36,13 @@ pub async fn create(
     let (transfer, _) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor.scope, volume)?;
         may(&actor, Power::Write, Some(v.project))?;
-        When(&[Standing::Free]).check(Kind::Volume, v.id, v.standing())?;
+        When::Only(&[Standing::Free]).check(Kind::Volume, v.id, v.standing())?;
         if !without_snapshots {
             for s in tx.read().children::<Snapshot>(volume)?.iter().filter(|s| !s.transient) {
-                When(&[Standing::Free]).check(Kind::Snapshot, s.id, s.standing())?;
+                When::Only(&[Standing::Free]).check(Kind::Snapshot, s.id, s.standing())?;
             }
         }
-        v.declared =
-            declare(v.standing(), Declaration::Offer).map_err(|r| r.about(Kind::Volume, volume))?;
+        v.declared = declare(v.standing(), Declaration::Offer).map_err(|r| r.about(Kind::Volume, volume))?;
         tx.update(&mut v)?;
         // An older offer of a volume that somebody called free again is over.
         for old in tx.read().children::<Transfer>(volume)? {
@@ -127,7 +126,7 @@ pub async fn accept(
     let ((transfer, labels), _) = write(&*ports.meta, move |tx| {
         let t: Transfer = tx.read().get(Scope::All, id)?;
         let mut v: Volume = tx.read().get(Scope::All, t.volume)?;
-        When(&[Standing::Offered]).check(Kind::Volume, v.id, v.standing())?;
+        When::Only(&[Standing::Offered]).check(Kind::Volume, v.id, v.standing())?;
         if v.group.is_some() {
             let why = format!("Volume {} must not be part of a consistency group.", v.id);
             return Err(Condition::invalid("volume", why));

@@ -104,23 +104,29 @@ impl Migration {
     }
 }
 
-/// The standings from which a side allows something; empty: every one that the axes themselves allow.
+/// The standings from which a side allows something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct When(pub &'static [Standing]);
+pub enum When {
+    /// Every one that the axes themselves allow.
+    #[default]
+    Any,
+    /// These alone.
+    Only(&'static [Standing]),
+    /// All but this.
+    AllBut(Standing),
+}
 
 impl When {
     /// Refuses while the standing is none of these.
     pub fn check(self, what: Kind, name: impl ToString, now: Standing) -> Result<(), Condition> {
-        if self.0.is_empty() || self.0.contains(&now) {
-            return Ok(());
-        }
-        let wanted: Vec<&str> = self.0.iter().map(|s| s.word()).collect();
-        Err(Condition::WrongState {
-            what,
-            name: name.to_string(),
-            actual: now.word().to_string(),
-            wanted: wanted.join(" or "),
-        })
+        let wanted = match self {
+            When::Any => return Ok(()),
+            When::Only(these) if these.contains(&now) => return Ok(()),
+            When::Only(these) => these.iter().map(|s| s.word()).collect::<Vec<_>>().join(" or "),
+            When::AllBut(that) if that != now => return Ok(()),
+            When::AllBut(that) => format!("not {that}"),
+        };
+        Err(Condition::WrongState { what, name: name.to_string(), actual: now.word().to_string(), wanted })
     }
 }
 
@@ -198,11 +204,12 @@ mod tests {
 
     #[test]
     fn a_side_may_narrow_from_where_something_is_allowed() {
-        let when = When(&[Standing::Free, Standing::Error]);
+        let when = When::Only(&[Standing::Free, Standing::Error]);
         assert!(when.check(Kind::Volume, "v", Standing::Error).is_ok());
         let refused = when.check(Kind::Volume, "v", Standing::Attached).unwrap_err();
         let Condition::WrongState { actual, wanted, .. } = refused else { panic!("{refused:?}") };
         assert_eq!((actual.as_str(), wanted.as_str()), ("attached", "free or error"));
+        assert!(When::AllBut(Standing::Free).check(Kind::Volume, "v", Standing::Free).is_err());
         assert!(When::default().check(Kind::Volume, "v", Standing::Deleting).is_ok());
     }
 }

@@ -84,7 +84,7 @@ pub async fn announce(ports: &Ports, actor: &Actor, id: VolumeId) -> Result<(), 
         let (v, _) = volume(tx, &actor_in, id)?;
         let from: &[Standing] =
             if v.shared { &[Standing::Free, Standing::Attached] } else { &[Standing::Free] };
-        When(from).check(Kind::Volume, v.id, v.standing())?;
+        When::Only(from).check(Kind::Volume, v.id, v.standing())?;
         let mut a = announced(tx, &ports_in, &v, Rights::ReadWrite)?;
         tx.insert(&mut a)?;
         settle(tx, id.into())
@@ -182,7 +182,7 @@ pub async fn hold(ports: &Ports, actor: &Actor, id: VolumeId, want: Hold) -> Res
             None => {
                 let from: &[Standing] =
                     if v.shared { &[Standing::Free, Standing::Attached] } else { &[Standing::Free] };
-                When(from).check(Kind::Volume, v.id, v.standing())?;
+                When::Only(from).check(Kind::Volume, v.id, v.standing())?;
                 let mut a = announced(tx, &ports_in, &v, want.rights)?;
                 tx.insert(&mut a)?;
                 a
@@ -303,6 +303,39 @@ pub async fn let_go(
             return Ok(None);
         }
         fence(tx, &ports_in, v.project, id, leaving).map(Some)
+    })
+    .await?;
+    finish(ports, job).await
+}
+
+/// Whoever holds one volume holds another from now on, in the same place: he has swapped them already.
+pub async fn swap(ports: &Ports, actor: &Actor, from: VolumeId, to: VolumeId) -> Result<(), Condition> {
+    let (ports_in, actor_in) = (ports.clone(), actor.clone());
+    let (job, _) = write(&*ports.meta, move |tx| {
+        let (_, held) = volume(tx, &actor_in, from)?;
+        let (v, pending) = volume(tx, &actor_in, to)?;
+        let mut leaving = Vec::new();
+        for mut old in held.into_iter().filter(|a| a.state == AttachState::Attached) {
+            let mut a = match pending.iter().find(is_pending) {
+                Some(a) => a.clone(),
+                None => {
+                    let mut a = announced(tx, &ports_in, &v, old.rights)?;
+                    tx.insert(&mut a)?;
+                    a
+                }
+            };
+            step(&mut a, AttachEvent::Complete)?;
+            (a.host, a.instance, a.mountpoint) = (old.host, old.instance.clone(), old.mountpoint.clone());
+            a.attached = Some(ports_in.clock.now());
+            tx.update(&mut a)?;
+            super::leave(tx, &mut old)?;
+            leaving.push(old.id);
+        }
+        settle(tx, from.into())?;
+        settle(tx, to.into())?;
+        let mut job = reassign::fence_job(&ports_in, v.project, vec![from.into(), to.into()], leaving)?;
+        tx.insert(&mut job)?;
+        Ok(Some(job.id))
     })
     .await?;
     finish(ports, job).await

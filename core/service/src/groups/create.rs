@@ -149,13 +149,13 @@ fn sources(
     match source {
         GroupSource::Snapshot(id) => {
             let gs: GroupSnapshot = tx.read().get(actor.scope, id)?;
-            When(&[Standing::Free]).check(Kind::GroupSnapshot, gs.id, gs.standing())?;
+            When::Only(&[Standing::Free]).check(Kind::GroupSnapshot, gs.id, gs.standing())?;
             let group: Group = tx.read().get(actor.scope, gs.group)?;
             Ok((group, super::snapshots::parts(tx.read(), &gs)?, Vec::new()))
         }
         GroupSource::Group(id) => {
             let group: Group = tx.read().get(actor.scope, id)?;
-            When(&[Standing::Free]).check(Kind::Group, group.id, group.standing())?;
+            When::Only(&[Standing::Free]).check(Kind::Group, group.id, group.standing())?;
             let mut taken = Vec::new();
             for v in members(tx.read(), &group)? {
                 let (id, stamp) = (SnapshotId(ports.entropy.uuid()), Stamp::at(ports.clock.now()));

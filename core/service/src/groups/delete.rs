@@ -35,7 +35,7 @@ pub async fn delete(
         let mut g: Group = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(g.project))?;
         if !with_members {
-            When(&[Standing::Free, Standing::Error]).check(Kind::Group, g.id, g.standing())?;
+            When::Only(&[Standing::Free, Standing::Error]).check(Kind::Group, g.id, g.standing())?;
         }
         if !tx.read().children::<GroupSnapshot>(id)?.is_empty() {
             return Err(Condition::invalid("group", "Group has existing snapshots."));

@@ -63,7 +63,7 @@ pub async fn create(
         tx.insert(&mut gs)?;
         let mut args = Args { group_snapshot: gs.id, parts: Vec::new() };
         for v in members(tx.read(), &g)? {
-            When(&[Standing::Free, Standing::Attached]).check(Kind::Volume, v.id, v.standing())?;
+            When::Only(&[Standing::Free, Standing::Attached]).check(Kind::Volume, v.id, v.standing())?;
             let id = SnapshotId(ports_in.entropy.uuid());
             let naming = Naming { name: new.name.clone(), ..naming(id) };
             let mut s = snapshots::draft(tx.read(), &v, id, &naming, stamp)?;
@@ -130,7 +130,7 @@ pub async fn delete(
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut gs: GroupSnapshot = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(gs.project))?;
-        When(&[Standing::Free, Standing::Error]).check(Kind::GroupSnapshot, gs.id, gs.standing())?;
+        When::Only(&[Standing::Free, Standing::Error]).check(Kind::GroupSnapshot, gs.id, gs.standing())?;
         let mut args = Args { group_snapshot: id, parts: Vec::new() };
         for mut s in parts(tx.read(), &gs)? {
             if !tx.read().children::<Pin>(s.id)?.is_empty() {

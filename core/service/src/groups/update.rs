@@ -21,8 +21,9 @@ pub struct GroupEdit {
     pub remove: Vec<VolumeId>,
 }
 
-const JOINING: When = When(&[Standing::Free, Standing::Attached]);
-const LEAVING: When = When(&[Standing::Free, Standing::Attached, Standing::Error, Standing::ErrorDeleting]);
+const JOINING: When = When::Only(&[Standing::Free, Standing::Attached]);
+const LEAVING: When =
+    When::Only(&[Standing::Free, Standing::Attached, Standing::Error, Standing::ErrorDeleting]);
 
 /// Changes a group in one transaction.
 pub async fn update(
@@ -48,7 +49,7 @@ pub async fn update(
             leave(tx, &g, present.iter().find(|p| p.id == *v), *v)?;
         }
         if !joining.is_empty() || !edit.remove.is_empty() {
-            When(&[Standing::Free]).check(Kind::Group, g.id, g.standing())?;
+            When::Only(&[Standing::Free]).check(Kind::Group, g.id, g.standing())?;
         }
         if let Some(name) = &edit.name {
             g.name = name.clone();

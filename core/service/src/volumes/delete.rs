@@ -4,8 +4,8 @@ use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{AttachState, Life, LifeEvent, When, life};
 use parpen_model::{
-    Attachment, Condition, Kind, Lock, Pin, Scope, Snapshot, SnapshotId, Subject, Transfer, Volume, VolumeId, WriteTx,
-    read, write,
+    Attachment, Condition, Kind, Lock, Pin, Scope, Snapshot, SnapshotId, Subject, Transfer, Volume, VolumeId,
+    WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 

@@ -62,7 +62,8 @@ pub async fn manageable(
                 Subject::Snapshot(id) => {
                     let row = tx.find::<Snapshot>(Scope::All, id)?;
                     let origin = row.as_ref().map(|s| s.origin).or_else(|| origin_of(&f));
-                    let shown = |s: Snapshot| s.transient || s.life != Life::Ready || !s.hidden.contains(&api);
+                    let shown =
+                        |s: Snapshot| s.transient || s.life != Life::Ready || !s.hidden.contains(&api);
                     (row.map(shown), origin)
                 }
             };
@@ -117,7 +118,11 @@ pub async fn take_over(
         v.declared = None;
         v.attributes.merge(new.attributes.clone());
         v.stamp.updated = Some(now);
-        if known { tx.update(&mut v)? } else { tx.insert(&mut v)? }
+        if known {
+            tx.update(&mut v)?
+        } else {
+            tx.insert(&mut v)?
+        }
         Ok(v)
     })
     .await?;
@@ -225,7 +230,7 @@ pub async fn let_snapshot_loose(
     write(&*ports.meta, move |tx| {
         let mut s: Snapshot = tx.read().get(actor.scope, id)?;
         may(&actor, Power::Operate, Some(s.project))?;
-        When(&[Standing::Free, Standing::Error]).check(Kind::Snapshot, s.id, s.standing())?;
+        When::Only(&[Standing::Free, Standing::Error]).check(Kind::Snapshot, s.id, s.standing())?;
         if s.group_snapshot.is_some() {
             return Err(Condition::in_use(Kind::Snapshot, &s.handle, vec!["a snapshot of a group".into()]));
         }
@@ -281,7 +286,11 @@ pub async fn take_snapshot_over(
         s.declared = None;
         s.attributes.merge(new.attributes.clone());
         s.stamp.updated = Some(now);
-        if known { tx.update(&mut s)? } else { tx.insert(&mut s)? }
+        if known {
+            tx.update(&mut s)?
+        } else {
+            tx.insert(&mut s)?
+        }
         Ok(s)
     })
     .await?;

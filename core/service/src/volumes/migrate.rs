@@ -10,8 +10,8 @@ use parpen_block::{Rights, Route, Whom, copy_ranges};
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Declaration, Life, Migration, Standing, When, Work, declare};
 use parpen_model::{
-    Condition, Kind, Label, Limits, NewBytes, Pool, PoolId, Scope, Snapshot, Source, Volume,
-    VolumeId, VolumeTypeId, WriteTx, read, write,
+    Condition, Kind, Label, Limits, NewBytes, Pool, PoolId, Scope, Snapshot, Source, Volume, VolumeId,
+    VolumeTypeId, WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ pub(crate) const KIND: &str = "volume-move@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&MakeTarget, &Move, &DropOld];
 
 /// The states from which a volume can be moved.
-const MOVABLE: When = When(&[Standing::Free, Standing::Attached]);
+const MOVABLE: When = When::Only(&[Standing::Free, Standing::Attached]);
 /// Rounds of copying what was changed meanwhile, before the exports are held.
 const ROUNDS: usize = 8;
 /// With so little left to copy, in bytes, the exports may be held.

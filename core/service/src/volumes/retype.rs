@@ -19,7 +19,7 @@ pub struct Retype {
     pub may_move: bool,
 }
 
-const ALLOWED: When = When(&[Standing::Free, Standing::Attached]);
+const ALLOWED: When = When::Only(&[Standing::Free, Standing::Attached]);
 
 /// Links a volume to another type. Where the type names another pool, a job moves it there.
 pub async fn retype(
@@ -36,7 +36,7 @@ pub async fn retype(
             |t: Option<VolumeTypeId>| t.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose();
         let (old, new) = (kind(v.volume_type)?, kind(want.to)?);
         if v.shared != want.shared && v.standing() != Standing::Free {
-            When(&[Standing::Free]).check(Kind::VolumeType, v.id, v.standing())?;
+            When::Only(&[Standing::Free]).check(Kind::VolumeType, v.id, v.standing())?;
         }
         ALLOWED.check(Kind::Volume, v.id, v.standing())?;
         at_rest(&v)?;
