@@ -3,6 +3,7 @@
 mod access;
 mod common;
 mod disk;
+mod group;
 mod job;
 mod policy;
 mod pool;
@@ -12,6 +13,7 @@ mod volume;
 pub use access::*;
 pub use common::*;
 pub use disk::*;
+pub use group::*;
 pub use job::*;
 pub use policy::*;
 pub use pool::*;

@@ -11,6 +11,7 @@ mod backends;
 pub mod data;
 pub mod disks;
 mod exports;
+pub mod groups;
 pub mod hosts;
 pub mod jobs;
 pub mod locks;
@@ -25,6 +26,7 @@ pub mod qos;
 pub mod quotas;
 pub mod snapshots;
 mod start;
+pub mod transfers;
 pub mod types;
 pub mod volumes;
 
