@@ -86,6 +86,9 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Credential
         | Kind::Token
         | Kind::PlacementGroup
-        | Kind::Disk => Condition::not_found(what, name).to_string(),
+        | Kind::Disk
+        | Kind::Backup
+        | Kind::Image
+        | Kind::Key => Condition::not_found(what, name).to_string(),
     }
 }

@@ -98,6 +98,9 @@ fn noun(what: Kind) -> &'static str {
         Kind::Token => "Token",
         Kind::PlacementGroup => "Placement group",
         Kind::Disk => "Disk",
+        Kind::Backup => "Backup",
+        Kind::Image => "Image",
+        Kind::Key => "Key",
         Kind::Other => "Resource",
     }
 }

@@ -26,6 +26,7 @@ pub use copy::{Progress, copy};
 pub use device::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, ReactorId, Request, Wake,
 };
+pub use filter::SectorCipher;
 pub use gate::{Fenced, Gate, Held, Session};
 pub use memory::Memory;
 pub use remote::{Extent, Remote};

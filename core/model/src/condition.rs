@@ -36,13 +36,19 @@ pub enum Kind {
     PlacementGroup,
     /// A disk.
     Disk,
+    /// A backup.
+    Backup,
+    /// An image.
+    Image,
+    /// A data key.
+    Key,
     /// Something that only one API has a word for; the name says what.
     Other,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Volume,
         Kind::Snapshot,
         Kind::Pool,
@@ -58,6 +64,9 @@ impl Kind {
         Kind::Token,
         Kind::PlacementGroup,
         Kind::Disk,
+        Kind::Backup,
+        Kind::Image,
+        Kind::Key,
         Kind::Other,
     ];
 
@@ -84,13 +93,16 @@ impl Kind {
             Kind::Token => "token",
             Kind::PlacementGroup => "placement group",
             Kind::Disk => "disk",
+            Kind::Backup => "backup",
+            Kind::Image => "image",
+            Kind::Key => "key",
             Kind::Other => "object",
         }
     }
 
     /// Whether a change of such a row is a change of configuration (it moves the generation) or only progress.
     pub fn is_configuration(self) -> bool {
-        !matches!(self, Kind::Job | Kind::Token | Kind::Pin)
+        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Key)
     }
 }
 

@@ -61,6 +61,12 @@ ids! {
     CredentialId;
     /// A token.
     TokenId;
+    /// A backup.
+    BackupId;
+    /// An image.
+    ImageId;
+    /// A data key.
+    KeyId;
 }
 
 impl From<HostId> for parpen_block::HostId {

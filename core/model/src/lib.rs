@@ -15,14 +15,14 @@ mod rows;
 
 pub use condition::{Condition, Kind};
 pub use ids::{
-    AttachmentId, CredentialId, HostId, JobId, LockId, PinId, PoolId, PrincipalId, ProjectId, SnapshotId,
-    TokenId, VolumeId, VolumeTypeId,
+    AttachmentId, BackupId, CredentialId, HostId, ImageId, JobId, KeyId, LockId, PinId, PoolId, PrincipalId,
+    ProjectId, SnapshotId, TokenId, VolumeId, VolumeTypeId,
 };
 pub use label::Label;
 pub use names::{HANDLE_MAX, Handle, NAME_MAX, check_pool_name};
 pub use nouns::{
-    Alias, Api, Attachment, Attributes, ControlLocation, Disk, Driver, Export, Found, HANDLES, Host, Job,
-    JobState, Limits, Lock, NewBytes, Pin, Placement, Pool, Project, Rights, Snapshot, Source, Space, Stamp,
-    Subject, TypeEncryption, Volume, VolumeType, alias_space,
+    Alias, Api, Attachment, Attributes, Backup, ControlLocation, DataKey, Disk, Driver, Export, Found,
+    HANDLES, Host, Image, Job, JobState, Limits, Lock, NewBytes, Pin, Placement, Pool, Project, Rights,
+    Snapshot, Source, Space, Stamp, Subject, TypeEncryption, Visibility, Volume, VolumeType, alias_space,
 };
 pub use rows::{Noun, Query, ReadTx, Row, Scope, WriteTx, read, write};
