@@ -4,6 +4,7 @@ mod client;
 mod commands;
 mod credential;
 mod env;
+mod meta;
 mod print;
 mod progress;
 
@@ -70,6 +71,9 @@ enum Command {
     /// Secrets of the first principal
     #[command(subcommand)]
     Credential(credential::Credential),
+    /// The control plane's database
+    #[command(subcommand)]
+    Meta(meta::Meta),
     /// Check a stopped data directory
     Fsck {
         #[command(flatten)]
@@ -91,6 +95,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Command::Snapshot(c) => c.run(),
         Command::Host(c) => c.run(),
         Command::Credential(c) => c.run(),
+        Command::Meta(c) => c.run(),
         Command::Fsck { common, data } => {
             crate::drivers::fsck::run(&config::data_dir(common.data_dir.as_deref())?, data)
         }

@@ -240,7 +240,7 @@ async fn pool_create(ports: &Ports, actor: &Actor, wish: PoolWish) -> Result<Rep
     let new = pools::NewPool {
         name: wish.name,
         driver: from_wire::driver(&wish.driver)?,
-        path: wish.path,
+        disks: wish.disks.into_iter().map(pools::NewDisk::at).collect(),
         capacity: wish.capacity,
         description: wish.description,
         attributes: Default::default(),

@@ -16,8 +16,8 @@ pub struct PoolDoc {
     pub driver: String,
     /// Its life.
     pub state: String,
-    /// The file or device.
-    pub path: Option<String>,
+    /// The files or devices.
+    pub disks: Vec<String>,
     /// How far it may grow.
     pub capacity: u64,
     /// Used bytes; absent when the store does not answer.
@@ -175,8 +175,9 @@ pub struct PoolWish {
     pub name: String,
     /// `local` or `memory`.
     pub driver: String,
-    /// The file or device.
-    pub path: Option<String>,
+    /// The files or devices.
+    #[serde(default)]
+    pub disks: Vec<String>,
     /// How far it may grow.
     pub capacity: Option<u64>,
     /// In words.

@@ -26,7 +26,7 @@ pub(crate) fn pool(p: &Pool, space: Option<Space>) -> PoolDoc {
         name: p.name.clone(),
         driver: p.driver.word().into(),
         state: p.life.to_string(),
-        path: p.path.clone(),
+        disks: p.disks.iter().map(|d| d.path.clone()).collect(),
         capacity: p.capacity,
         used: space.map(|s| s.used),
         free: space.map(|s| s.free),

@@ -82,6 +82,10 @@ pub trait VolumeBackend: Send + Sync {
     fn rollback(&self) -> Option<&dyn Rollback> {
         None
     }
+    /// How volumes and snapshots are related, if the store knows.
+    fn lineage(&self) -> Option<&dyn Lineage> {
+        None
+    }
     /// The disks, if the pool has any of its own.
     fn media(&self) -> Option<&dyn Media> {
         None
@@ -92,6 +96,31 @@ pub trait VolumeBackend: Send + Sync {
 pub trait Rollback: Send + Sync {
     /// The volume's bytes and size become the snapshot's.
     fn rollback(&self, id: VolumeId, to: SnapshotId) -> Boxed<'_, Result<(), Condition>>;
+}
+
+/// A piece of a volume or snapshot, compared with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Length in bytes.
+    pub len: u64,
+    /// It need not be the same there.
+    pub changed: bool,
+    /// It reads as zeros now and takes no space.
+    pub zero: bool,
+}
+
+/// What a store of copy-on-write lineages can tell and do.
+pub trait Lineage: Send + Sync {
+    /// What of `to` differs from `from` (`None`: from nothing, so that everything allocated has changed) between
+    /// `offset` and `offset + len`, in blocks of 4 KiB and without reading data. What lies behind the end of `from`
+    /// counts as zeros there. The pieces add up to `len`, or to less: then the caller asks again behind them.
+    fn diff(
+        &self,
+        from: Option<Subject>,
+        to: Subject,
+        offset: u64,
+        len: u64,
+    ) -> Boxed<'_, Result<Vec<Change>, Condition>>;
 }
 
 /// The disks of a pool.
@@ -106,8 +135,18 @@ pub trait Drivers: Send + Sync {
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>>;
     /// Removes a closed store's files; absent = done. Only ever called when it holds no volume.
     fn destroy<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<(), Condition>>;
-    /// The disk of a pool for which nobody named one; relative to the data directory.
-    fn default_path(&self, pool: &str) -> String;
-    /// How far a new pool may grow: what was asked for if it fits its bounds, else what the medium allows, in bytes.
-    fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition>;
+    /// The disk of a pool for which nobody named one, relative to the data directory; numbered where there are
+    /// several.
+    fn default_path(&self, pool: &str, number: Option<u16>) -> String;
+    /// How far a new disk may grow, in bytes: what was asked for if it fits its bounds, else its part of what the
+    /// medium allows to as many as `sharers`.
+    fn capacity_for(
+        &self,
+        driver: Driver,
+        path: Option<&str>,
+        asked: Option<u64>,
+        sharers: u64,
+    ) -> Result<u64, Condition>;
+    /// Whether the medium below a path has no moving parts, as far as the system tells.
+    fn is_ssd(&self, path: &str) -> bool;
 }

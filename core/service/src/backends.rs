@@ -89,11 +89,20 @@ impl Figures for Backends {
     fn inventory<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Found>, Condition>> {
         Box::pin(async move { self.of(pool).await?.inventory().await })
     }
-    fn default_path(&self, pool: &str) -> String {
-        self.drivers.default_path(pool)
+    fn default_path(&self, pool: &str, number: Option<u16>) -> String {
+        self.drivers.default_path(pool, number)
     }
-    fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
-        self.drivers.capacity_for(driver, path, asked)
+    fn capacity_for(
+        &self,
+        driver: Driver,
+        path: Option<&str>,
+        asked: Option<u64>,
+        sharers: u64,
+    ) -> Result<u64, Condition> {
+        self.drivers.capacity_for(driver, path, asked, sharers)
+    }
+    fn is_ssd(&self, path: &str) -> bool {
+        self.drivers.is_ssd(path)
     }
     fn relabel(&self, pool: PoolId, label: Label) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move {

@@ -35,10 +35,19 @@ pub trait Figures: Send + Sync {
     fn disks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Disk>, Condition>>;
     /// What the pool's store holds.
     fn inventory<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Found>, Condition>>;
-    /// The disk of a pool for which nobody named one.
-    fn default_path(&self, pool: &str) -> String;
-    /// How far a new pool may grow: what was asked for if it fits its bounds, else what the medium allows, in bytes.
-    fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition>;
+    /// The disk of a pool for which nobody named one; numbered where there are several.
+    fn default_path(&self, pool: &str, number: Option<u16>) -> String;
+    /// How far a new disk may grow, in bytes: what was asked for if it fits its bounds, else its part of what the
+    /// medium allows to as many as `sharers`.
+    fn capacity_for(
+        &self,
+        driver: Driver,
+        path: Option<&str>,
+        asked: Option<u64>,
+        sharers: u64,
+    ) -> Result<u64, Condition>;
+    /// Whether the medium below a path has no moving parts, as far as the system tells.
+    fn is_ssd(&self, path: &str) -> bool;
     /// Tells the reconciler of labels that one is out of date.
     fn relabel(&self, pool: PoolId, label: Label) -> Boxed<'_, Result<(), Condition>>;
 }

@@ -28,9 +28,10 @@ pub(super) enum Pool {
         /// What keeps the bytes
         #[arg(long, value_enum)]
         driver: Driver,
-        /// The file or block device; a relative path begins at the data directory [default: a file there]
-        #[arg(long)]
-        path: Option<String>,
+        /// A file or block device, once for each disk; a relative path begins at the data directory [default: a
+        /// file there]
+        #[arg(long = "path", value_name = "PATH")]
+        disks: Vec<String>,
         /// How far it may grow [default: 90 % of what the file system has free]
         #[arg(long, value_parser = parse_size)]
         capacity: Option<u64>,
@@ -64,12 +65,12 @@ pub(super) enum Pool {
 impl Pool {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
-            Pool::Create { name, driver, path, capacity, description, common } => {
+            Pool::Create { name, driver, disks, capacity, description, common } => {
                 let driver = match driver {
                     Driver::Local => "local",
                     Driver::Memory => "memory",
                 };
-                let wish = PoolWish { name, driver: driver.into(), path, capacity, description };
+                let wish = PoolWish { name, driver: driver.into(), disks, capacity, description };
                 let pool: PoolDoc = Client::of(&common)?.post("/pools", &wish)?;
                 print::one(&common, &pool)
             }

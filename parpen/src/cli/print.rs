@@ -89,10 +89,10 @@ fn figure(bytes: Option<u64>) -> String {
 
 impl Tabular for PoolDoc {
     fn head() -> Vec<&'static str> {
-        vec!["name", "driver", "state", "capacity", "used", "free", "path"]
+        vec!["name", "driver", "state", "capacity", "used", "free", "disks"]
     }
     fn row(&self) -> Vec<String> {
-        let path = self.path.clone().unwrap_or_default();
+        let disks = self.disks.join("\n");
         let (used, free) = (figure(self.used), figure(self.free));
         vec![
             self.name.clone(),
@@ -101,7 +101,7 @@ impl Tabular for PoolDoc {
             about(self.capacity),
             used,
             free,
-            path,
+            disks,
         ]
     }
 }

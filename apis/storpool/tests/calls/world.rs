@@ -115,6 +115,7 @@ impl VolumeBackend for Sizes {
             size: *size,
             stored: size / 4,
             label: label.clone(),
+            parent: None,
         });
         let found = found.collect();
         Box::pin(async { Ok(found) })
@@ -163,8 +164,11 @@ impl Media for Sizes {
 struct SizesDrivers(Option<String>);
 
 impl Drivers for SizesDrivers {
-    fn default_path(&self, pool: &str) -> String {
+    fn default_path(&self, pool: &str, _: Option<u16>) -> String {
         pool.to_string()
+    }
+    fn is_ssd(&self, _: &str) -> bool {
+        true
     }
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
         let store = Sizes { pool: pool.id, fault: self.0.clone(), held: Mutex::default() };
@@ -173,7 +177,7 @@ impl Drivers for SizesDrivers {
     fn destroy<'a>(&'a self, _: &'a Pool) -> Boxed<'a, Result<(), Condition>> {
         Box::pin(async { Ok(()) })
     }
-    fn capacity_for(&self, _: Driver, _: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
+    fn capacity_for(&self, _: Driver, _: Option<&str>, asked: Option<u64>, _: u64) -> Result<u64, Condition> {
         Ok(asked.unwrap_or(100 * GIB))
     }
 }

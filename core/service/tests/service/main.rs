@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which the lint does not know for tests
 
 mod access;
+mod adopt;
 mod crash;
 mod house;
 mod names;

@@ -65,10 +65,19 @@ impl Drivers for TestDrivers {
             Ok(())
         })
     }
-    fn default_path(&self, pool: &str) -> String {
+    fn default_path(&self, pool: &str, _: Option<u16>) -> String {
         pool.to_string()
     }
-    fn capacity_for(&self, _d: Driver, _path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
+    fn is_ssd(&self, _: &str) -> bool {
+        true
+    }
+    fn capacity_for(
+        &self,
+        _d: Driver,
+        _path: Option<&str>,
+        asked: Option<u64>,
+        _: u64,
+    ) -> Result<u64, Condition> {
         Ok(asked.unwrap_or(8 * GIB))
     }
 }
@@ -141,6 +150,7 @@ impl VolumeBackend for TestStore {
                 size: l.size,
                 stored: m.stored(),
                 label: l.to_bytes(),
+                parent: None,
             };
             Ok(held.iter().map(found).collect())
         })

@@ -1,8 +1,7 @@
-//! A volume or snapshot as a block device: each request of a queue is a task of the engine's reactor.
+//! A volume or snapshot as a block device: each request of a queue is a task of the store's reactor.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,33 +9,17 @@ use parpen_base::{Buf, MIB};
 use parpen_block::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, Refusal, Request, Wake,
 };
+use parpen_engine::{BLOCK, Disk, EngineError, Rules};
 use uuid::Uuid;
 
-use crate::engine::Engine;
-use crate::layout::BLOCK;
-use crate::store::{Shared, here};
-use crate::{Disk, EngineError, Rules};
-
-/// A future that stays on its thread.
-pub type LocalTask<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+use crate::Array;
+use crate::local::{Local, here};
+use crate::store::Shared;
 
 /// Largest request, in bytes.
 const MAXIMUM: u32 = 32 * MIB as u32;
 
-impl From<EngineError> for IoError {
-    fn from(e: EngineError) -> IoError {
-        match e {
-            EngineError::NoSpace => IoError::NoSpace,
-            EngineError::Io | EngineError::Fenced | EngineError::Closed => IoError::Io,
-            EngineError::DataLost => IoError::DataLost,
-            EngineError::NotFound => IoError::Fenced,
-            EngineError::ReadOnly => IoError::ReadOnly,
-            EngineError::Exists | EngineError::Invalid(_) => IoError::Invalid,
-        }
-    }
-}
-
-impl<D: Disk, R: Rules> Engine<D, R> {
+impl<D: Disk, R: Rules> Array<D, R> {
     /// Carries out one request of a block device on a volume or snapshot.
     pub async fn serve(&self, id: Uuid, mut r: Request) -> Completion {
         let (mut all_zero, len) = (false, u64::from(r.len));
@@ -81,12 +64,12 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 }
 
 /// A volume or snapshot of a [`crate::Store`]. Queues are opened and used on the store's home.
-pub struct EngineDevice {
+pub struct StoreDevice {
     pub(crate) shared: Arc<Shared>,
     pub(crate) id: Uuid,
 }
 
-impl BlockDevice for EngineDevice {
+impl BlockDevice for StoreDevice {
     fn geometry(&self) -> Geometry {
         let size = self.shared.seen(self.id).map_or(0, |s| s.bytes);
         Geometry { size, block: BLOCK as u32, preferred: 64 << 10, maximum: MAXIMUM }
@@ -110,15 +93,15 @@ impl BlockDevice for EngineDevice {
     }
 
     fn open(&self, depth: u16, wake: Wake) -> Result<Box<dyn Queue>, Refusal> {
-        let engine = here(self.shared.key)
+        let array = here(self.shared.key)
             .ok_or_else(|| Refusal::Unavailable("its store is closed, or this is not its home".into()))?;
         if self.shared.seen(self.id).is_none() {
             return Err(Refusal::Unknown);
         }
         let line = Rc::new(Line { done: RefCell::default(), wake });
         let room = usize::from(depth).max(1);
-        Ok(Box::new(EngineQueue {
-            engine,
+        Ok(Box::new(StoreQueue {
+            array,
             shared: self.shared.clone(),
             id: self.id,
             line,
@@ -134,8 +117,8 @@ struct Line {
     wake: Wake,
 }
 
-struct EngineQueue {
-    engine: Rc<dyn crate::store::Local>,
+struct StoreQueue {
+    array: Rc<dyn Local>,
     shared: Arc<Shared>,
     id: Uuid,
     line: Rc<Line>,
@@ -144,7 +127,7 @@ struct EngineQueue {
     taken: Cell<usize>,
 }
 
-impl Queue for EngineQueue {
+impl Queue for StoreQueue {
     fn submit(&mut self, r: Request) -> Result<(), Request> {
         if self.taken.get() >= self.room {
             return Err(r);
@@ -152,9 +135,9 @@ impl Queue for EngineQueue {
         self.taken.set(self.taken.get() + 1);
         // The task outlives the queue if it must: a write that has begun is finished, its completion goes
         // nowhere.
-        let (engine, line, id) = (self.engine.clone(), self.line.clone(), self.id);
+        let (array, line, id) = (self.array.clone(), self.line.clone(), self.id);
         (self.shared.spawn)(Box::pin(async move {
-            let completion = engine.serve(id, r).await;
+            let completion = array.serve(id, r).await;
             line.done.borrow_mut().push_back(completion);
             line.wake.wake();
         }));
