@@ -61,7 +61,8 @@ fn bytes(gib: u64) -> Result<u64, Condition> {
     Ok(gib * GIB)
 }
 
-fn attributes(
+/// What this API keeps with something new.
+pub(crate) fn attributes(
     fields: &Fields,
     who: &Actor,
     metadata: Option<Map<String, Value>>,
@@ -90,7 +91,6 @@ pub(crate) fn volume_type(types: &[VolumeType], name: &str) -> Result<Option<Vol
 fn refuse_foreign_sources(fields: &Fields) -> Result<(), Condition> {
     for (key, what) in [
         ("imageRef", "a volume from an image"),
-        ("backup_id", "a volume from a backup"),
         ("consistencygroup_id", "a volume in a consistency group"),
         ("group_id", "a volume in a group"),
         ("cluster", "a volume in a cluster"),
@@ -102,7 +102,8 @@ fn refuse_foreign_sources(fields: &Fields) -> Result<(), Condition> {
     Ok(())
 }
 
-fn zone(fields: &Fields) -> Result<(), Condition> {
+/// Refuses a zone that there is none of.
+pub(crate) fn zone(fields: &Fields) -> Result<(), Condition> {
     match fields.text("availability_zone", TEXT_MAX)? {
         Some(zone) if zone != ZONE => {
             Err(Condition::invalid("availability_zone", format!("Availability zone '{zone}' is invalid.")))
@@ -132,7 +133,7 @@ pub(crate) fn new_volume(
         (None, None) => From::Blank,
     };
     let size = fields.whole("size", 1)?.map(bytes).transpose()?;
-    if size.is_none() && from == From::Blank {
+    if size.is_none() && from == From::Blank && fields.get("backup_id").is_none() {
         return Err(required("size"));
     }
     let kind = fields.text("volume_type", TEXT_MAX)?.filter(|t| !t.is_empty());

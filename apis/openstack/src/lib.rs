@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod attachments;
+mod backups;
 mod config;
 mod cx;
 mod endpoint;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use parpen_http::Reply;
-use parpen_model::{Condition, Kind, SnapshotId, VolumeId};
+use parpen_model::{BackupId, Condition, Kind, SnapshotId, VolumeId};
 use parpen_service::volumes::{
     self, DeleteTerms, Edit, Filter, Key, ResizeTerms, RollbackTerms, Snapshots, View,
 };
 use parpen_service::{snapshots, types};
 use serde_json::{Value, json};
 
+use crate::backups;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, document, required};
 use crate::from_wire::{self, METADATA, OWN, ZONE};
@@ -113,8 +114,13 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let types = types::list(cx.ports(), actor).await?;
     let id = VolumeId(cx.ports().entropy.uuid());
     let new = from_wire::new_volume(&fields, actor, &types, id)?;
-    volumes::create(cx.ports(), actor, new).await?;
-    let view = volumes::get(cx.ports(), actor, &Key::Id(id)).await?;
+    let view = match fields.id("backup_id")?.filter(|_| cx.version.has(47)) {
+        Some(backup) => backups::volume_from(&cx, BackupId(backup), new).await?,
+        None => {
+            volumes::create(cx.ports(), actor, new).await?;
+            volumes::get(cx.ports(), actor, &Key::Id(id)).await?
+        }
+    };
     shown(&cx, StatusCode::ACCEPTED, &view, Shape::Made)
 }
 

@@ -7,10 +7,9 @@ use parpen_block::{
 };
 use parpen_model::ports::{DataPath, MetaStore};
 use parpen_model::{Condition, Job, Pool, ReadTx, Scope, Snapshot, Subject, Volume, read};
-use tokio::sync::broadcast;
 
 use crate::Backends;
-use crate::jobs::{StepCx, World};
+use crate::jobs::{Changes, StepCx, World};
 
 /// Requests in flight of the service's own sessions.
 const DEPTH: u16 = 16;
@@ -20,6 +19,13 @@ pub(crate) struct JobSession {
     remote: Option<Remote>,
     gate: Gate,
     export: ExportId,
+}
+
+impl JobSession {
+    /// The way to the bytes.
+    pub(crate) fn remote(&self) -> Result<&Remote, Condition> {
+        self.remote.as_ref().ok_or_else(|| Condition::internal("a job session without its remote"))
+    }
 }
 
 impl Drop for JobSession {
@@ -74,27 +80,29 @@ pub async fn open(session: Session, home: &Arc<dyn Home>) -> Result<Remote, Refu
     Remote::open(session, DEPTH, home.clone()).await
 }
 
+/// Tells the job's listeners how far it is with `total` bytes.
+pub(crate) fn progress(cx: &StepCx, total: u64) -> impl Progress + use<> {
+    JobProgress { job: cx.job.clone(), changes: cx.changes.clone(), total }
+}
+
 struct JobProgress {
     job: Job,
-    changes: broadcast::Sender<Job>,
+    changes: Changes,
     total: u64,
 }
 
 impl Progress for JobProgress {
     fn moved(&self, offset: u64) {
         let job = Job { progress: Some((offset, self.total)), ..self.job.clone() };
-        let _ = self.changes.send(job); // nobody listening is no fault
+        self.changes.send(job);
     }
     fn durable(&self, _offset: u64) {}
 }
 
 /// Copies all of `from` into `to` and tells the job's listeners how far it is.
 pub(crate) async fn copy(from: &JobSession, to: &JobSession, cx: &StepCx) -> Result<(), Condition> {
-    let (Some(from), Some(to)) = (&from.remote, &to.remote) else {
-        return Err(Condition::internal("a job session without its remote"));
-    };
-    let progress =
-        JobProgress { job: cx.job.clone(), changes: cx.changes.clone(), total: from.geometry().size };
+    let (from, to) = (from.remote()?, to.remote()?);
+    let progress = progress(cx, from.geometry().size);
     parpen_block::copy(from, to, 0, &progress).await?;
     Ok(())
 }

@@ -150,7 +150,7 @@ fn find_source(tx: &mut dyn WriteTx, scope: Scope, new: &NewVolume) -> Result<Op
 }
 
 /// The row of the new volume, with everything decided.
-fn draft(
+pub(crate) fn draft(
     tx: &mut dyn WriteTx,
     scope: Scope,
     id: VolumeId,
