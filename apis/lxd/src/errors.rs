@@ -94,6 +94,9 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Group
         | Kind::GroupType
         | Kind::GroupSnapshot
-        | Kind::Transfer => Condition::not_found(what, name).to_string(),
+        | Kind::Transfer
+        | Kind::Backup
+        | Kind::Image
+        | Kind::Key => Condition::not_found(what, name).to_string(),
     }
 }

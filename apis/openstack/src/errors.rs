@@ -115,6 +115,9 @@ fn noun(what: Kind) -> &'static str {
         Kind::GroupType => "Group type",
         Kind::GroupSnapshot => "GroupSnapshot",
         Kind::Transfer => "Transfer",
+        Kind::Backup => "Backup",
+        Kind::Image => "Image",
+        Kind::Key => "Key",
         Kind::Other => "Resource",
     }
 }

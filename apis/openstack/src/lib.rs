@@ -6,6 +6,7 @@
 
 mod actions;
 mod attachments;
+mod backups;
 mod config;
 mod connections;
 mod cx;

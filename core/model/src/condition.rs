@@ -52,13 +52,19 @@ pub enum Kind {
     GroupSnapshot,
     /// An offer of a volume to another project.
     Transfer,
+    /// A backup.
+    Backup,
+    /// An image.
+    Image,
+    /// A data key.
+    Key,
     /// Something that only one API has a word for; the name says what.
     Other,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 27] = [
         Kind::Volume,
         Kind::Snapshot,
         Kind::Pool,
@@ -82,6 +88,9 @@ impl Kind {
         Kind::GroupType,
         Kind::GroupSnapshot,
         Kind::Transfer,
+        Kind::Backup,
+        Kind::Image,
+        Kind::Key,
         Kind::Other,
     ];
 
@@ -116,13 +125,16 @@ impl Kind {
             Kind::GroupType => "group type",
             Kind::GroupSnapshot => "group snapshot",
             Kind::Transfer => "transfer",
+            Kind::Backup => "backup",
+            Kind::Image => "image",
+            Kind::Key => "key",
             Kind::Other => "object",
         }
     }
 
     /// Whether a change of such a row is a change of configuration (it moves the generation) or only progress.
     pub fn is_configuration(self) -> bool {
-        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Message)
+        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Message | Kind::Key)
     }
 }
 

@@ -77,6 +77,12 @@ ids! {
     GroupSnapshotId;
     /// An offer of a volume to another project.
     TransferId;
+    /// A backup.
+    BackupId;
+    /// An image.
+    ImageId;
+    /// A data key.
+    KeyId;
 }
 
 impl From<HostId> for parpen_block::HostId {
