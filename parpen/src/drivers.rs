@@ -276,6 +276,9 @@ impl Drivers for LocalDrivers {
                 Driver::Local => self.open_local(pool).await?,
                 Driver::Memory => self.open_memory(pool).await?,
             };
+            if let Some(text) = self.remark(pool) {
+                self.note(format!("pool {:?}: {text}", pool.name));
+            }
             let path = pool.disks.first().map(|d| self.data.join(&d.path));
             let store: Arc<dyn VolumeBackend> = Arc::new(PoolStore::new(store, pool.clone(), path));
             Ok(store)
@@ -308,6 +311,16 @@ impl Drivers for LocalDrivers {
 
     fn is_ssd(&self, path: &str) -> bool {
         medium::is_ssd(&self.data.join(path))
+    }
+
+    fn remark(&self, pool: &Pool) -> Option<String> {
+        let below: Vec<_> = pool.disks.iter().map(|d| medium::device_of(&self.data.join(&d.path))).collect();
+        let (first, rest) = below.split_first()?;
+        let one = !rest.is_empty() && rest.iter().all(|d| d == first);
+        one.then(|| {
+            "its disks are on one physical disk: replicas there survive a damaged file, not a failed disk"
+                .into()
+        })
     }
 
     fn capacity_for(

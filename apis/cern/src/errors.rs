@@ -52,6 +52,14 @@ fn noun(kind: Kind) -> &'static str {
         | Kind::Image
         | Kind::Key
         | Kind::Disk
+        | Kind::Qos
+        | Kind::Quota
+        | Kind::Service
+        | Kind::Message
+        | Kind::Group
+        | Kind::GroupType
+        | Kind::GroupSnapshot
+        | Kind::Transfer
         | Kind::Other => kind.word(),
     }
 }

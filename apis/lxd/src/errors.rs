@@ -89,6 +89,14 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Disk
         | Kind::Backup
         | Kind::Image
-        | Kind::Key => Condition::not_found(what, name).to_string(),
+        | Kind::Key
+        | Kind::Qos
+        | Kind::Quota
+        | Kind::Service
+        | Kind::Message
+        | Kind::Group
+        | Kind::GroupType
+        | Kind::GroupSnapshot
+        | Kind::Transfer => Condition::not_found(what, name).to_string(),
     }
 }

@@ -4,23 +4,34 @@
 //! are one line of calls each into the use cases. Nothing is decided here.
 #![forbid(unsafe_code)]
 
+mod actions;
 mod attachments;
 mod backups;
 mod config;
+mod connections;
 mod cx;
 mod endpoint;
 mod errors;
 mod fields;
 mod from_wire;
+mod group_snapshots;
+mod group_types;
+mod groups;
 mod house;
 mod identity;
 mod lookups;
+mod manage;
 mod metadata;
 mod microversion;
 mod paging;
+mod qos;
+mod quotas;
 mod router;
 mod snapshots;
+mod states;
+mod strict;
 mod to_wire;
+mod transfers;
 mod types;
 mod versions;
 mod volumes;
@@ -79,7 +90,7 @@ async fn answer(
     let mut cx = Cx { house, caller, request, params, version, base, argument: Value::Null };
     let mut endpoint = endpoint;
     if endpoint.is_action_group() {
-        let (key, argument) = volumes::named_action(&mut cx).await?;
+        let (key, argument) = actions::named(&mut cx).await?;
         let unknown = || Condition::invalid("body", format!("There is no such action: {key}"));
         endpoint = endpoint::action(endpoint, &key).ok_or_else(unknown)?;
         if !version.has(endpoint.since()) {
@@ -136,6 +147,7 @@ impl Api for OpenStack {
             _ => errors::fault(status, &text),
         };
         match status {
+            StatusCode::PAYLOAD_TOO_LARGE => reply.with(http::header::RETRY_AFTER, "0"),
             StatusCode::UNAUTHORIZED => reply.with(WWW_AUTHENTICATE, "Keystone uri=\"/identity\""),
             _ => reply,
         }

@@ -13,7 +13,7 @@ pub use actor::{Actor, Power, may};
 pub use bootstrap::{Secrets, bootstrap, rotate};
 pub use login::{Grant, Login, grant, login, redeem, revoke};
 pub use nouns::{Credential, Principal, Role, Token};
-pub use secret::random_secret;
+pub use secret::{random_secret, secret_fits, secret_hash, short_secret};
 
 /// The name of the project that the first start binds every side to.
 pub const FIRST_PROJECT: &str = "admin";

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use parpen_block::{Completion, Request};
 use parpen_engine::{Change, Disk, EngineError, Found, Rules, Space, Violation};
 use uuid::Uuid;
 
 use crate::Array;
+use crate::device::{Line, work};
 
 /// A future that stays on its thread.
 pub type LocalTask<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -32,7 +32,7 @@ pub(crate) trait Local {
     fn lookup(&self, id: Uuid) -> Option<Found>;
     fn space(&self) -> Space;
     fn set_generation(&self, generation: u64);
-    fn serve(&self, id: Uuid, r: Request) -> LocalTask<'_, Completion>;
+    fn work(self: Rc<Self>, line: Rc<Line>, desk: usize) -> LocalTask<'static, ()>;
 }
 
 impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
@@ -75,8 +75,8 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
     fn set_generation(&self, generation: u64) {
         self.set_generation(generation);
     }
-    fn serve(&self, id: Uuid, r: Request) -> LocalTask<'_, Completion> {
-        Box::pin(self.serve(id, r))
+    fn work(self: Rc<Self>, line: Rc<Line>, desk: usize) -> LocalTask<'static, ()> {
+        Box::pin(work(self, line, desk))
     }
 }
 

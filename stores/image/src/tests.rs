@@ -76,10 +76,10 @@ fn what_cannot_be_read_is_refused_with_the_reason() {
     };
     assert_eq!(with(0, b"Q"), "read");
     for (at, bytes, reason) in [
-        (0, &b"R"[..], "no qcow2 file"),
+        (0, &b"R"[..], "is no qcow2 file"),
         (7, &[4], "versions 2 and 3"),
         (15, &[9], "backing file"),
-        (23, &[31], "clusters of a size"),
+        (23, &[31], "its clusters are of a size"),
         (24, &[255], "larger than any volume"),
         (35, &[1], "encrypted"),
         (36, &[0, 0, 0, 0], "first table"),

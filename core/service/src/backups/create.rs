@@ -240,8 +240,8 @@ impl JobStep for Upload {
             let (changed, can_tell) = changed(cx, &args).await?;
             let facts = serde_json::to_value(Record::of(&b)).map_err(Condition::internal)?;
             let new = NewArchive { place: b.place(), base: b.base, changed, facts };
-            let progress = data::progress(cx, source.remote()?.geometry().size);
-            let figures = cx.world.copies.archive.store(&new, source.remote()?, &progress).await?;
+            let progress = data::progress(cx, source.opened()?.geometry().size);
+            let figures = cx.world.copies.archive.store(&new, source.opened()?, &progress).await?;
             let job = cx.job.id;
             let commit: Commit = Box::new(move |tx| {
                 let mut b: Backup = tx.read().get(Scope::All, args.backup)?;

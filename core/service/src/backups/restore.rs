@@ -227,7 +227,7 @@ impl JobStep for Fill {
             let args: Args = cx.args()?;
             let b: Backup = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.backup)).await?;
             let session = data::open_for_job(&cx.world, args.volume.into(), Rights::ReadWrite).await?;
-            let to = Target { to: session.remote()?.clone(), blank: args.new, cipher: None };
+            let to = Target { to: session.opened()?.clone(), blank: args.new, cipher: None };
             let progress = data::progress(cx, b.size);
             cx.world.copies.archive.load(&b.place(), &to, &progress).await?;
             let now = cx.world.clock.now();
