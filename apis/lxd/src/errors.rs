@@ -87,6 +87,9 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Token
         | Kind::PlacementGroup
         | Kind::Disk
+        | Kind::Backup
+        | Kind::Image
+        | Kind::Key
         | Kind::Qos
         | Kind::Quota
         | Kind::Service
@@ -94,9 +97,6 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Group
         | Kind::GroupType
         | Kind::GroupSnapshot
-        | Kind::Transfer
-        | Kind::Backup
-        | Kind::Image
-        | Kind::Key => Condition::not_found(what, name).to_string(),
+        | Kind::Transfer => Condition::not_found(what, name).to_string(),
     }
 }

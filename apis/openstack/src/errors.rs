@@ -107,6 +107,9 @@ fn noun(what: Kind) -> &'static str {
         Kind::Token => "Token",
         Kind::PlacementGroup => "Placement group",
         Kind::Disk => "Disk",
+        Kind::Backup => "Backup",
+        Kind::Image => "Image",
+        Kind::Key => "Key",
         Kind::Qos => "QoS specs",
         Kind::Quota => "Quota",
         Kind::Service => "Service",
@@ -115,9 +118,6 @@ fn noun(what: Kind) -> &'static str {
         Kind::GroupType => "Group type",
         Kind::GroupSnapshot => "GroupSnapshot",
         Kind::Transfer => "Transfer",
-        Kind::Backup => "Backup",
-        Kind::Image => "Image",
-        Kind::Key => "Key",
         Kind::Other => "Resource",
     }
 }

@@ -36,6 +36,12 @@ pub enum Kind {
     PlacementGroup,
     /// A disk.
     Disk,
+    /// A backup.
+    Backup,
+    /// An image.
+    Image,
+    /// A data key.
+    Key,
     /// Quality-of-service specs.
     Qos,
     /// The ceilings of a project or class.
@@ -52,12 +58,6 @@ pub enum Kind {
     GroupSnapshot,
     /// An offer of a volume to another project.
     Transfer,
-    /// A backup.
-    Backup,
-    /// An image.
-    Image,
-    /// A data key.
-    Key,
     /// Something that only one API has a word for; the name says what.
     Other,
 }
@@ -80,6 +80,9 @@ impl Kind {
         Kind::Token,
         Kind::PlacementGroup,
         Kind::Disk,
+        Kind::Backup,
+        Kind::Image,
+        Kind::Key,
         Kind::Qos,
         Kind::Quota,
         Kind::Service,
@@ -88,9 +91,6 @@ impl Kind {
         Kind::GroupType,
         Kind::GroupSnapshot,
         Kind::Transfer,
-        Kind::Backup,
-        Kind::Image,
-        Kind::Key,
         Kind::Other,
     ];
 
@@ -117,6 +117,9 @@ impl Kind {
             Kind::Token => "token",
             Kind::PlacementGroup => "placement group",
             Kind::Disk => "disk",
+            Kind::Backup => "backup",
+            Kind::Image => "image",
+            Kind::Key => "key",
             Kind::Qos => "qos specs",
             Kind::Quota => "quota",
             Kind::Service => "service",
@@ -125,9 +128,6 @@ impl Kind {
             Kind::GroupType => "group type",
             Kind::GroupSnapshot => "group snapshot",
             Kind::Transfer => "transfer",
-            Kind::Backup => "backup",
-            Kind::Image => "image",
-            Kind::Key => "key",
             Kind::Other => "object",
         }
     }

@@ -61,6 +61,12 @@ ids! {
     CredentialId;
     /// A token.
     TokenId;
+    /// A backup.
+    BackupId;
+    /// An image.
+    ImageId;
+    /// A data key.
+    KeyId;
     /// Quality-of-service specs.
     QosId;
     /// The ceilings of a project or class.
@@ -77,12 +83,6 @@ ids! {
     GroupSnapshotId;
     /// An offer of a volume to another project.
     TransferId;
-    /// A backup.
-    BackupId;
-    /// An image.
-    ImageId;
-    /// A data key.
-    KeyId;
 }
 
 impl From<HostId> for parpen_block::HostId {

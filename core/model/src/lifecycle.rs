@@ -56,10 +56,10 @@ words! {
         Remove = "remove",
         /// Removal was called off before any byte was lost.
         Spare = "spare",
-        /// An operator found it sound after all.
-        Mend = "mend",
         /// Its bytes were being replaced and are neither the old nor the new.
         Spoiled = "spoiled",
+        /// An operator found it sound after all.
+        Mend = "mend",
     }
 }
 
@@ -176,14 +176,14 @@ words! {
         RollingBack = "rolling back",
         /// It is being read for a copy.
         Copying = "copying",
-        /// It moves to another pool while it serves.
-        Moving = "moving to another pool",
         /// Its bytes are being replaced by those of a backup.
         Restoring = "restoring",
         /// It is being read for an image.
         Uploading = "uploading",
         /// Its bytes are being replaced by those of an image.
         Downloading = "downloading",
+        /// It moves to another pool while it serves.
+        Moving = "moving to another pool",
     }
 }
 
@@ -231,8 +231,8 @@ pub fn life(state: Life, event: LifeEvent) -> Result<Life, Refused> {
         (Creating | Deleting, Broke) => return Ok(Error),
         (Ready | Error, Remove) => return Ok(Deleting),
         (Deleting, Spare) => return Ok(Ready),
-        (Error, Mend) => return Ok(Ready),
         (Ready, Spoiled) => return Ok(Error),
+        (Error, Mend) => return Ok(Ready),
         (_, Made) => "creating",
         (_, Broke) => "creating or deleting",
         (_, Remove) => "ready or error",
@@ -329,9 +329,9 @@ pub fn tables() -> String {
     let declared = |s, d| declare(s, d).map(|next| next.map_or("as the axes say", Standing::word));
     table("Life of pools, volumes, snapshots and groups", Life::ALL, LifeEvent::ALL, life)
         + &table("Attachments", AttachState::ALL, AttachEvent::ALL, attachment)
-        + &table("Declarations over a volume's other axes", Standing::ALL, Declaration::ALL, declared)
         + &table("Backups", BackupState::ALL, BackupEvent::ALL, backup)
         + &table("Images", ImageState::ALL, ImageEvent::ALL, image)
+        + &table("Declarations over a volume's other axes", Standing::ALL, Declaration::ALL, declared)
 }
 
 #[cfg(test)]

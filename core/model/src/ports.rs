@@ -12,7 +12,7 @@ use crate::{
     ReadTx, SnapshotId, Source, Space, Subject, Task, VolumeId, WriteTx,
 };
 
-pub use copies::{Archive, Archived, NewArchive, Place, Target};
+pub use copies::*;
 
 /// The work of a read transaction.
 pub type ReadWork = Box<dyn FnOnce(&dyn ReadTx) -> Result<(), Condition> + Send>;

@@ -136,6 +136,11 @@ pub async fn open(session: Session, home: &Arc<dyn Home>) -> Result<Remote, Refu
     Remote::open(session, DEPTH, home.clone()).await
 }
 
+/// Tells the job's listeners how far it is with `total` bytes.
+pub(crate) fn progress(cx: &StepCx, total: u64) -> impl Progress + use<> {
+    JobProgress { job: cx.job.clone(), changes: cx.changes.clone(), total }
+}
+
 /// Volumes of which nothing is in flight, until it is dropped.
 pub(crate) struct Still {
     _frozen: Vec<Frozen>,
@@ -172,11 +177,6 @@ impl Timer for Never {
     fn after(&self, _ms: u32, f: Box<dyn FnOnce() + Send>) {
         drop(f);
     }
-}
-
-/// Tells the job's listeners how far it is with `total` bytes.
-pub(crate) fn progress(cx: &StepCx, total: u64) -> impl Progress + use<> {
-    JobProgress { job: cx.job.clone(), changes: cx.changes.clone(), total }
 }
 
 struct JobProgress {

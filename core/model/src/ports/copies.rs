@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parpen_base::{Boxed, ByteRange};
 use parpen_block::{Progress, Remote, SectorCipher};
 
-use crate::{BackupId, Condition, VolumeId};
+use crate::{BackupId, Condition, ImageId, VolumeId};
 
 /// Where one backup is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,4 +79,64 @@ pub trait Archive: Send + Sync {
     /// Ends a backup, also one that was never finished: nobody can read it any more, and what no other backup needs is
     /// removed. Absent = done.
     fn remove<'a>(&'a self, at: &'a Place) -> Boxed<'a, Result<(), Condition>>;
+}
+
+/// Figures of an image's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredImage {
+    /// Its bytes.
+    pub size: u64,
+    /// Bytes of the disk in it, where the format is known.
+    pub virtual_size: Option<u64>,
+    /// MD5, in hexadecimal digits.
+    pub md5: String,
+    /// SHA-512, in hexadecimal digits.
+    pub sha512: String,
+}
+
+/// An image's bytes as they come.
+pub trait ImageWriter: Send {
+    /// The next bytes.
+    fn write(&mut self, piece: Vec<u8>) -> Boxed<'_, Result<(), Condition>>;
+    /// That was all: from now on it is there, unless its bytes are none of its format.
+    fn finish(self: Box<Self>) -> Boxed<'static, Result<StoredImage, Condition>>;
+}
+
+/// An image's bytes as they are.
+pub trait ImageReader: Send + Sync {
+    /// How many there are.
+    fn size(&self) -> u64;
+    /// `len` bytes from `offset` on.
+    fn read(&self, offset: u64, len: usize) -> Boxed<'static, Result<Vec<u8>, Condition>>;
+}
+
+/// A store of images. An image is there as a whole or not at all.
+pub trait ImageStore: Send + Sync {
+    /// Begins to store an image's bytes, anew if an earlier upload broke off.
+    fn upload<'a>(
+        &'a self,
+        id: ImageId,
+        format: Option<&'a str>,
+    ) -> Boxed<'a, Result<Box<dyn ImageWriter>, Condition>>;
+    /// An image's bytes.
+    fn download(&self, id: ImageId) -> Boxed<'_, Result<Box<dyn ImageReader>, Condition>>;
+    /// Puts the disk in an image of that format and SHA-512 into a device, which may be known to be blank; what the
+    /// device has beyond it reads as zeros afterwards.
+    fn load<'a>(
+        &'a self,
+        id: ImageId,
+        what: (&'a str, Option<&'a str>),
+        to: (&'a Remote, bool),
+        progress: &'a dyn Progress,
+    ) -> Boxed<'a, Result<(), Condition>>;
+    /// Makes an image of that format of a device's bytes.
+    fn save<'a>(
+        &'a self,
+        id: ImageId,
+        format: &'a str,
+        from: &'a Remote,
+        progress: &'a dyn Progress,
+    ) -> Boxed<'a, Result<StoredImage, Condition>>;
+    /// Removes an image; absent = done.
+    fn remove(&self, id: ImageId) -> Boxed<'_, Result<(), Condition>>;
 }

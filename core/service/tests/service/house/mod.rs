@@ -81,7 +81,7 @@ impl Disk {
         let (ports, exports, runner) = parpen_service::start(Start {
             meta: self.meta.clone(),
             drivers: self.drivers.clone(),
-            copies: self.copies(),
+            copies: parpen_service::Copies::none(),
             home: thread(),
             gate: gate.clone(),
             clock,
