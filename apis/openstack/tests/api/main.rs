@@ -6,10 +6,15 @@
 #[path = "../../../../core/service/tests/service/house/mod.rs"]
 mod house;
 
+mod actions;
 mod attach;
 mod bad;
+mod fields;
+mod groups;
 mod life;
 mod login;
+mod moves;
+mod transfers;
 
 use std::sync::Arc;
 use std::time::Duration;
