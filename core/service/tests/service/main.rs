@@ -3,6 +3,8 @@
 
 mod access;
 mod crash;
+mod groups;
 mod house;
 mod names;
+mod points;
 mod volumes;

@@ -1,6 +1,7 @@
 //! A whole core in one process, which can be stopped and started over the same rows and stores.
 
 mod drivers;
+mod mortal;
 
 use std::sync::{Arc, mpsc};
 
@@ -14,6 +15,7 @@ use parpen_service::{HouseExports, Ports, Start, volumes};
 use tokio::sync::{oneshot, watch};
 
 use drivers::{Faults, TestDrivers};
+use mortal::{Life, Mortal};
 
 /// A thread on which queues live.
 struct Thread(mpsc::Sender<Box<dyn FnOnce() + Send>>);
@@ -40,6 +42,8 @@ pub struct Disk {
     meta: Arc<dyn MetaStore>,
     drivers: Arc<TestDrivers>,
     entropy: Arc<SeededEntropy>,
+    /// When the process dies.
+    pub life: Arc<Life>,
 }
 
 /// One life of the core.
@@ -54,8 +58,11 @@ pub struct House {
 
 impl Disk {
     pub fn new() -> Disk {
-        let meta = Arc::new(parpen_meta::Store::memory().unwrap());
-        Disk { meta, drivers: Arc::new(TestDrivers::default()), entropy: Arc::new(SeededEntropy::new(1)) }
+        let life = Arc::new(Life::default());
+        let rows: Arc<dyn MetaStore> = Arc::new(parpen_meta::Store::memory().unwrap());
+        let drivers = Arc::new(TestDrivers::new(life.clone()));
+        let meta = Arc::new(Mortal { rows, life: life.clone() });
+        Disk { meta, drivers, entropy: Arc::new(SeededEntropy::new(1)), life }
     }
 
     /// Makes verbs of the stores fail, once each.
