@@ -10,6 +10,7 @@ mod attach;
 mod bad;
 mod life;
 mod login;
+mod people;
 mod quotas;
 mod types;
 
