@@ -90,6 +90,10 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Qos
         | Kind::Quota
         | Kind::Service
-        | Kind::Message => Condition::not_found(what, name).to_string(),
+        | Kind::Message
+        | Kind::Group
+        | Kind::GroupType
+        | Kind::GroupSnapshot
+        | Kind::Transfer => Condition::not_found(what, name).to_string(),
     }
 }

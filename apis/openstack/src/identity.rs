@@ -17,9 +17,9 @@ use crate::cx::Cx;
 use crate::fields::{Fields, refuse};
 use crate::strict::TEXT_MAX;
 
-pub(crate) use tokens::bearer;
 #[cfg(test)]
 pub(crate) use tokens::check_login;
+pub(crate) use tokens::{bearer, is_service};
 
 /// The only domain.
 pub(crate) const DOMAIN_ID: &str = "default";

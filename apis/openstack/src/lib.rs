@@ -4,15 +4,21 @@
 //! are one line of calls each into the use cases. Nothing is decided here.
 #![forbid(unsafe_code)]
 
+mod actions;
 mod attachments;
 mod config;
+mod connections;
 mod cx;
 mod endpoint;
 mod errors;
 mod fields;
 mod from_wire;
+mod group_snapshots;
+mod group_types;
+mod groups;
 mod house;
 mod identity;
+mod manage;
 mod metadata;
 mod microversion;
 mod paging;
@@ -20,8 +26,10 @@ mod qos;
 mod quotas;
 mod router;
 mod snapshots;
+mod states;
 mod strict;
 mod to_wire;
+mod transfers;
 mod types;
 mod versions;
 mod volumes;
@@ -84,7 +92,7 @@ async fn answer(
     let mut cx = Cx { house, ports, caller, request, params, version, base, argument: Value::Null };
     let mut endpoint = endpoint;
     if endpoint.is_action_group() {
-        let (key, argument) = volumes::named_action(&mut cx).await?;
+        let (key, argument) = actions::named(&mut cx).await?;
         let unknown = || Condition::invalid("body", format!("There is no such action: {key}"));
         endpoint = endpoint::action(endpoint, &key).ok_or_else(unknown)?;
         if !version.has(endpoint.since()) {

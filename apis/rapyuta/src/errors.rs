@@ -32,6 +32,10 @@ fn noun(kind: Kind) -> &'static str {
         | Kind::Quota
         | Kind::Service
         | Kind::Message
+        | Kind::Group
+        | Kind::GroupType
+        | Kind::GroupSnapshot
+        | Kind::Transfer
         | Kind::Other => kind.word(),
     }
 }

@@ -59,6 +59,21 @@ pub async fn copy(from: &Remote, to: &Remote, start: u64, progress: &dyn Progres
     Ok(written)
 }
 
+/// Copies ranges (offset, length) of `from` to the same places in `to`, and flushes.
+pub async fn copy_ranges(from: &Remote, to: &Remote, ranges: &[(u64, u64)]) -> Result<(), IoError> {
+    for &(start, len) in ranges {
+        let (mut at, end) = (start, start + len);
+        while at < end {
+            let stop = (at + WINDOW).min(end);
+            let pieces = plan(from, to, at, stop).await?;
+            let work = pieces.into_iter().map(|piece| -> Boxed<'_, _> { Box::pin(step(from, to, piece)) });
+            in_order(work, |_| ()).await?;
+            at = stop;
+        }
+    }
+    to.flush().await
+}
+
 /// A stretch to copy, and whether the source is known to be zero there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Piece {

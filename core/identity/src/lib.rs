@@ -20,7 +20,7 @@ pub use nouns::{About, Application, Credential, Principal, Role, Token, Wide};
 pub use people::{
     Edit, NewPerson, Place, add, change, give_role, leave_project, remove, set_password, take_role,
 };
-pub use secret::random_secret;
+pub use secret::{random_secret, secret_fits, secret_hash, short_secret};
 pub use token::{For, Grant, give, grant, redeem, revoke};
 
 /// The name of the project that the first start binds every side to.

@@ -44,13 +44,21 @@ pub enum Kind {
     Service,
     /// What went wrong after its request was answered.
     Message,
+    /// A group of volumes.
+    Group,
+    /// A type of groups.
+    GroupType,
+    /// A snapshot of a group.
+    GroupSnapshot,
+    /// An offer of a volume to another project.
+    Transfer,
     /// Something that only one API has a word for; the name says what.
     Other,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 24] = [
         Kind::Volume,
         Kind::Snapshot,
         Kind::Pool,
@@ -70,6 +78,10 @@ impl Kind {
         Kind::Quota,
         Kind::Service,
         Kind::Message,
+        Kind::Group,
+        Kind::GroupType,
+        Kind::GroupSnapshot,
+        Kind::Transfer,
         Kind::Other,
     ];
 
@@ -100,6 +112,10 @@ impl Kind {
             Kind::Quota => "quota",
             Kind::Service => "service",
             Kind::Message => "message",
+            Kind::Group => "group",
+            Kind::GroupType => "group type",
+            Kind::GroupSnapshot => "group snapshot",
+            Kind::Transfer => "transfer",
             Kind::Other => "object",
         }
     }

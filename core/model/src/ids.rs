@@ -69,6 +69,14 @@ ids! {
     ServiceId;
     /// A message.
     MessageId;
+    /// A group of volumes.
+    GroupId;
+    /// A type of groups.
+    GroupTypeId;
+    /// A snapshot of a group.
+    GroupSnapshotId;
+    /// An offer of a volume to another project.
+    TransferId;
 }
 
 impl From<HostId> for parpen_block::HostId {

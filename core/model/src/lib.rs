@@ -14,16 +14,8 @@ pub mod ports;
 mod rows;
 
 pub use condition::{Condition, Kind};
-pub use ids::{
-    AttachmentId, CredentialId, HostId, JobId, LockId, MessageId, PinId, PoolId, PrincipalId, ProjectId,
-    QosId, QuotaId, ServiceId, SnapshotId, TokenId, VolumeId, VolumeTypeId,
-};
+pub use ids::*;
 pub use label::Label;
 pub use names::{HANDLE_MAX, Handle, NAME_MAX, check_pool_name};
-pub use nouns::{
-    Alias, Among, Api, Attachment, Attributes, Ceiling, ControlLocation, Counted, Disk, Driver, Export,
-    Found, HANDLES, Host, Job, JobState, Limits, Lock, Message, NewBytes, Part, Pin, Placement, Pool,
-    Project, Qos, QosConsumer, Quota, Rights, Service, Snapshot, Source, Space, Stamp, Subject,
-    TypeEncryption, TypeRules, Volume, VolumeType, Whose, alias_space,
-};
+pub use nouns::*;
 pub use rows::{Noun, Query, ReadTx, Row, Scope, WriteTx, read, write};

@@ -27,8 +27,12 @@ macro_rules! words {
     };
 }
 
+mod standing;
+
+pub use standing::{Declaration, Migration, Standing, When, declare};
+
 words! {
-    /// Life axis of pools, volumes and snapshots.
+    /// Life axis of pools, volumes, snapshots and groups.
     Life {
         /// Its bytes are being made.
         Creating = "creating",
@@ -52,6 +56,8 @@ words! {
         Remove = "remove",
         /// Removal was called off before any byte was lost.
         Spare = "spare",
+        /// An operator found it sound after all.
+        Mend = "mend",
     }
 }
 
@@ -106,6 +112,8 @@ words! {
         RollingBack = "rolling back",
         /// It is being read for a copy.
         Copying = "copying",
+        /// It moves to another pool while it serves.
+        Moving = "moving to another pool",
     }
 }
 
@@ -153,10 +161,12 @@ pub fn life(state: Life, event: LifeEvent) -> Result<Life, Refused> {
         (Creating | Deleting, Broke) => return Ok(Error),
         (Ready | Error, Remove) => return Ok(Deleting),
         (Deleting, Spare) => return Ok(Ready),
+        (Error, Mend) => return Ok(Ready),
         (_, Made) => "creating",
         (_, Broke) => "creating or deleting",
         (_, Remove) => "ready or error",
         (_, Spare) => "deleting",
+        (_, Mend) => "error",
     };
     Err(Refused { actual: state.word(), wanted })
 }
@@ -194,11 +204,11 @@ pub fn tables() -> String {
     fn row(cells: Vec<String>) -> String {
         format!("| {} |\n", cells.join(" | "))
     }
-    fn table<S: Copy + std::fmt::Display, E: Copy + std::fmt::Display>(
+    fn table<S: Copy + std::fmt::Display, E: Copy + std::fmt::Display, N: std::fmt::Display>(
         title: &str,
         states: &[S],
         events: &[E],
-        next: impl Fn(S, E) -> Result<S, Refused>,
+        next: impl Fn(S, E) -> Result<N, Refused>,
     ) -> String {
         let head = row(std::iter::once("state".to_string()).chain(events.iter().map(E::to_string)).collect());
         let rule = row(vec!["---".to_string(); events.len() + 1]);
@@ -208,8 +218,10 @@ pub fn tables() -> String {
         });
         format!("## {title}\n\n{head}{rule}{}\n", body.collect::<String>())
     }
-    table("Life of pools, volumes and snapshots", Life::ALL, LifeEvent::ALL, life)
+    let declared = |s, d| declare(s, d).map(|next| next.map_or("as the axes say", Standing::word));
+    table("Life of pools, volumes, snapshots and groups", Life::ALL, LifeEvent::ALL, life)
         + &table("Attachments", AttachState::ALL, AttachEvent::ALL, attachment)
+        + &table("Declarations over a volume's other axes", Standing::ALL, Declaration::ALL, declared)
 }
 
 #[cfg(test)]

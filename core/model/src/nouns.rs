@@ -2,19 +2,20 @@
 
 mod access;
 mod common;
+mod disk;
+mod group;
 mod job;
 mod policy;
 mod pool;
 mod service;
 mod volume;
 
-pub use access::{Attachment, Export, Host, Lock, Pin, Rights};
-pub use common::{Alias, Api, Attributes, Stamp, Subject, alias_space};
-pub use job::{Job, JobState};
-pub use policy::{Among, Ceiling, Counted, Qos, QosConsumer, Quota, Whose};
-pub use pool::{
-    ControlLocation, Disk, Driver, Found, NewBytes, Pool, Project, Source, Space, TypeEncryption, TypeRules,
-    VolumeType,
-};
-pub use service::{Message, Part, Service};
-pub use volume::{HANDLES, Limits, Placement, Snapshot, Volume};
+pub use access::*;
+pub use common::*;
+pub use disk::*;
+pub use group::*;
+pub use job::*;
+pub use policy::*;
+pub use pool::*;
+pub use service::*;
+pub use volume::*;

@@ -63,6 +63,10 @@ pub(crate) fn plain_rule(tx: &dyn ReadTx, subject: Subject) -> Result<Option<Rul
 /// The rule of an attachment's own export. Its name is unguessable, so whoever knows it is the holder.
 pub(crate) fn attachment_rule(a: &Attachment) -> Rule {
     let admits = match a.state {
+        AttachState::Attaching if a.host.is_none() => {
+            nobody("the attachment is only announced; connect it first")
+        }
+        _ if a.returned => nobody("the holder has given the connection back; connect it first"),
         AttachState::Attaching | AttachState::Attached => Admits::Everyone,
         AttachState::Reserved => nobody("the attachment is only reserved; connect it first"),
         AttachState::Detaching => nobody("the attachment is being taken away"),

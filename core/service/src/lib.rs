@@ -5,10 +5,13 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod adopt;
 pub mod attachments;
 mod backends;
 pub mod data;
+pub mod disks;
 mod exports;
+pub mod groups;
 pub mod hosts;
 pub mod jobs;
 pub mod locks;
@@ -23,6 +26,7 @@ pub mod qos;
 pub mod quotas;
 pub mod snapshots;
 mod start;
+pub mod transfers;
 pub mod types;
 pub mod volumes;
 

@@ -50,6 +50,17 @@ pub(crate) async fn bearer(house: &House, request: &HttpRequest) -> Result<(Acto
     redeem(&*house.ports.meta, &*house.ports.clock, Api::OpenStack, text).await
 }
 
+/// Whether a service speaks for the user: it sends a token of its own beside the user's, and its bearer may operate.
+pub(crate) async fn is_service(house: &House, request: &HttpRequest) -> Result<bool, Condition> {
+    let Some(text) = request.header("x-service-token") else { return Ok(false) };
+    match redeem(&*house.ports.meta, &*house.ports.clock, Api::OpenStack, text).await {
+        Ok((actor, _)) => Ok(may(&actor, Power::Operate, None).is_ok()),
+        // A service token that has run out makes the request a user's.
+        Err(Condition::Unauthenticated(_)) => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
 /// What a login asks for.
 struct Wanted {
     methods: Vec<String>,

@@ -87,17 +87,25 @@ pub trait JobStep: Send + Sync {
 
 /// The steps of a kind of job, in order; `None` for kinds that this version does not know.
 pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
-    use crate::{attachments, pools, snapshots, volumes};
-    let tables: [(&str, &'static [&'static dyn JobStep]); 9] = [
+    use crate::{attachments, disks, groups, pools, snapshots, volumes};
+    let tables: &[(&str, &'static [&'static dyn JobStep])] = &[
         (volumes::create::KIND, volumes::create::STEPS),
         (volumes::delete::KIND, volumes::delete::STEPS),
         (volumes::resize::KIND, volumes::resize::STEPS),
+        (volumes::migrate::KIND, volumes::migrate::STEPS),
         (volumes::rollback::KIND, volumes::rollback::STEPS),
         (snapshots::create::KIND, snapshots::create::STEPS),
         (snapshots::delete::KIND, snapshots::delete::STEPS),
         (attachments::reassign::KIND, attachments::reassign::STEPS),
+        (groups::create::KIND, groups::create::STEPS),
+        (groups::delete::KIND, groups::delete::STEPS),
+        (groups::snapshots::KIND_CREATE, groups::snapshots::STEPS_CREATE),
+        (groups::snapshots::KIND_DELETE, groups::snapshots::STEPS_DELETE),
         (pools::KIND_CREATE, pools::STEPS_CREATE),
         (pools::KIND_DELETE, pools::STEPS_DELETE),
+        (disks::KIND_ADD, disks::STEPS_ADD),
+        (disks::KIND_CHANGE, disks::STEPS_CHANGE),
+        (disks::KIND_BALANCE, disks::STEPS_BALANCE),
     ];
-    tables.into_iter().find(|(k, _)| *k == kind).map(|(_, s)| s)
+    tables.iter().find(|(k, _)| *k == kind).map(|(_, s)| *s)
 }
