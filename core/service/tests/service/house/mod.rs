@@ -29,7 +29,7 @@ impl Home for Thread {
 }
 
 #[allow(clippy::disallowed_methods)] // a test's own thread
-fn thread() -> Arc<dyn Home> {
+pub fn thread() -> Arc<dyn Home> {
     let (send, receive) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
     std::thread::spawn(move || receive.into_iter().for_each(|f| f()));
     Arc::new(Thread(send))
