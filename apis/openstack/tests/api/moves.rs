@@ -139,6 +139,10 @@ fn volume_type(
         limits: Default::default(),
         size: None,
         parent: None,
+        encryption: None,
+        qos: None,
+        access: Vec::new(),
+        rules: Default::default(),
         attributes,
         stamp: parpen_model::Stamp::at(c.house.ports.clock.now()),
     }
