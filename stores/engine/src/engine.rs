@@ -12,6 +12,7 @@ use crate::blob::Blobs;
 use crate::codec::{BlobRef, Identity};
 use crate::layout::Layout;
 use crate::map::Data;
+use crate::rebase::Rebases;
 use crate::record::Op;
 use crate::state::{Cause, Freed, Node, NodeKind, State};
 use crate::superblock::Superblock;
@@ -89,6 +90,7 @@ pub struct Engine<D: Disk, R: Rules = Sound> {
     pub(crate) locks: RangeLocks,
     pub(crate) generation: Cell<u64>,
     pub(crate) reclaiming: Cell<bool>,
+    pub(crate) rebases: RefCell<Rebases>,
     pub(crate) rules: PhantomData<R>,
 }
 

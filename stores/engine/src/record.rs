@@ -33,12 +33,15 @@ pub(crate) struct Mapping {
     pub(crate) crcs: Vec<u32>,
 }
 
+/// Instead of a new head: the volume ends, as the snapshot.
+pub(crate) const FROZEN: u64 = 0;
+
 /// One volume of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
     /// The head, which freezes and becomes the snapshot.
     pub(crate) lineage: u64,
-    /// The volume's new head.
+    /// The volume's new head, or [`FROZEN`].
     pub(crate) head: u64,
     pub(crate) snapshot: Uuid,
     pub(crate) label: Vec<u8>,
@@ -84,6 +87,20 @@ pub(crate) enum Op {
         lineage: u64,
         label: Vec<u8>,
     },
+    /// The lineage holds all spans of an object that anything between it and an ancestor (0: none) has, and owns
+    /// what only it uses. Nothing reads differently.
+    Detach {
+        lineage: u64,
+        ancestor: u64,
+        index: u64,
+    },
+    /// Blocks of one object have got fresh places with the same content; what they were shared with keeps the old.
+    Copy(Mapping),
+    /// The lineage shares with this older one (0: none), and with nothing between, from now on.
+    Rebase {
+        lineage: u64,
+        parent: u64,
+    },
 }
 
 const MAP: u64 = 1;
@@ -95,6 +112,9 @@ const FORGET: u64 = 6;
 const SETTLE: u64 = 7;
 const DROP: u64 = 8;
 const RELABEL: u64 = 9;
+const DETACH: u64 = 14;
+const COPY: u64 = 15;
+const REBASE: u64 = 16;
 /// An operation whose kind has this bit may be skipped by programs that do not know it.
 const SKIPPABLE: u64 = 1 << 6;
 
@@ -170,13 +190,16 @@ impl Op {
             Op::Settle { .. } => SETTLE,
             Op::Drop { .. } => DROP,
             Op::Relabel { .. } => RELABEL,
+            Op::Detach { .. } => DETACH,
+            Op::Copy(_) => COPY,
+            Op::Rebase { .. } => REBASE,
         }
     }
 
     fn put_body(&self, w: &mut Writer) {
         let mut numbers = |all: &[u64]| all.iter().for_each(|v| w.varint(*v));
         match self {
-            Op::Map(m) => m.put(w),
+            Op::Map(m) | Op::Copy(m) => m.put(w),
             Op::Create { lineage, parent, id, of, bytes, label } => {
                 numbers(&[*lineage, *parent, *bytes]);
                 w.uuid(*id);
@@ -195,6 +218,8 @@ impl Op {
             Op::Resize { lineage, bytes } => numbers(&[*lineage, *bytes]),
             Op::Rollback { lineage, to, head } => numbers(&[*lineage, *to, *head]),
             Op::Settle { lineage, index } => numbers(&[*lineage, *index]),
+            Op::Detach { lineage, ancestor, index } => numbers(&[*lineage, *ancestor, *index]),
+            Op::Rebase { lineage, parent } => numbers(&[*lineage, *parent]),
             Op::Forget { lineage } | Op::Drop { lineage } => numbers(&[*lineage]),
             Op::Relabel { lineage, label } => {
                 numbers(&[*lineage]);
@@ -238,6 +263,9 @@ impl Op {
             SETTLE => Op::Settle { lineage: r.varint()?, index: r.varint()? },
             DROP => Op::Drop { lineage: r.varint()? },
             RELABEL => Op::Relabel { lineage: r.varint()?, label: get_label(r)? },
+            DETACH => Op::Detach { lineage: r.varint()?, ancestor: r.varint()?, index: r.varint()? },
+            COPY => Op::Copy(Mapping::get(r)?),
+            REBASE => Op::Rebase { lineage: r.varint()?, parent: r.varint()? },
             k if k & SKIPPABLE != 0 => return Ok(None),
             _ => return Err(Malformed),
         };
@@ -271,6 +299,17 @@ mod tests {
             Op::Settle { lineage: 1, index: u64::MAX },
             Op::Drop { lineage: 1 },
             Op::Relabel { lineage: 1, label },
+            Op::Detach { lineage: 9, ancestor: 0, index: 3 },
+            Op::Copy(Mapping {
+                lineage: 1,
+                origin: 2,
+                index: 3,
+                generation: 0,
+                start: 0,
+                pieces: vec![Piece { phys: 70, len: 1 }],
+                crcs: vec![8],
+            }),
+            Op::Rebase { lineage: 9, parent: 2 },
         ]
     }
 
@@ -288,7 +327,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0u8..10) {
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0u8..20) {
             let _ = Op::get(&mut Reader::new(&bytes));
             let mut framed = vec![kind, bytes.len() as u8];
             framed.extend(&bytes);
@@ -296,7 +335,7 @@ mod tests {
         }
 
         #[test]
-        fn flipped_bits_are_survived(which in 0usize..9, bit in 0usize..400) {
+        fn flipped_bits_are_survived(which in 0usize..12, bit in 0usize..400) {
             let mut bytes = every_kind()[which].encode();
             let bit = bit % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);

@@ -117,6 +117,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             locks: RangeLocks::default(),
             generation: Cell::new(0),
             reclaiming: Cell::new(false),
+            rebases: RefCell::default(),
             rules: PhantomData,
         });
         engine.begin_service(boot).await.map_err(|e| match e {
@@ -187,7 +188,7 @@ async fn replay<D: Disk, R: Rules>(
     for record in records {
         let tail = record.head.seq > durable;
         for mut op in record.ops {
-            if let Op::Map(m) = &mut op
+            if let Op::Map(m) | Op::Copy(m) = &mut op
                 && tail
                 && R::VERIFY_TAIL
             {

@@ -238,6 +238,11 @@ impl State {
         }
     }
 
+    /// Forgets what was found far up the tree, as the tree has another shape now.
+    pub(crate) fn forget_far(&mut self) {
+        self.far.get_mut().clear();
+    }
+
     /// The map that a version sees of a span; `None`: holes.
     pub(crate) fn resolve(&self, slot: usize, span: usize) -> Option<&Rc<SpanMap>> {
         let mut at = Some(slot);

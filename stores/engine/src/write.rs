@@ -226,7 +226,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// Counts what recovery would have to verify; commits when it is too much.
-    async fn bound_tail(&self, more: u64) -> Result<(), EngineError> {
+    pub(crate) async fn bound_tail(&self, more: u64) -> Result<(), EngineError> {
         let tail = {
             let mut log = self.log.borrow_mut();
             log.tail += more;
