@@ -20,9 +20,5 @@ pub use ids::{
 };
 pub use label::Label;
 pub use names::{HANDLE_MAX, Handle, NAME_MAX, check_pool_name};
-pub use nouns::{
-    Alias, Api, Attachment, Attributes, Disk, Driver, Export, Found, HANDLES, Host, Job, JobState, Limits,
-    Lock, NewBytes, Pin, Placement, Pool, Project, Rights, Snapshot, Source, Space, Stamp, Subject, Volume,
-    VolumeType, alias_space,
-};
+pub use nouns::*;
 pub use rows::{Noun, Query, ReadTx, Row, Scope, WriteTx, read, write};

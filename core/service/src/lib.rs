@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod adopt;
 pub mod attachments;
 mod backends;
 pub mod data;
+pub mod disks;
 mod exports;
 pub mod hosts;
 pub mod jobs;

@@ -89,6 +89,7 @@ pub struct Engine<D: Disk, R: Rules = Sound> {
     pub(crate) fenced: Cell<bool>,
     pub(crate) locks: RangeLocks,
     pub(crate) generation: Cell<u64>,
+    pub(crate) era: Cell<u32>,
     pub(crate) reclaiming: Cell<bool>,
     pub(crate) rebases: RefCell<Rebases>,
     pub(crate) rules: PhantomData<R>,
@@ -146,6 +147,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             self.fence();
             return Err(EngineError::Fenced);
         }
+        self.note_for_rebases(&op);
         let mut log = self.log.borrow_mut();
         let mut room = self.room.borrow_mut();
         log.tail += 64;

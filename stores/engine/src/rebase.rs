@@ -146,6 +146,15 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         self.state.borrow().between(lineage, ancestor).unwrap_or_default()
     }
 
+    /// What gives other lineages other blocks makes what was looked at of them count no more.
+    pub(crate) fn note_for_rebases(&self, op: &Op) {
+        match op {
+            Op::Copy(m) => self.rebases.borrow_mut().retain(|l, _| *l == m.lineage),
+            Op::Fill(_) | Op::Evict { .. } => self.rebases.borrow_mut().clear(),
+            _ => {}
+        }
+    }
+
     fn progress(&self, (lineage, ancestor): (u64, u64)) -> u64 {
         let rebases = self.rebases.borrow();
         rebases.get(&lineage).filter(|(to, _)| *to == ancestor).map_or(0, |(_, next)| *next)
@@ -196,7 +205,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     async fn copy_stretch(&self, ends: (u64, u64), index: u64, s: &Stretch) -> Result<u64, EngineError> {
         let n = s.blocks.len() as u64;
-        let spans = self.spans_of(n) * self.state.borrow().followers(ends.0, index);
+        let spans = self.spans_of(n) * self.state.borrow().count_below(ends.0, index);
         let log = Mapping::most_bytes(n);
         self.make_room(Need { blocks: n, spans, log, reserve: true }).await?;
         let Some(runs) = self.take_data(ends.0, index, n) else { return Err(EngineError::NoSpace) };
@@ -218,8 +227,6 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let (origin, generation) = (s.blocks.first().map_or(0, |d| d.origin), self.generation.get());
         let mapping = Mapping { lineage: ends.0, origin, index, generation, start: s.start, pieces, crcs };
         self.change(Op::Copy(mapping))?;
-        // Descendants have other blocks now; what was looked at of them counts no more.
-        self.rebases.borrow_mut().retain(|l, _| *l == ends.0);
         self.bound_tail(n * BLOCK).await?;
         Ok(n * BLOCK)
     }

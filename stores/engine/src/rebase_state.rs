@@ -8,17 +8,11 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::codec::Malformed;
+use crate::digest::mark_of;
+use crate::fill::Change;
 use crate::map::{Data, SpanMap};
 use crate::record::{Mapping, SKIP};
-use crate::state::{NodeKind, Span, State};
-
-/// A block that is on its way to another place: its number in the span, where it was, what it is now.
-#[derive(Clone, Copy)]
-struct Moved {
-    i: usize,
-    from: u64,
-    to: Data,
-}
+use crate::state::{Cause, Freed, NodeKind, Span, State};
 
 impl State {
     /// The lineages between one and an ancestor of it (0: all above it), nearest first; `None` if that is none.
@@ -101,7 +95,7 @@ impl State {
     }
 
     /// Spans that a copy within one object may dirty for each span it touches.
-    pub(crate) fn followers(&self, lineage: u64, index: u64) -> u64 {
+    pub(crate) fn count_below(&self, lineage: u64, index: u64) -> u64 {
         let mut all = 1;
         let mut left: Vec<u64> = self.children(lineage).to_vec();
         while let Some(l) = left.pop() {
@@ -126,10 +120,7 @@ impl State {
         if !between.iter().any(|l| self.by_key.contains_key(&(*l, index))) {
             return Ok(());
         }
-        let slot = match self.by_key.get(&(lineage, index)) {
-            Some(slot) => *slot,
-            None => self.insert_version(lineage, index),
-        };
+        let slot = self.version_for_fill(lineage, index);
         for span in 0..self.spans_per_object() {
             if self.inherits_below(slot, span, ancestor) {
                 self.own(slot, span);
@@ -137,21 +128,6 @@ impl State {
             self.take_over(slot, span, &between, ancestor);
         }
         Ok(())
-    }
-
-    /// A version between existing ones: those of younger lineages that had the same parent have it as parent.
-    fn insert_version(&mut self, lineage: u64, index: u64) -> usize {
-        let parent = self.lookup(lineage, index);
-        let slot = self.add_version(lineage, index, parent);
-        let mut left = self.children(lineage).to_vec();
-        while let Some(l) = left.pop() {
-            match self.by_key.get(&(l, index)).copied() {
-                Some(younger) => self.version_mut(younger).parent = Some(slot),
-                None => left.extend(self.children(l)),
-            }
-        }
-        self.forget_far();
-        slot
     }
 
     /// Blocks that only this version and its descendants use, and that nameless versions above it own, become its
@@ -186,25 +162,29 @@ impl State {
         }
     }
 
-    /// A nameless version lets go blocks that others have now.
+    /// A nameless version, which sees all these blocks, lets them go.
     fn unmap(&mut self, slot: usize, span: usize, blocks: &[(usize, Data)]) {
-        let Span::Own(Some(map)) = &mut self.version_mut(slot).spans[span] else { return };
-        let map = Rc::make_mut(map);
+        let size = self.span_blocks;
+        let v = self.version_mut(slot);
         for (i, d) in blocks {
-            if map.phys(*i) == d.phys {
+            v.digest ^= mark_of(span * size + i, Some(*d));
+        }
+        if let Span::Own(Some(map)) = &mut v.spans[span] {
+            let map = Rc::make_mut(map);
+            for (i, _) in blocks {
                 map.set(*i, None);
             }
+            if map.mapped() == 0 {
+                v.spans[span] = Span::Own(None);
+            }
+            self.dirty.spans.insert((slot, span));
         }
-        if map.mapped() == 0 {
-            self.version_mut(slot).spans[span] = Span::Own(None);
-        }
-        self.dirty.spans.insert((slot, span));
         self.dirty.version_pages.insert(slot);
     }
 
     /// Blocks of one object of a lineage get the places that the mapping says, and so do its descendants that share
     /// them. What is no longer as it was when it was copied stays as it is.
-    pub(crate) fn apply_copy(&mut self, m: &Mapping) -> Result<(), Malformed> {
+    pub(crate) fn apply_copy(&mut self, m: &Mapping, freed: &mut Freed) -> Result<(), Malformed> {
         self.check_mapping(m)?;
         let slot = *self.by_key.get(&(m.lineage, m.index)).ok_or(Malformed)?;
         let mut crcs = m.crcs.iter();
@@ -222,61 +202,30 @@ impl State {
             for blocks in moved.chunk_by(|a, b| a.0 / size == b.0 / size) {
                 let span = blocks[0].0 / size;
                 let within: Vec<(usize, Data)> = blocks.iter().map(|(at, d)| (at % size, *d)).collect();
-                self.copy_within(slot, span, &within);
+                self.copy_within(slot, span, &within, freed);
             }
         }
         Ok(())
     }
 
-    fn copy_within(&mut self, slot: usize, span: usize, blocks: &[(usize, Data)]) {
-        let above = self.inherited(slot, span).cloned();
+    fn copy_within(&mut self, slot: usize, span: usize, blocks: &[(usize, Data)], freed: &mut Freed) {
+        let above = self.inherited(slot, span);
         let Span::Own(Some(map)) = &self.version(slot).spans[span] else { return };
-        let moved = |(i, to): &(usize, Data)| {
-            let now = map.get(*i)?;
-            let shared = above.as_ref().is_some_and(|a| a.phys(*i) == now.phys);
+        let moved = |(at, to): &(usize, Data)| {
+            let now = map.get(*at)?;
+            let shared = above.is_some_and(|a| a.phys(*at) == now.phys);
             let same = (now.origin, now.crc) == (to.origin, to.crc);
-            (shared && same).then_some(Moved { i: *i, from: now.phys, to: *to })
+            (shared && same).then_some(Change { at: *at, old: Some(now), new: Some(*to) })
         };
-        let moved: Vec<Moved> = blocks.iter().filter_map(moved).collect();
-        let n = self.follow(slot, span, &moved).len() as u64;
-        self.version_mut(slot).owned += n;
-        self.mapped += n;
-        let (lineage, index) = (self.version(slot).lineage, self.version(slot).index);
-        let mut left: Vec<(u64, Vec<Moved>)> =
-            self.children(lineage).iter().map(|c| (*c, moved.clone())).collect();
-        while let Some((l, moved)) = left.pop() {
-            let shared = match self.by_key.get(&(l, index)).copied() {
-                Some(slot) => self.follow(slot, span, &moved),
-                None => moved,
-            };
-            if !shared.is_empty() {
-                left.extend(self.children(l).iter().map(|c| (*c, shared.clone())));
-            }
+        let moved: Vec<Change> = blocks.iter().filter_map(moved).collect();
+        if !moved.is_empty() {
+            self.refill(slot, span, moved.into(), Cause::Overwritten, freed);
         }
-    }
-
-    /// Moves those of the blocks that a version has; gives those that its children may have.
-    fn follow(&mut self, slot: usize, span: usize, moved: &[Moved]) -> Vec<Moved> {
-        let map = match &mut self.version_mut(slot).spans[span] {
-            Span::Inherit => return moved.to_vec(),
-            Span::Own(None) => return Vec::new(),
-            Span::Own(Some(map)) => map,
-        };
-        let here: Vec<Moved> = moved.iter().filter(|m| map.phys(m.i) == m.from).copied().collect();
-        if !here.is_empty() {
-            let map = Rc::make_mut(map);
-            here.iter().for_each(|m| {
-                map.set(m.i, Some(m.to));
-            });
-            self.dirty.spans.insert((slot, span));
-            self.dirty.version_pages.insert(slot);
-        }
-        here
     }
 
     /// A lineage that holds all it needs gets an older parent (0: none).
     pub(crate) fn rebase(&mut self, lineage: u64, parent: u64) -> Result<(), Malformed> {
-        let node = self.nodes.get(&lineage).filter(|n| n.kind != NodeKind::Ghost).ok_or(Malformed)?;
+        let node = self.nodes.get(&lineage).filter(|n| n.is_named()).ok_or(Malformed)?;
         let old = node.parent;
         let between = self.between(lineage, parent).ok_or(Malformed)?;
         self.may_be_parent(parent)?;

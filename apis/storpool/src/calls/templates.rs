@@ -57,6 +57,7 @@ pub async fn create(c: &Call<'_>) -> Result<Done, Condition> {
         limits: want.ceilings.over(Limits::default()),
         size: want.size,
         parent,
+        encryption: None,
         attributes: Attributes::default(),
     };
     types::create(c.ports, c.actor, new).await?;
