@@ -17,7 +17,8 @@ pub(crate) use answers::Answers;
 pub(crate) use check::Check;
 pub use delay::Delay;
 pub use fault::{Fault, Faults, Rule};
-pub use qos::{Limits, Qos};
+pub(crate) use qos::Shared;
+pub use qos::{Limits, Qos, Throttle};
 pub use stat::{BUCKETS, Counters, Stat, Totals};
 
 /// An operation without its details, for counting and choosing.
