@@ -83,7 +83,7 @@ impl State {
 
     /// The version of a lineage, made if it is missing; a new one stands between existing ones and reads as
     /// before.
-    fn version_for_fill(&mut self, lineage: u64, index: u64) -> usize {
+    pub(crate) fn version_for_fill(&mut self, lineage: u64, index: u64) -> usize {
         if let Some(slot) = self.by_key.get(&(lineage, index)) {
             return *slot;
         }
