@@ -25,7 +25,6 @@ pub use access::{
     decide,
 };
 pub use ceilings::{Ceilings, Class};
-pub use copy::{Progress, copy};
 pub use copy::{Progress, copy, copy_ranges};
 pub use device::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, ReactorId, Request, Wake,

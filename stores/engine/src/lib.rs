@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod adoption;
 mod alloc;
 mod apply;
 mod blob;
@@ -24,6 +25,8 @@ mod evict;
 mod features;
 mod figures;
 mod fill;
+mod graft;
+mod heal;
 mod layout;
 mod load;
 mod map;
@@ -52,6 +55,7 @@ pub use adopt::{ImageKind, NodeImage};
 pub use disk::{Disk, DiskError, FileDisk, FileError, RamDisk};
 pub use engine::Engine;
 pub use error::{EngineError, OpenError};
+pub use heal::Verified;
 pub use layout::{BLOCK, Format, LABEL_MAX, Layout, VOLUME_MAX};
 pub use marks::{BlockMark, VersionInfo};
 pub use rebase::Rebased;
