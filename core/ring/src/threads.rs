@@ -242,7 +242,7 @@ fn try_socket(table: &mut Table, key: Key) -> bool {
             rustix::net::send(fd, bytes(buf, start, len), send).map(|n| n as u32)
         }
         (Op::SendGather, Payload::Gather(gather)) => {
-            let parts: Vec<_> = gather.parts().take(1024).map(io::IoSlice::new).collect();
+            let parts: Vec<_> = gather.pieces().take(1024).map(io::IoSlice::new).collect();
             rustix::net::sendmsg(fd, &parts, &mut SendAncillaryBuffer::default(), send).map(|n| n as u32)
         }
         (Op::Accept, payload) => {

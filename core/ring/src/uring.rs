@@ -184,7 +184,7 @@ impl Uring {
                 send.flags(libc::MSG_NOSIGNAL).build()
             }
             (Op::SendGather, Payload::Gather(gather)) => {
-                let parts = gather.parts().take(MAX_PIECES);
+                let parts = gather.pieces().take(MAX_PIECES);
                 let header = self.message(index, parts.map(|part| (part.as_ptr().cast_mut(), part.len())));
                 // the kernel goes on by itself where the socket takes only a part
                 let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
