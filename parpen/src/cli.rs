@@ -3,6 +3,7 @@
 mod client;
 mod commands;
 mod credential;
+mod disk;
 mod env;
 mod meta;
 mod print;
@@ -59,6 +60,12 @@ enum Command {
     /// Pools: places for volumes
     #[command(subcommand)]
     Pool(commands::Pool),
+    /// Disks of pools
+    #[command(subcommand)]
+    Disk(disk::Disk),
+    /// What disks do in the background
+    #[command(subcommand)]
+    Task(disk::Task),
     /// Volumes
     #[command(subcommand)]
     Volume(commands::Volume),
@@ -91,6 +98,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Command::Env { name, common } => env::print(name, &config::data_dir(common.data_dir.as_deref())?),
         Command::Status { common } => commands::status(&common),
         Command::Pool(c) => c.run(),
+        Command::Disk(c) => c.run(),
+        Command::Task(c) => c.run(),
         Command::Volume(c) => c.run(),
         Command::Snapshot(c) => c.run(),
         Command::Host(c) => c.run(),

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parpen_array::{Store, StoreError, ring_spawn};
 use parpen_base::{Boxed, Entropy, GIB, MIB, TIB, format_size};
 use parpen_block::Home;
-use parpen_engine::{FileDisk, FileError, Format, Layout, OpenError, RamDisk, Store, StoreError, ring_spawn};
+use parpen_engine::{FileDisk, FileError, Format, Layout, OpenError, RamDisk};
 use parpen_model::lifecycle::Life;
 use parpen_model::ports::{Drivers, VolumeBackend};
 use parpen_model::{Condition, Driver, Kind, Pool};
@@ -275,6 +276,9 @@ impl Drivers for LocalDrivers {
                 Driver::Local => self.open_local(pool).await?,
                 Driver::Memory => self.open_memory(pool).await?,
             };
+            if let Some(text) = self.remark(pool) {
+                self.note(format!("pool {:?}: {text}", pool.name));
+            }
             let path = pool.disks.first().map(|d| self.data.join(&d.path));
             let store: Arc<dyn VolumeBackend> = Arc::new(PoolStore::new(store, pool.clone(), path));
             Ok(store)
@@ -307,6 +311,16 @@ impl Drivers for LocalDrivers {
 
     fn is_ssd(&self, path: &str) -> bool {
         medium::is_ssd(&self.data.join(path))
+    }
+
+    fn remark(&self, pool: &Pool) -> Option<String> {
+        let below: Vec<_> = pool.disks.iter().map(|d| medium::device_of(&self.data.join(&d.path))).collect();
+        let (first, rest) = below.split_first()?;
+        let one = !rest.is_empty() && rest.iter().all(|d| d == first);
+        one.then(|| {
+            "its disks are on one physical disk: replicas there survive a damaged file, not a failed disk"
+                .into()
+        })
     }
 
     fn capacity_for(

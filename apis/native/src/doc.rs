@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+mod disk;
+
+pub use disk::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -28,6 +31,8 @@ pub struct PoolDoc {
     pub description: String,
     /// Why it is in error.
     pub fault: Option<String>,
+    /// What one should know of its media.
+    pub remark: Option<String>,
 }
 
 /// Who holds a volume.

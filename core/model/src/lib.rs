@@ -15,8 +15,8 @@ mod rows;
 
 pub use condition::{Condition, Kind};
 pub use ids::{
-    AttachmentId, CredentialId, HostId, JobId, LockId, PinId, PoolId, PrincipalId, ProjectId, SnapshotId,
-    TokenId, VolumeId, VolumeTypeId,
+    AttachmentId, CredentialId, HostId, JobId, LockId, MessageId, PinId, PoolId, PrincipalId, ProjectId,
+    QosId, QuotaId, ServiceId, SnapshotId, TokenId, VolumeId, VolumeTypeId,
 };
 pub use label::Label;
 pub use names::{HANDLE_MAX, Handle, NAME_MAX, check_pool_name};

@@ -2,12 +2,18 @@
 
 mod access;
 mod common;
+mod disk;
 mod job;
+mod policy;
 mod pool;
+mod service;
 mod volume;
 
 pub use access::*;
 pub use common::*;
+pub use disk::*;
 pub use job::*;
+pub use policy::*;
 pub use pool::*;
+pub use service::*;
 pub use volume::*;

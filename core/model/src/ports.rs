@@ -6,8 +6,8 @@ use parpen_base::Boxed;
 use parpen_block::BlockDevice;
 
 use crate::{
-    Condition, Disk, Driver, Found, Label, NewBytes, Pool, ReadTx, SnapshotId, Source, Space, Subject,
-    VolumeId, WriteTx,
+    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Label, NewBytes, Pool,
+    ReadTx, SnapshotId, Source, Space, Subject, Task, VolumeId, WriteTx,
 };
 
 /// The work of a read transaction.
@@ -119,10 +119,20 @@ pub trait Lineage: Send + Sync {
     ) -> Boxed<'_, Result<Vec<Change>, Condition>>;
 }
 
-/// The disks of a pool.
+/// The disks of a pool. Verbs are durable when they answer, and idempotent: said twice, done once.
 pub trait Media: Send + Sync {
     /// All of them.
     fn disks(&self) -> Boxed<'_, Result<Vec<Disk>, Condition>>;
+    /// What they do in the background.
+    fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>>;
+    /// Takes one more: a blank one is formatted, one that the pool knows comes back.
+    fn add<'a>(&'a self, place: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>>;
+    /// Does something with one.
+    fn change(&self, disk: u16, verb: DiskVerb) -> Boxed<'_, Result<(), Condition>>;
+    /// What balancing would do, or does.
+    fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>>;
+    /// Begins or ends balancing.
+    fn rebalance(&self, verb: BalanceVerb) -> Boxed<'_, Result<(), Condition>>;
 }
 
 /// Makes and opens the stores of pools; the one place that knows drivers.
@@ -145,4 +155,6 @@ pub trait Drivers: Send + Sync {
     ) -> Result<u64, Condition>;
     /// Whether the medium below a path has no moving parts, as far as the system tells.
     fn is_ssd(&self, path: &str) -> bool;
+    /// What people should know of a pool's media, in plain words; nothing where all is as it seems.
+    fn remark(&self, pool: &Pool) -> Option<String>;
 }

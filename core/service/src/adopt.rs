@@ -176,7 +176,15 @@ fn project(
 ) -> Result<ProjectId, Condition> {
     if tx.read().find::<Project>(Scope::All, id)?.is_none() {
         let description = "found on a disk; its name is lost".to_string();
-        tx.insert(&mut Project { id, name: format!("project-{id}"), description, stamp: Stamp::at(now) })?;
+        let name = format!("project-{id}");
+        tx.insert(&mut Project {
+            id,
+            name,
+            description,
+            enabled: true,
+            default_type: None,
+            stamp: Stamp::at(now),
+        })?;
         done.projects.push(id.0);
     }
     Ok(id)

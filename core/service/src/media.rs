@@ -1,7 +1,7 @@
-//! Disks and placement groups: where replicas may be.
+//! Placement groups: where replicas may be.
 
 use parpen_identity::{Actor, Power, may};
-use parpen_model::{Condition, Disk, Driver, Kind, Placement, Pool, Query, ReadTx, Scope, read};
+use parpen_model::{Condition, Kind, Placement, Pool, Query, ReadTx, Scope, read};
 
 use crate::Ports;
 
@@ -57,17 +57,6 @@ fn groups_of(pools: &[Pool]) -> Vec<PlacementGroup> {
 pub async fn groups(ports: &Ports, actor: &Actor) -> Result<Vec<PlacementGroup>, Condition> {
     may(actor, Power::Read, None)?;
     read(&*ports.meta, |tx| Ok(groups_of(&tx.list::<Pool>(Scope::All, &Query::default())?))).await
-}
-
-/// All disks of all pools.
-pub async fn disks(ports: &Ports, actor: &Actor) -> Result<Vec<Disk>, Condition> {
-    may(actor, Power::Read, None)?;
-    let pools = read(&*ports.meta, |tx| tx.list::<Pool>(Scope::All, &Query::default())).await?;
-    let mut all = Vec::new();
-    for pool in pools.iter().filter(|p| p.driver == Driver::Local) {
-        all.extend(ports.figures.disks(pool).await?);
-    }
-    Ok(all)
 }
 
 /// What was asked for on placement; absent parts fall back to the type's and then to the pool's.

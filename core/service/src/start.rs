@@ -62,6 +62,7 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
         sessions: Arc::new(s.gate),
         clock: s.clock,
         entropy: s.entropy,
+        origin: None,
     };
     Ok((ports, exports, runner))
 }

@@ -53,6 +53,19 @@ pub(super) enum Pool {
         #[command(flatten)]
         common: Common,
     },
+    /// Fill the disks of a pool evenly: what that would do, or do it
+    Balance {
+        /// The pool's name
+        name: String,
+        /// Do it, in the background
+        #[arg(long, conflicts_with = "stop")]
+        commit: bool,
+        /// Stop; what has moved stays
+        #[arg(long)]
+        stop: bool,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Delete an empty pool
     Delete {
         /// Its name
@@ -81,6 +94,9 @@ impl Pool {
             Pool::Show { name, common } => {
                 let pool: PoolDoc = Client::of(&common)?.get(&format!("/pools/{}", segment(&name)))?;
                 print::one(&common, &pool)
+            }
+            Pool::Balance { name, commit, stop, common } => {
+                super::disk::balance(&common, &name, commit, stop)
             }
             Pool::Delete { name, common } => {
                 Client::of(&common)?.delete(&format!("/pools/{}", segment(&name)))

@@ -17,7 +17,7 @@ pub trait Tabular: Serialize {
     fn row(&self) -> Vec<String>;
 }
 
-fn table(head: Vec<&'static str>, rows: Vec<Vec<String>>) -> Table {
+pub(super) fn table(head: Vec<&'static str>, rows: Vec<Vec<String>>) -> Table {
     let mut t = Table::new();
     t.load_style(presets::NOTHING);
     t.set_header(head);
@@ -74,7 +74,7 @@ fn cell(name: &str, v: &serde_json::Value) -> String {
 }
 
 /// A figure that people compare, not compute with: `46.0GiB`.
-fn about(bytes: u64) -> String {
+pub(super) fn about(bytes: u64) -> String {
     let unit =
         [("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)].into_iter().find(|(_, n)| bytes >= *n);
     match unit {
@@ -164,8 +164,8 @@ pub(super) fn status(common: &Common, s: &StatusDoc) -> anyhow::Result<()> {
     ))?;
     say(format_args!("\n{}", table(PoolDoc::head(), s.pools.iter().map(Tabular::row).collect())))?;
     for p in &s.pools {
-        if let Some(fault) = &p.fault {
-            say(format_args!("\npool {}: {fault}", p.name))?;
+        for text in p.fault.iter().chain(&p.remark) {
+            say(format_args!("\npool {}: {text}", p.name))?;
         }
     }
     if !s.jobs.is_empty() {

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use parpen_array::{Store, ring_spawn};
 use parpen_base::SystemEntropy;
-use parpen_engine::{FileDisk, Store, ring_spawn};
+use parpen_engine::FileDisk;
 use parpen_meta::DataDir;
 use parpen_model::lifecycle::Life;
 use parpen_model::ports::MetaStore;

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use parpen_array::Store;
 use parpen_base::Boxed;
-use parpen_engine::{EngineError, Kind, Store};
+use parpen_engine::{EngineError, Kind};
 use parpen_model::ports::{Change, DataPath, Lineage, Made, Media, Rollback, VolumeBackend};
 use parpen_model::{
-    Condition, Disk, Found, Label, NewBytes, Pool, SnapshotId, Source, Space, Subject, VolumeId,
+    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Found, Label, NewBytes, Pool,
+    Scrubbed, SnapshotId, Source, Space, Subject, Task, VolumeId,
 };
 
 /// Bytes of an object, the unit in which disks count.
@@ -189,7 +191,9 @@ impl Media for PoolStore {
                 path: path.display().to_string(),
                 description: place.description.clone(),
                 ssd: place.ssd,
+                state: DiskState::Up,
                 fault: None,
+                scrub: Scrubbed::default(),
                 size: space.capacity,
                 used,
                 objects: all.iter().map(|f| f.bytes.div_ceil(OBJECT)).sum(),
@@ -200,4 +204,28 @@ impl Media for PoolStore {
             }])
         })
     }
+
+    fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn add<'a>(&'a self, _: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>> {
+        Box::pin(async { Err(one_disk()) })
+    }
+
+    fn change(&self, _: u16, _: DiskVerb) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async { Err(one_disk()) })
+    }
+
+    fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>> {
+        Box::pin(async { Err(one_disk()) })
+    }
+
+    fn rebalance(&self, _: BalanceVerb) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async { Err(one_disk()) })
+    }
+}
+
+fn one_disk() -> Condition {
+    Condition::Unsupported("this pool's store works on one disk".into())
 }

@@ -127,6 +127,9 @@ impl Drivers for SizesDrivers {
     fn is_ssd(&self, _: &str) -> bool {
         true
     }
+    fn remark(&self, _: &Pool) -> Option<String> {
+        None
+    }
     fn open<'a>(&'a self, _: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
         Box::pin(async { Ok(Arc::new(Sizes::default()) as Arc<dyn VolumeBackend>) })
     }

@@ -4,6 +4,9 @@
 mod access;
 mod adopt;
 mod crash;
+mod disks;
 mod house;
 mod names;
+mod policy;
+mod quotas;
 mod volumes;

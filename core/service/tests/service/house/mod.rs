@@ -63,6 +63,11 @@ impl Disk {
         Disk { meta, drivers: Arc::new(TestDrivers::default()), entropy: Arc::new(SeededEntropy::new(seed)) }
     }
 
+    /// What the stores were told about disks.
+    pub fn said(&self) -> Vec<String> {
+        self.drivers.said()
+    }
+
     /// Makes verbs of the stores fail, once each.
     pub fn faults(&self) -> Faults {
         self.drivers.faults.clone()

@@ -1,9 +1,8 @@
-//! A volume or snapshot as a block device: its requests are served by tasks of the engine's reactor.
+//! A volume or snapshot as a block device: its requests are served by tasks of the store's reactor.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,33 +11,17 @@ use parpen_base::{Buf, MIB};
 use parpen_block::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, Refusal, Request, Wake,
 };
+use parpen_engine::{BLOCK, Disk, EngineError, Rules};
 use uuid::Uuid;
 
-use crate::engine::Engine;
-use crate::layout::BLOCK;
-use crate::store::{Shared, here};
-use crate::{Disk, EngineError, Rules};
-
-/// A future that stays on its thread.
-pub type LocalTask<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+use crate::Array;
+use crate::local::{Local, here};
+use crate::store::Shared;
 
 /// Largest request, in bytes.
 const MAXIMUM: u32 = 32 * MIB as u32;
 
-impl From<EngineError> for IoError {
-    fn from(e: EngineError) -> IoError {
-        match e {
-            EngineError::NoSpace => IoError::NoSpace,
-            EngineError::Io | EngineError::Fenced | EngineError::Closed => IoError::Io,
-            EngineError::DataLost => IoError::DataLost,
-            EngineError::NotFound => IoError::Fenced,
-            EngineError::ReadOnly => IoError::ReadOnly,
-            EngineError::Exists | EngineError::Invalid(_) => IoError::Invalid,
-        }
-    }
-}
-
-impl<D: Disk, R: Rules> Engine<D, R> {
+impl<D: Disk, R: Rules> Array<D, R> {
     /// Carries out one request of a block device on a volume or snapshot.
     pub async fn serve(&self, id: Uuid, mut r: Request) -> Completion {
         let (mut all_zero, len) = (false, u64::from(r.len));
@@ -83,12 +66,12 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 }
 
 /// A volume or snapshot of a [`crate::Store`]. Queues are opened and used on the store's home.
-pub struct EngineDevice {
+pub struct StoreDevice {
     pub(crate) shared: Arc<Shared>,
     pub(crate) id: Uuid,
 }
 
-impl BlockDevice for EngineDevice {
+impl BlockDevice for StoreDevice {
     fn geometry(&self) -> Geometry {
         let size = self.shared.seen(self.id).map_or(0, |s| s.bytes);
         Geometry { size, block: BLOCK as u32, preferred: 64 << 10, maximum: MAXIMUM }
@@ -112,7 +95,7 @@ impl BlockDevice for EngineDevice {
     }
 
     fn open(&self, depth: u16, wake: Wake) -> Result<Box<dyn Queue>, Refusal> {
-        let engine = here(self.shared.key)
+        let array = here(self.shared.key)
             .ok_or_else(|| Refusal::Unavailable("its store is closed, or this is not its home".into()))?;
         if self.shared.seen(self.id).is_none() {
             return Err(Refusal::Unknown);
@@ -126,7 +109,7 @@ impl BlockDevice for EngineDevice {
             closed: Cell::new(false),
         });
         let (shared, room) = (self.shared.clone(), usize::from(depth).max(1));
-        Ok(Box::new(EngineQueue { engine, shared, line, room, taken: 0 }))
+        Ok(Box::new(StoreQueue { array, shared, line, room, taken: 0 }))
     }
 }
 
@@ -193,17 +176,17 @@ impl Line {
 
 /// Serves what is laid on a desk until the queue is gone. A write that has begun is finished also then; its
 /// completion goes nowhere.
-pub(crate) async fn work<D: Disk, R: Rules>(engine: Rc<Engine<D, R>>, line: Rc<Line>, desk: usize) {
+pub(crate) async fn work<D: Disk, R: Rules>(array: Rc<Array<D, R>>, line: Rc<Line>, desk: usize) {
     while let Some(r) = poll_fn(|cx| line.poll(desk, cx)).await {
-        let completion = engine.serve(line.id, r).await;
+        let completion = array.serve(line.id, r).await;
         line.done.borrow_mut().push_back(completion);
         line.free.borrow_mut().push(desk);
         line.wake.wake();
     }
 }
 
-struct EngineQueue {
-    engine: Rc<dyn crate::store::Local>,
+struct StoreQueue {
+    array: Rc<dyn Local>,
     shared: Arc<Shared>,
     line: Rc<Line>,
     room: usize,
@@ -211,7 +194,7 @@ struct EngineQueue {
     taken: usize,
 }
 
-impl Queue for EngineQueue {
+impl Queue for StoreQueue {
     fn submit(&mut self, r: Request) -> Result<(), Request> {
         if self.taken >= self.room {
             return Err(r);
@@ -219,7 +202,7 @@ impl Queue for EngineQueue {
         self.taken += 1;
         if let Err(r) = self.line.hand(r) {
             let desk = self.line.furnish(r);
-            (self.shared.spawn)(self.engine.clone().work(self.line.clone(), desk));
+            (self.shared.spawn)(self.array.clone().work(self.line.clone(), desk));
         }
         Ok(())
     }
@@ -233,7 +216,7 @@ impl Queue for EngineQueue {
     }
 }
 
-impl Drop for EngineQueue {
+impl Drop for StoreQueue {
     fn drop(&mut self) {
         self.line.close();
     }
