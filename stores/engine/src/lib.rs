@@ -46,7 +46,7 @@ mod wal;
 mod write;
 
 pub use adopt::{ImageKind, NodeImage};
-pub use disk::{Disk, DiskError, FileDisk, FileError, RamDisk};
+pub use disk::{Disk, DiskError, FileDisk, FileError, Part, RamDisk};
 pub use engine::Engine;
 pub use error::{EngineError, OpenError};
 pub use layout::{BLOCK, Format, LABEL_MAX, Layout, VOLUME_MAX};
