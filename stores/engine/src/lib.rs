@@ -53,7 +53,7 @@ mod wal;
 mod write;
 
 pub use adopt::{ImageKind, NodeImage};
-pub use disk::{Disk, DiskError, FileDisk, FileError, RamDisk};
+pub use disk::{Disk, DiskError, FileDisk, FileError, Part, RamDisk};
 pub use engine::Engine;
 pub use error::{EngineError, OpenError};
 pub use heal::Verified;
