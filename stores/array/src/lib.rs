@@ -12,6 +12,7 @@ mod diff;
 mod disks;
 mod fault;
 mod hold;
+mod lineage;
 mod local;
 mod manage;
 mod member;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use parpen_engine::{Change, Disk, EngineError, Found, Rules, Space, Violation};
+use parpen_engine::{Change, Disk, EngineError, Figures, Found, Rebased, Rules, Space, Violation};
 use uuid::Uuid;
 
 use crate::Array;
@@ -39,6 +39,9 @@ pub(crate) trait Local {
     fn space(&self) -> Space;
     fn set_generation(&self, generation: u64);
     fn diff(&self, a: Option<Uuid>, b: Uuid, offset: u64, len: u64) -> Asked<'_, Vec<Change>>;
+    fn freeze<'a>(&'a self, volume: Uuid, snapshot: Uuid, label: &'a [u8]) -> Verb<'a>;
+    fn rebase_step(&self, id: Uuid, onto: Option<Uuid>, most: u64) -> Asked<'_, Rebased>;
+    fn figures(&self, id: Uuid) -> Asked<'_, Figures>;
     fn work(self: Rc<Self>, line: Rc<Line>, desk: usize) -> LocalTask<'static, ()>;
     fn create_placed<'a>(&'a self, new: &'a NewVolume) -> Verb<'a>;
     fn policy_of(&self, id: Uuid) -> Result<Policy, EngineError>;
@@ -117,6 +120,15 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
     }
     fn diff(&self, a: Option<Uuid>, b: Uuid, offset: u64, len: u64) -> Asked<'_, Vec<Change>> {
         Box::pin(self.diff(a, b, offset, len))
+    }
+    fn freeze<'a>(&'a self, volume: Uuid, snapshot: Uuid, label: &'a [u8]) -> Verb<'a> {
+        Box::pin(self.freeze(volume, snapshot, label))
+    }
+    fn rebase_step(&self, id: Uuid, onto: Option<Uuid>, most: u64) -> Asked<'_, Rebased> {
+        Box::pin(self.rebase_step(id, onto, most))
+    }
+    fn figures(&self, id: Uuid) -> Asked<'_, Figures> {
+        Box::pin(self.figures(id))
     }
     fn work(self: Rc<Self>, line: Rc<Line>, desk: usize) -> LocalTask<'static, ()> {
         Box::pin(work(self, line, desk))

@@ -15,7 +15,7 @@ fn op() -> impl Strategy<Value = Op> {
         |(lineage, origin, index, start, pieces, right)| {
             let data: u32 = pieces.iter().filter(|p| p.phys != 0).map(|p| p.len).sum();
             let crcs = vec![7; data as usize + usize::from(!right)];
-            Op::Map(Mapping { lineage, origin, index, generation: 1, start, pieces, crcs })
+            Mapping { lineage, origin, index, generation: 1, start, pieces, crcs }
         },
     );
     let source = prop_oneof![
@@ -58,7 +58,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => fill,
         1 => (l(), 0u64..2).prop_map(|(tree, index)| Op::Evict { tree, index }),
         2 => (l(), id(), 0usize..2).prop_map(|(lineage, key, n)| Op::Record { lineage, key, value: vec![1; n] }),
-        8 => map,
+        8 => map.clone().prop_map(Op::Map),
+        3 => map.prop_map(Op::Copy),
         3 => (l(), l(), id(), id()).prop_map(|(lineage, parent, id, of)| Op::Create {
             lineage, parent, id, of, bytes: 1 << 20, label: vec![1]
         }),
@@ -71,6 +72,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (l(), 0u64..2).prop_map(|(lineage, index)| Op::Settle { lineage, index }),
         2 => l().prop_map(|lineage| Op::Drop { lineage }),
         1 => l().prop_map(|lineage| Op::Relabel { lineage, label: vec![2] }),
+        2 => (l(), l(), 0u64..2).prop_map(|(lineage, ancestor, index)| Op::Detach { lineage, ancestor, index }),
+        2 => (l(), l()).prop_map(|(lineage, parent)| Op::Rebase { lineage, parent }),
     ]
 }
 

@@ -12,6 +12,7 @@ use crate::blob::Blobs;
 use crate::codec::{BlobRef, Identity};
 use crate::layout::Layout;
 use crate::map::Data;
+use crate::rebase::Rebases;
 use crate::record::Op;
 use crate::state::{Cause, Freed, Node, NodeKind, State};
 use crate::superblock::Superblock;
@@ -92,6 +93,7 @@ pub struct Engine<D: Disk, R: Rules = Sound> {
     pub(crate) generation: Cell<u64>,
     pub(crate) era: Cell<u32>,
     pub(crate) reclaiming: Cell<bool>,
+    pub(crate) rebases: RefCell<Rebases>,
     pub(crate) rules: PhantomData<R>,
 }
 
@@ -155,6 +157,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             self.fence();
             return Err(EngineError::Fenced);
         }
+        self.note_for_rebases(&op);
         let mut log = self.log.borrow_mut();
         let mut room = self.room.borrow_mut();
         log.tail += 64;

@@ -83,7 +83,7 @@ impl State {
 
     /// The version of a lineage, made if it is missing; a new one stands between existing ones and reads as
     /// before.
-    fn version_for_fill(&mut self, lineage: u64, index: u64) -> usize {
+    pub(crate) fn version_for_fill(&mut self, lineage: u64, index: u64) -> usize {
         if let Some(slot) = self.by_key.get(&(lineage, index)) {
             return *slot;
         }
@@ -147,7 +147,14 @@ impl State {
     }
 
     /// Maps blocks of a version anew, together with all that shared them below it.
-    fn refill(&mut self, slot: usize, span: usize, changes: Rc<[Change]>, cause: Cause, freed: &mut Freed) {
+    pub(crate) fn refill(
+        &mut self,
+        slot: usize,
+        span: usize,
+        changes: Rc<[Change]>,
+        cause: Cause,
+        freed: &mut Freed,
+    ) {
         let (lineage, index) = (self.version(slot).lineage, self.version(slot).index);
         let followers = self.followers(lineage, index, span, changes.clone());
         self.own(slot, span);

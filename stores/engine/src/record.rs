@@ -84,6 +84,8 @@ pub(crate) struct Filling {
     /// One for each block of data, written or shared, in order.
     pub(crate) crcs: Vec<u32>,
 }
+/// Instead of a new head: the volume ends, as the snapshot.
+pub(crate) const FROZEN: u64 = 0;
 
 /// Nodes become what another disk says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,7 +106,7 @@ pub(crate) struct Adoption {
 pub(crate) struct Taken {
     /// The head, which freezes and becomes the snapshot.
     pub(crate) lineage: u64,
-    /// The volume's new head.
+    /// The volume's new head, or [`FROZEN`].
     pub(crate) head: u64,
     pub(crate) snapshot: Uuid,
     pub(crate) label: Vec<u8>,
@@ -165,6 +167,20 @@ pub(crate) enum Op {
         key: Uuid,
         value: Vec<u8>,
     },
+    /// The lineage holds all spans of an object that anything between it and an ancestor (0: none) has, and owns
+    /// what only it uses. Nothing reads differently.
+    Detach {
+        lineage: u64,
+        ancestor: u64,
+        index: u64,
+    },
+    /// Blocks of one object have got fresh places with the same content; what they were shared with keeps the old.
+    Copy(Mapping),
+    /// The lineage shares with this older one (0: none), and with nothing between, from now on.
+    Rebase {
+        lineage: u64,
+        parent: u64,
+    },
 }
 
 const MAP: u64 = 1;
@@ -181,6 +197,9 @@ const FILL: u64 = 11;
 const MOVE: u64 = 12;
 const EVICT: u64 = 13;
 const ADOPT: u64 = 14;
+const DETACH: u64 = 17;
+const COPY: u64 = 15;
+const REBASE: u64 = 16;
 /// An operation whose kind has this bit may be skipped by programs that do not know it.
 const SKIPPABLE: u64 = 1 << 6;
 
@@ -395,6 +414,9 @@ impl Op {
             Op::Move(_) => MOVE,
             Op::Adopt(_) => ADOPT,
             Op::Evict { .. } => EVICT,
+            Op::Detach { .. } => DETACH,
+            Op::Copy(_) => COPY,
+            Op::Rebase { .. } => REBASE,
         }
     }
 
@@ -404,8 +426,10 @@ impl Op {
         match self {
             Op::Create { .. } | Op::Snapshot(_) | Op::Resize { .. } | Op::Rollback { .. } => true,
             Op::Forget { .. } | Op::Relabel { .. } | Op::Record { .. } => true,
+            Op::Rebase { .. } => true,
             Op::Map(_) | Op::Settle { .. } | Op::Drop { .. } => false,
             Op::Fill(_) | Op::Move(_) | Op::Evict { .. } => false,
+            Op::Detach { .. } | Op::Copy(_) => false,
             // It says itself how far the catalogue is.
             Op::Adopt(_) => false,
         }
@@ -414,7 +438,7 @@ impl Op {
     fn put_body(&self, w: &mut Writer) {
         let mut numbers = |all: &[u64]| all.iter().for_each(|v| w.varint(*v));
         match self {
-            Op::Map(m) => m.put(w),
+            Op::Map(m) | Op::Copy(m) => m.put(w),
             Op::Create { lineage, parent, id, of, bytes, label } => {
                 numbers(&[*lineage, *parent, *bytes]);
                 w.uuid(*id);
@@ -436,6 +460,8 @@ impl Op {
             Op::Adopt(a) => a.put(w),
             Op::Evict { tree, index } => numbers(&[*tree, *index]),
             Op::Settle { lineage, index } => numbers(&[*lineage, *index]),
+            Op::Detach { lineage, ancestor, index } => numbers(&[*lineage, *ancestor, *index]),
+            Op::Rebase { lineage, parent } => numbers(&[*lineage, *parent]),
             Op::Forget { lineage } | Op::Drop { lineage } => numbers(&[*lineage]),
             Op::Relabel { lineage, label } => {
                 numbers(&[*lineage]);
@@ -489,6 +515,9 @@ impl Op {
             MOVE => Op::Move(Filling::get(r)?),
             EVICT => Op::Evict { tree: r.varint()?, index: r.varint()? },
             RECORD => Op::Record { lineage: r.varint()?, key: r.uuid()?, value: get_label(r)? },
+            DETACH => Op::Detach { lineage: r.varint()?, ancestor: r.varint()?, index: r.varint()? },
+            COPY => Op::Copy(Mapping::get(r)?),
+            REBASE => Op::Rebase { lineage: r.varint()?, parent: r.varint()? },
             k if k & SKIPPABLE != 0 => return Ok(None),
             _ => return Err(Malformed),
         };
@@ -543,6 +572,17 @@ mod tests {
                 crcs: vec![1],
             }),
             Op::Evict { tree: 4, index: 5 },
+            Op::Detach { lineage: 9, ancestor: 0, index: 3 },
+            Op::Copy(Mapping {
+                lineage: 1,
+                origin: 2,
+                index: 3,
+                generation: 0,
+                start: 0,
+                pieces: vec![Piece { phys: 70, len: 1 }],
+                crcs: vec![8],
+            }),
+            Op::Rebase { lineage: 9, parent: 2 },
             Op::Adopt(Adoption {
                 seq: 5,
                 next_lineage: 9,
@@ -577,7 +617,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0u8..16) {
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0u8..20) {
             let _ = Op::get(&mut Reader::new(&bytes));
             let mut framed = vec![kind, bytes.len() as u8];
             framed.extend(&bytes);
