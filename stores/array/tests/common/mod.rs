@@ -39,6 +39,15 @@ pub fn block_on<F: Future>(f: F) -> F::Output {
     }
 }
 
+/// Runs a future for so many polls; `None`: it had not ended by then, and is dropped.
+pub fn poll_for<F: Future>(f: F, polls: u16) -> Option<F::Output> {
+    let mut f = pin!(f);
+    (0..polls).find_map(|_| match f.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(v) => Some(v),
+        Poll::Pending => None,
+    })
+}
+
 type Blocks = BTreeMap<u64, Vec<u8>>;
 
 #[derive(Default)]

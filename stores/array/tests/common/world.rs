@@ -9,7 +9,9 @@ use parpen_base::Buf;
 use parpen_engine::{EngineError, Rules};
 use uuid::Uuid;
 
-use super::common::{BLOCK, MemoryWitness, TestDisk, block_of, block_on, entropy, new_disk, tag_of};
+use super::common::{
+    BLOCK, MemoryWitness, TestDisk, block_of, block_on, entropy, new_disk, poll_for, tag_of,
+};
 
 /// Blocks of each volume: four objects.
 pub const BLOCKS: u64 = 64;
@@ -184,7 +186,7 @@ impl<R: Rules> World<R> {
                 let image = self.model.get_mut(&id).unwrap();
                 for (mine, theirs) in image.cells.iter_mut().zip(cells) {
                     mine.now.extend(&theirs.now);
-                    mine.kept.extend(&theirs.kept);
+                    mine.kept.extend(&theirs.now);
                 }
             }
             Err(e) => panic!("rollback: {e}"),
@@ -270,6 +272,71 @@ impl<R: Rules> World<R> {
             }
         }
         self.doubt();
+    }
+
+    /// Everything stops in the midst of something.
+    pub fn crash_within(&mut self, what: u8, volume: u64, polls: u16, absent: &[u16]) {
+        let array = self.array.clone();
+        let Some(id) = self.pick(Some(false), volume) else { return self.crash(absent) };
+        match what {
+            0 => {
+                let work = async {
+                    for _ in 0..30 {
+                        array.step(20_000).await;
+                    }
+                };
+                poll_for(work, polls);
+            }
+            1 => {
+                let (tag, first, count) = (self.fresh(), volume % (BLOCKS - 12), 1 + volume % 11);
+                let done = poll_for(self.write_at(id, first, count, tag), polls);
+                self.wrote(id, first, count, tag, done.unwrap_or(Err(EngineError::Io)));
+            }
+            2 => {
+                if poll_for(array.flush_of(id), polls) == Some(Ok(())) {
+                    let image = self.model.get_mut(&id).unwrap();
+                    image.cells.iter_mut().for_each(|c| c.kept = c.now.clone());
+                }
+            }
+            3 => {
+                let taken = self.id();
+                let done = poll_for(array.snapshot(&[(id, taken, vec![])]), polls);
+                let done = done == Some(Ok(()));
+                let image = self.model.get_mut(&id).unwrap();
+                if done {
+                    image.cells.iter_mut().for_each(|c| c.kept = c.now.clone());
+                }
+                let mut cells = image.cells.clone();
+                cells.iter_mut().for_each(|c| c.now = [c.kept.clone(), c.now.clone()].concat());
+                let replicas = image.replicas;
+                self.crash(absent);
+                if done || self.array.lookup(taken).is_some() {
+                    self.model.insert(taken, Image { snapshot: true, replicas, cells });
+                    self.doubt();
+                }
+                return;
+            }
+            4 => {
+                let Some(to) = self.pick(Some(true), volume) else { return self.crash(absent) };
+                let done = poll_for(array.rollback(id, to), polls);
+                let theirs = self.model[&to].clone();
+                let image = self.model.get_mut(&id).unwrap();
+                if done == Some(Ok(())) {
+                    (image.cells, image.replicas) = (theirs.cells, theirs.replicas);
+                } else {
+                    image.replicas = image.replicas.min(theirs.replicas);
+                    for (mine, theirs) in image.cells.iter_mut().zip(theirs.cells) {
+                        mine.now.extend(&theirs.now);
+                        mine.kept.extend(&theirs.now);
+                    }
+                }
+            }
+            _ => {
+                let disk = 1 + (volume % 3) as u16;
+                poll_for(array.soft_eject(disk), polls);
+            }
+        }
+        self.crash(absent);
     }
 
     /// Works behind the scenes until there is nothing to do, or for so many steps.
