@@ -146,8 +146,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
             _ => None,
         };
         let in_sync = members.iter().filter(|m| m.in_sync()).find_map(|m| m.live());
-        *self.lead.borrow_mut() =
-            in_sync.or_else(|| sole.clone()).or_else(|| members.iter().find_map(|m| m.live()));
+        let live = || members.iter().find_map(|m| m.live());
+        let any = || members.iter().find_map(|m| m.engine());
+        *self.lead.borrow_mut() = in_sync.or_else(|| sole.clone()).or_else(live).or_else(any);
         *self.sole.borrow_mut() = sole;
     }
 

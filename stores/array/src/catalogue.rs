@@ -212,7 +212,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.on_all(&|e| Box::pin(async move { e.delete(id).await })).await?;
         self.lost.borrow_mut().remove(&id);
         // There may be room now for copies that were wanting.
-        self.mover.look_again();
+        self.mover.has_room();
         self.work.fire();
         Ok(())
     }

@@ -101,7 +101,8 @@ impl Out {
         self.0.extend(v.to_le_bytes());
     }
     fn text(&mut self, s: &str) {
-        let bytes = &s.as_bytes()[..s.floor_char_boundary(usize::from(u16::MAX))];
+        let end = (0..=s.len().min(usize::from(u16::MAX))).rev().find(|at| s.is_char_boundary(*at));
+        let bytes = &s.as_bytes()[..end.unwrap_or(0)];
         self.u16(bytes.len() as u16);
         self.0.extend(bytes);
     }

@@ -22,6 +22,13 @@ impl<D: Disk, R: Rules> Array<D, R> {
             return;
         }
         tracing::error!(disk = member.number, why, "a disk is out");
+        if let Some(engine) = member.engine() {
+            member.room.set(engine.space().free);
+            // The medium is let go of, so that it can be attached again; the last one still tells what there was.
+            if engine.is_fenced() && self.members.borrow().iter().any(|m| m.live().is_some()) {
+                member.set_engine(None);
+            }
+        }
         *member.trouble.borrow_mut() = Some(why.into());
         self.lost.borrow_mut().append(&mut member.alone.borrow_mut());
         member.last_alone.set(Uuid::nil());

@@ -223,6 +223,15 @@ impl<D: Disk, R: Rules> Array<D, R> {
         Ok(m.number)
     }
 
+    /// Lets a disk that only was left behind (for want of room, say) follow again.
+    pub async fn retry(&self, number: u16) -> Result<(), EngineError> {
+        let m = self.member_or(number)?;
+        let engine = m.engine().filter(|e| m.failed.get() && !e.is_fenced());
+        let engine = engine.ok_or(EngineError::Invalid("the disk serves, or has to be attached again"))?;
+        self.settle().await?;
+        self.join(&m, engine).await
+    }
+
     /// Takes a disk out at once. Without `force` only if everything on it is elsewhere, too.
     pub async fn eject(&self, number: u16, force: bool) -> Result<(), EngineError> {
         let m = self.member_or(number)?;
@@ -249,11 +258,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
             }
             self.mark_failed(&m, "it was ejected");
         }
-        self.abandon(|mv| mv.to == number).await?;
-        self.settle().await?;
         self.drop_engine(&m);
         self.refresh();
-        Ok(())
+        self.abandon(|mv| mv.to == number).await?;
+        self.settle().await
     }
 
     /// A disk that is out will not come back: its copies are made anew elsewhere. What only it had is lost.

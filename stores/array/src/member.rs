@@ -90,6 +90,8 @@ pub(crate) struct Member<D: Disk, R: Rules> {
     pub(crate) alone: RefCell<BTreeSet<Uuid>>,
     pub(crate) last_alone: Cell<Uuid>,
     pub(crate) faults: Cell<Faults>,
+    /// What was free on it when it was left behind, in bytes.
+    pub(crate) room: Cell<u64>,
     /// Why it does not serve, in words.
     pub(crate) trouble: RefCell<Option<String>>,
 }
@@ -109,6 +111,7 @@ impl<D: Disk, R: Rules> Member<D, R> {
             alone: RefCell::default(),
             last_alone: Cell::new(Uuid::nil()),
             faults: Cell::default(),
+            room: Cell::new(0),
             trouble: RefCell::default(),
         }
     }
@@ -145,6 +148,14 @@ impl<D: Disk, R: Rules> Member<D, R> {
         let mut faults = self.faults.get();
         change(&mut faults);
         self.faults.set(faults);
+    }
+
+    /// The first family from this one on that it lacks something of.
+    pub(crate) fn lacks_from(&self, f: Family) -> Option<Family> {
+        match &*self.unclean.borrow() {
+            Unclean::These(lacks) => lacks.families.range(f..).next().copied(),
+            Unclean::Nothing | Unclean::Anything => None,
+        }
     }
 
     /// Whether it could say all about the families of a tuple that it is in.

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use parpen_engine::sync::yield_now;
 use parpen_engine::{Disk, EngineError, Rules};
 
 use crate::Array;
@@ -35,6 +36,9 @@ pub struct Did {
     pub bytes: u64,
 }
 
+/// Families that are looked at in one go.
+const STRIDE: usize = 256;
+
 const NOTHING: Did = Did { class: None, bytes: 0 };
 
 /// A family on its way.
@@ -64,6 +68,8 @@ pub(crate) struct Mover {
     pub(crate) current: RefCell<Option<Move>>,
     /// Families may be short of copies.
     look: Cell<bool>,
+    /// Families are short of copies for want of room or disks.
+    wanting: Cell<bool>,
     pub(crate) recovery: RefCell<VecDeque<Move>>,
     pub(crate) plan: RefCell<Option<Plan>>,
     pub(crate) balance: RefCell<VecDeque<Move>>,
@@ -83,6 +89,7 @@ impl Default for Mover {
             stepping: Cell::new(false),
             current: RefCell::default(),
             look: Cell::new(true),
+            wanting: Cell::new(false),
             recovery: RefCell::default(),
             plan: RefCell::default(),
             balance: RefCell::default(),
@@ -100,6 +107,13 @@ impl Mover {
     pub(crate) fn look_again(&self) {
         self.look.set(true);
         self.look_eject.set(true);
+    }
+
+    /// There may be room where there was none.
+    pub(crate) fn has_room(&self) {
+        if self.wanting.get() {
+            self.look_again();
+        }
     }
 
     pub(crate) fn count(&self, class: Class, disk: u16, change: impl FnOnce(&mut Count)) {
@@ -139,7 +153,11 @@ impl<D: Disk, R: Rules> Array<D, R> {
         }
         if self.mover.relocator.get() {
             let current = self.mover.current.borrow_mut().take();
-            if let Some(m) = current.or_else(|| self.next_move()) {
+            let next = match current {
+                Some(m) => Some(m),
+                None => self.next_move().await,
+            };
+            if let Some(m) = next {
                 let class = m.class;
                 self.run(m, left).await;
                 return Some(class);
@@ -148,9 +166,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.scrub_some(left).await.then_some(Class::Scrub)
     }
 
-    fn next_move(&self) -> Option<Move> {
+    async fn next_move(&self) -> Option<Move> {
         if self.mover.look.replace(false) {
-            self.find_short();
+            self.find_short().await;
         }
         let recovery = self.mover.recovery.borrow_mut().pop_front();
         recovery.or_else(|| self.next_eject()).or_else(|| self.mover.balance.borrow_mut().pop_front())
@@ -173,13 +191,18 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// Families with fewer copies than their policy asks for, on disks that are gone for good, or outside their
     /// groups.
-    fn find_short(&self) {
+    async fn find_short(&self) {
         let families: BTreeSet<Family> =
             self.families().into_iter().chain(self.table.borrow().overrides.keys().copied()).collect();
-        let mut queue = self.mover.recovery.borrow_mut();
-        queue.clear();
-        for f in families {
-            if let Some((from, to)) = self.shortage(f) {
+        let mut queue = VecDeque::new();
+        let mut wanting = false;
+        for (n, f) in families.into_iter().enumerate() {
+            if n % STRIDE == STRIDE - 1 {
+                yield_now().await;
+            }
+            let need = self.shortage(f);
+            wanting |= need.is_some();
+            if let Some((from, Some(to))) = need {
                 self.mover.count(Class::Recovery, from.unwrap_or(to), |c| c.all += 1);
                 queue.push_back(Move {
                     class: Class::Recovery,
@@ -190,10 +213,12 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 });
             }
         }
+        *self.mover.recovery.borrow_mut() = queue;
+        self.mover.wanting.set(wanting);
     }
 
-    /// What a family needs: a disk to leave (or none), and one to go to.
-    fn shortage(&self, f: Family) -> Option<(Option<u16>, u16)> {
+    /// What a family needs: a disk to leave (or none), and one to go to if there is any.
+    fn shortage(&self, f: Family) -> Option<(Option<u16>, Option<u16>)> {
         if self.sources(f).is_empty() {
             return None;
         }
@@ -203,13 +228,13 @@ impl<D: Disk, R: Rules> Array<D, R> {
         };
         let gone = |n: &&u16| self.member(**n).is_none_or(|m| m.standing.get() == Standing::Forgotten);
         if let Some(gone) = tuple.disks().iter().find(gone) {
-            return Some((Some(*gone), self.choose(f, Some(*gone))?));
+            return Some((Some(*gone), self.choose(f, Some(*gone))));
         }
         if tuple.disks().len() < usize::from(policy.replicas) {
-            return Some((None, self.choose(f, None)?));
+            return Some((None, self.choose(f, None)));
         }
         let wrong = self.misplaced(f, &policy)?;
-        Some((Some(wrong), self.choose(f, Some(wrong))?))
+        Some((Some(wrong), self.choose(f, Some(wrong))))
     }
 
     fn misplaced(&self, f: Family, policy: &Policy) -> Option<u16> {
@@ -236,6 +261,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             }
             let Some(to) = self.choose(f, Some(number)) else {
                 self.mover.count(Class::Eject, number, |c| c.stuck += 1);
+                self.mover.wanting.set(true);
                 continue;
             };
             // When the queue is through, what came meanwhile is looked for.

@@ -17,6 +17,8 @@ pub enum Order {
     },
     /// [`Array::forget`].
     Forget(u16),
+    /// [`Array::retry`].
+    Retry(u16),
     /// [`Array::soft_eject`].
     SoftEject(u16),
     /// [`Array::pause_eject`].
@@ -49,6 +51,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let result = match order {
             Order::Eject { disk, force } => self.eject(disk, force).await,
             Order::Forget(disk) => self.forget(disk).await,
+            Order::Retry(disk) => self.retry(disk).await,
             Order::SoftEject(disk) => self.soft_eject(disk).await,
             Order::PauseEject(disk) => self.pause_eject(disk).await,
             Order::CancelEject(disk) => self.cancel_eject(disk).await,

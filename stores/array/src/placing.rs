@@ -167,7 +167,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
         {
             return Ok(Progress::Paused);
         }
-        target.flush().await.inspect_err(|_| self.look(to))?;
+        if R::FILL_DURABLE_BEFORE_OVERRIDE {
+            // Most of it, while nobody has to wait.
+            target.flush().await.inspect_err(|_| self.look(to))?;
+        }
         loop {
             let volumes = self.lead()?.volumes_of(f.0);
             let first = f.1 * self.object_blocks();

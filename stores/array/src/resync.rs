@@ -16,6 +16,9 @@ use crate::member::{Lacks, Member, Standing, Unclean};
 use crate::mover::Class;
 use crate::place::{Family, Tuple};
 
+/// A disk that was left behind comes back by itself when it has this much more room than then, in bytes.
+const MORE_ROOM: u64 = 1 << 20;
+
 impl<D: Disk, R: Rules> Array<D, R> {
     /// Works on members that are behind; `false`: there is nothing to do for any.
     pub(crate) async fn resync(&self, left: &mut u64) -> bool {
@@ -41,7 +44,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// A member that was only left behind (its engine is well) comes back by itself.
     async fn readmit(&self, m: &Rc<Member<D, R>>) -> Result<bool, EngineError> {
         let well = m.engine().filter(|e| m.failed.get() && !e.is_fenced());
-        let Some(engine) = well.filter(|e| e.space().free > 0 && self.lead().is_ok()) else {
+        let roomier = |e: &Rc<Engine<D, R>>| e.space().free > m.room.get() + MORE_ROOM;
+        let Some(engine) = well.filter(|e| roomier(e) && self.lead().is_ok()) else {
             return Ok(false);
         };
         self.join(m, engine).await.map(|()| true)
@@ -73,25 +77,27 @@ impl<D: Disk, R: Rules> Array<D, R> {
         engine: &Rc<Engine<D, R>>,
         left: &mut u64,
     ) -> Result<bool, EngineError> {
-        let lacks = match &*m.unclean.borrow() {
-            Unclean::Anything => None,
-            Unclean::Nothing => Some(Lacks::default()),
-            Unclean::These(lacks) => Some(lacks.clone()),
+        let (looked_at, empty, tuples) = match &*m.unclean.borrow() {
+            Unclean::Anything => (false, false, BTreeSet::new()),
+            Unclean::Nothing => (true, true, BTreeSet::new()),
+            Unclean::These(lacks) => (true, lacks.is_empty(), lacks.tuples.clone()),
         };
-        let Some(lacks) = lacks else {
+        if !looked_at {
             self.compare_all(m, engine).await?;
             return Ok(true);
-        };
-        if lacks.is_empty() {
+        }
+        if empty {
             self.come_in_sync(m, engine).await?;
             return Ok(true);
         }
-        if let Some(tuple) = lacks.tuples.iter().find(|t| self.can_tell(t, m)) {
+        if let Some(tuple) = tuples.iter().find(|t| self.can_tell(t, m)) {
             self.compare_tuple(m, engine, tuple);
             return Ok(true);
         }
         let before = *left;
-        for f in lacks.families {
+        let mut next = m.lacks_from((0, 0));
+        while let Some(f) = next {
+            next = m.lacks_from((f.0, f.1 + 1));
             if self.catch_up_family(m, engine, f, left).await? {
                 self.mover.count(Class::Recovery, m.number, |c| c.bytes += before - *left);
                 return Ok(true);

@@ -129,10 +129,21 @@ impl<D: Disk, R: Rules> Array<D, R> {
             match self.try_change(id, offset, len, what).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Other(e)) => return Err(e),
-                Err(Trouble::Full(family, number)) => self.make_way(family, number).await?,
+                Err(Trouble::Full(family, number)) => self.move_on(family, number).await?,
             }
         }
         Err(EngineError::NoSpace)
+    }
+
+    /// After a disk had no room: it has a new place for the family, or is out if the others have what it lacks.
+    async fn move_on(&self, family: Family, full: u16) -> Result<(), EngineError> {
+        let Err(e) = self.make_way(family, full).await else { return Ok(()) };
+        let others = self.sources(family).iter().any(|t| t.member.number != full);
+        match self.member(full).filter(|_| others) {
+            Some(m) => self.mark_failed(&m, &format!("it has no room and could not be relieved: {e}")),
+            None => return Err(e),
+        }
+        Ok(())
     }
 
     async fn try_change(&self, id: Uuid, offset: u64, len: u64, what: &Change<'_>) -> Result<(), Trouble> {
@@ -297,7 +308,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 Ok(()) => {}
             }
         }
-        self.settle().await?;
+        if R::BUMP_ERA_BEFORE_ACK {
+            self.settle().await?;
+        }
         failure.map_or(Ok(()), Err)
     }
 

@@ -75,6 +75,11 @@ impl TestDisk {
         TestDisk { size, medium, dead, dice }
     }
 
+    /// Other pauses from here on.
+    pub fn shake(&self, seed: u64) {
+        self.dice.set(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    }
+
     fn roll(&self) -> u64 {
         let x =
             self.dice.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -195,7 +200,7 @@ impl Witness for MemoryWitness {
 }
 
 pub fn layout() -> Layout {
-    Layout { wal_bytes: 256 << 10, ..Layout::tiny() }
+    Layout { wal_bytes: 256 << 10, tail_bytes: 1 << 20, ..Layout::tiny() }
 }
 
 pub const STORE: Uuid = Uuid::from_u128(0x57);

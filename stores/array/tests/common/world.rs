@@ -60,6 +60,7 @@ pub struct World<R: Rules> {
 impl<R: Rules> World<R> {
     pub fn new(disks: u16, seed: u64) -> World<R> {
         let disks: BTreeMap<u16, TestDisk> = (1..=disks).map(|n| (n, TestDisk::new(DISK))).collect();
+        disks.iter().for_each(|(n, d)| d.shake(seed << 8 | u64::from(*n)));
         let witness = MemoryWitness::default();
         let new = disks.iter().map(|(n, d)| new_disk(*n, d.clone())).collect();
         let array = block_on(Array::format(new, entropy(seed), Rc::new(witness.clone()))).unwrap();
