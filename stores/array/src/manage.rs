@@ -93,7 +93,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         };
         let unclean = match &*m.unclean.borrow() {
             Unclean::Nothing => 0,
-            Unclean::Anything => live.as_ref().map_or(0, |e| e.versions().len() as u64),
+            Unclean::Anything => live.as_ref().map_or(0, |e| e.version_count()),
             Unclean::These(lacks) => lacks.families.len() as u64,
         };
         MemberInfo {
@@ -103,7 +103,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             about: m.about.borrow().clone(),
             trouble: m.trouble.borrow().clone(),
             space: live.as_ref().map(|e| e.space()),
-            objects: live.as_ref().map_or(0, |e| e.versions().len() as u64),
+            objects: live.as_ref().map_or(0, |e| e.version_count()),
             unclean,
             faults: m.faults.get(),
         }

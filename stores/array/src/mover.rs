@@ -192,6 +192,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// Families with fewer copies than their policy asks for, on disks that are gone for good, or outside their
     /// groups.
     async fn find_short(&self) {
+        if self.open_disks().len() < 2 {
+            // There is nowhere to go; adding a disk looks again.
+            return;
+        }
         let families: BTreeSet<Family> =
             self.families().into_iter().chain(self.table.borrow().overrides.keys().copied()).collect();
         let mut queue = VecDeque::new();

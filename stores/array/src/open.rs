@@ -338,6 +338,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// Makes families equal on all of their disks that are in sync: all of them have what a flush covered, and
     /// what no flush covered may be either.
     async fn reconcile(&self) {
+        if self.live().iter().filter(|t| t.clean).count() < 2 {
+            return;
+        }
         for f in self.families() {
             let sources = self.sources(f);
             let Some((first, others)) = sources.split_first() else { continue };
@@ -358,6 +361,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// Gives up what lies on disks that are not its place, if its place has it.
     async fn evict_strays(&self) -> Result<(), EngineError> {
+        if self.members.borrow().len() == 1 {
+            return Ok(());
+        }
         for t in self.live().iter().filter(|t| t.clean) {
             let strays: BTreeSet<Family> = {
                 let table = self.table.borrow();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use parpen_base::Entropy;
 use parpen_block::Home;
 use parpen_engine::{
-    Change, Disk, EngineError, Figures, Format, Found, Kind, Rebased, Sound, Space, Violation,
+    Change, Disk, EngineError, Figures, FileError, Format, Found, Kind, Rebased, Sound, Space, Violation,
 };
 use uuid::Uuid;
 
@@ -122,11 +122,16 @@ impl Store {
             Box::pin(async move {
                 let (mut offers, mut first) = (Vec::new(), None);
                 for source in disks {
-                    let disk = (source.disk)().map_err(|e| {
-                        let why = e.to_string();
-                        first.get_or_insert(e);
-                        why
-                    });
+                    let disk = match (source.disk)() {
+                        // Somebody else serves it now: going on without it would make two stores of one.
+                        Err(e @ StoreError::File(FileError::Locked(_))) => return Err(e),
+                        Err(e) => {
+                            let why = e.to_string();
+                            first.get_or_insert(e);
+                            Err(why)
+                        }
+                        Ok(disk) => Ok(disk),
+                    };
                     offers.push(Offer { number: source.number, disk });
                 }
                 match Array::open(offers, entropy, witness(), how).await {

@@ -53,6 +53,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         all
     }
 
+    /// How many object versions there are.
+    pub fn version_count(&self) -> u64 {
+        self.state.borrow().by_key.len() as u64
+    }
+
     /// All lineages of a tree, ghosts too, parents before children.
     pub fn lineages(&self, tree: u64) -> Vec<u64> {
         self.state.borrow().lineages_of(tree).collect()
