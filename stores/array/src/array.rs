@@ -141,8 +141,12 @@ impl<D: Disk, R: Rules> Array<D, R> {
     pub(crate) fn refresh(&self) {
         let members = self.members.borrow();
         let known: Vec<_> = members.iter().filter(|m| m.standing.get() != Standing::Forgotten).collect();
+        // What was only on a disk that was forgotten must not read as zeros on the last one.
+        let has_all = |m: &Member<D, R>| {
+            members.len() == 1 || self.table.borrow().tuples().iter().all(|t| t.has(m.number))
+        };
         let sole = match known.as_slice() {
-            [one] if one.standing.get() == Standing::InSync => one.engine(),
+            [one] if one.standing.get() == Standing::InSync && has_all(one) => one.engine(),
             _ => None,
         };
         let in_sync = members.iter().filter(|m| m.in_sync()).find_map(|m| m.live());

@@ -181,7 +181,11 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.mover.count(m.class, whose, |c| c.bytes += before - *left);
         match result {
             Ok(Progress::Paused) => *self.mover.current.borrow_mut() = Some(m),
-            Ok(Progress::Equal) => self.mover.count(m.class, whose, |c| c.done += 1),
+            Ok(Progress::Equal) => {
+                self.mover.count(m.class, whose, |c| c.done += 1);
+                // When the queue is through, what came meanwhile is looked for.
+                self.mover.look_eject.set(true);
+            }
             Err(error) => {
                 tracing::info!(tree = m.family.0, object = m.family.1, %error, "a family was not moved");
                 self.mover.count(m.class, whose, |c| c.stuck += 1);
@@ -268,8 +272,6 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 self.mover.wanting.set(true);
                 continue;
             };
-            // When the queue is through, what came meanwhile is looked for.
-            self.mover.look_eject.set(true);
             let (class, from, begun) = (Class::Eject, Some(number), Cell::new(false));
             return Some(Move { class, family: f, from, to, begun });
         }

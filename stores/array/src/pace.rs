@@ -56,6 +56,9 @@ impl Default for Rates {
 /// A turn moves about as much as may be moved in this part of a second.
 const TURNS: u64 = 32;
 
+/// Others get their turn after every step, also one that moved nothing.
+const BREATH: Duration = Duration::from_micros(200);
+
 impl Rates {
     fn of(&self, class: Class) -> u64 {
         let rate = match class {
@@ -75,7 +78,7 @@ impl Rates {
     /// How long to rest after a step.
     fn rest(&self, did: Did, class: Class, busy: bool) -> Duration {
         let micros = (u128::from(did.bytes) * 1_000_000 / u128::from(self.of(class))) as u64;
-        Duration::from_micros(micros * if busy { 2 } else { 1 })
+        Duration::from_micros(micros * if busy { 2 } else { 1 }).max(BREATH)
     }
 }
 

@@ -96,13 +96,21 @@ impl<D: Disk, R: Rules> Array<D, R> {
         }
         let before = *left;
         let mut next = m.lacks_from((0, 0));
+        let mut stuck = 0;
         while let Some(f) = next {
             next = m.lacks_from((f.0, f.1 + 1));
-            if self.catch_up_family(m, engine, f, left).await? {
-                self.mover.count(Class::Recovery, m.number, |c| c.bytes += before - *left);
-                return Ok(true);
+            match self.catch_up_family(m, engine, f, left).await {
+                Ok(true) => {
+                    self.mover.count(Class::Recovery, m.number, |c| c.bytes += before - *left);
+                    return Ok(true);
+                }
+                Ok(false) => {}
+                // A block of it is lost everywhere; the others can be had.
+                Err(EngineError::DataLost) => stuck += 1,
+                Err(e) => return Err(e),
             }
         }
+        self.mover.count(Class::Recovery, m.number, |c| c.stuck = stuck);
         // What is left waits for disks that were there longer.
         Ok(false)
     }

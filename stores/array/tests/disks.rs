@@ -333,3 +333,37 @@ fn strangers_do_not_take_part() {
         [(1, State::InSync), (2, State::InSync)]
     );
 }
+
+#[test]
+fn what_only_a_forgotten_disk_had_is_lost_and_never_reads_as_zeros() {
+    let mut w = Test::new(2, 15);
+    let ids: Vec<Uuid> = (0..3).map(|_| w.create(1, None).unwrap()).collect();
+    ids.iter().for_each(|id| fill(&mut w, *id));
+    assert!(member(&w, 2).objects > 0 && member(&w, 1).objects > 0);
+    w.lose(2);
+    block_on(w.array.eject(2, true)).unwrap();
+    block_on(w.array.forget(2)).unwrap();
+    w.away.clear();
+    for crash in [false, true] {
+        let (mut lost, mut kept) = (0, 0);
+        for id in &ids {
+            for first in (0..BLOCKS).step_by(16) {
+                let (result, buf) = block_on(w.array.read(*id, first * BLOCK, Buf::zeroed(BLOCK as usize)));
+                match result {
+                    Ok(_) => {
+                        assert_eq!(common::tag_of(&buf), w.model[id].cells[first as usize].now[0]);
+                        kept += 1;
+                    }
+                    Err(e) => {
+                        assert_eq!(e, EngineError::DataLost);
+                        lost += 1;
+                    }
+                }
+            }
+        }
+        assert!(lost > 0 && kept > 0 && lost + kept == 12, "{lost} lost, {kept} kept");
+        if !crash {
+            w.crash(&[]);
+        }
+    }
+}
