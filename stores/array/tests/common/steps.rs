@@ -68,6 +68,12 @@ pub enum Step {
         count: u64,
         steps: u8,
     },
+    /// Writes, flushes and work at once, and perhaps a disk dies in the midst of it.
+    Together {
+        volume: u64,
+        first: u64,
+        dies: Option<(u16, u8)>,
+    },
     SoftEject {
         disk: u16,
     },
@@ -99,6 +105,8 @@ pub fn step() -> impl Strategy<Value = Step> {
         4 => (1usize..20, 1u64..200_000).prop_map(|(steps, budget)| Step::Work { steps, budget }),
         4 => (n(), 0..BLOCKS, 1u64..12, 1u8..20)
             .prop_map(|(volume, first, count, steps)| Step::WriteWhileWorking { volume, first, count, steps }),
+        4 => (n(), 0..BLOCKS - 40, proptest::option::of((disk(), 0u8..40)))
+            .prop_map(|(volume, first, dies)| Step::Together { volume, first, dies }),
         1 => disk().prop_map(|disk| Step::SoftEject { disk }),
         1 => disk().prop_map(|disk| Step::CancelEject { disk }),
         1 => Just(Step::Balance),
@@ -160,6 +168,11 @@ pub fn apply<R: Rules>(w: &mut World<R>, step: Step) {
                 parpen_engine::sync::join_all(both).await[0]
             });
             w.wrote(id, first, count, tag, result);
+        }
+        Step::Together { volume, first, dies } => {
+            if let Some(id) = w.pick(Some(false), volume) {
+                w.together(id, first, dies.filter(|_| w.away.len() < 2));
+            }
         }
         Step::SoftEject { disk } => drop(block_on(w.array.soft_eject(disk))),
         Step::CancelEject { disk } => drop(block_on(w.array.cancel_eject(disk))),

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use parpen_array::{Array, ArrayError, Class, Offer, Opening, Policy, State};
+use parpen_array::{Array, ArrayError, Class, LocalTask, Offer, Opening, Policy, State};
 use parpen_base::Buf;
+use parpen_engine::sync::{join_all, yield_now};
 use parpen_engine::{EngineError, Rules};
 use uuid::Uuid;
 
@@ -338,6 +339,43 @@ impl<R: Rules> World<R> {
             }
         }
         self.crash(absent);
+    }
+
+    /// Five writes side by side, two flushes and some work, and perhaps a disk that dies in the midst of it.
+    pub fn together(&mut self, id: Uuid, first: u64, dies: Option<(u16, u8)>) {
+        let dies = dies.filter(|(n, _)| self.disks.contains_key(n));
+        let tags: Vec<u64> = (0..5).map(|_| self.fresh()).collect();
+        let (array, disks) = (&self.array, &self.disks);
+        let mut all: Vec<LocalTask<'_, Result<(), EngineError>>> = Vec::new();
+        for (i, tag) in tags.iter().enumerate() {
+            all.push(Box::pin(self.write_at(id, first + 8 * i as u64, 8, *tag)));
+        }
+        for budget in [4096, 50_000] {
+            all.push(Box::pin(async move {
+                for _ in 0..10 {
+                    array.step(budget).await;
+                }
+                Ok(())
+            }));
+            all.push(Box::pin(async move { array.flush_of(id).await }));
+        }
+        if let Some((number, after)) = dies {
+            all.push(Box::pin(async move {
+                for _ in 0..after {
+                    yield_now().await;
+                }
+                disks[&number].die();
+                Ok(())
+            }));
+        }
+        let results = block_on(join_all(all));
+        // What the flushes covered is not known here, so they promise nothing.
+        for (i, tag) in tags.iter().enumerate() {
+            self.wrote(id, first + 8 * i as u64, 8, *tag, results[i]);
+        }
+        if let Some((number, _)) = dies {
+            self.lose(number);
+        }
     }
 
     /// Works behind the scenes until there is nothing to do, or for so many steps.
