@@ -23,16 +23,20 @@ type Change<'a, D, R> = &'a dyn Fn(Rc<Engine<D, R>>) -> LocalTask<'a, Result<(),
 /// Keeps all writes of some volumes out.
 pub(crate) struct Held<'a> {
     _guards: Vec<RangeGuard<'a>>,
-    _careful: Careful<'a>,
+    _careful: Option<Careful<'a>>,
 }
 
 impl<D: Disk, R: Rules> Array<D, R> {
-    /// Waits until no write of these volumes is in flight, and keeps new ones waiting.
+    /// Waits until no write of these volumes is in flight, and keeps new ones waiting. With one disk that is the
+    /// engine's own business.
     pub(crate) async fn hold(&self, ids: impl IntoIterator<Item = Uuid>, first: u64, last: u64) -> Held<'_> {
         let mut ids: Vec<Uuid> = ids.into_iter().collect();
         ids.sort();
         ids.dedup();
-        let careful = self.holds.careful().await;
+        if self.sole().is_some() {
+            return Held { _guards: Vec::new(), _careful: None };
+        }
+        let careful = Some(self.holds.careful().await);
         let mut guards = Vec::with_capacity(ids.len());
         for id in ids {
             guards.push(self.holds.ranges.lock(id, first, last).await);
@@ -160,11 +164,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// Takes snapshots of all these volumes at one instant: `(volume, snapshot, label)`.
     pub async fn snapshot(&self, all: &[(Uuid, Uuid, Vec<u8>)]) -> Result<(), EngineError> {
-        // With one disk the instant is the disk's own.
-        let held = match self.sole() {
-            Some(_) => None,
-            None => Some(self.hold(all.iter().map(|(volume, ..)| *volume), 0, u64::MAX).await),
-        };
+        let held = self.hold(all.iter().map(|(volume, ..)| *volume), 0, u64::MAX).await;
         let _one = self.holds.catalogue().await;
         self.check_room(all.iter().map(|(_, _, label)| label.len() + 1024).sum())?;
         let result = self.on_all(&|e| Box::pin(async move { e.snapshot(all).await })).await;
@@ -212,6 +212,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.on_all(&|e| Box::pin(async move { e.delete(id).await })).await?;
         self.lost.borrow_mut().remove(&id);
         // There may be room now for copies that were wanting.
+        self.members.borrow().iter().for_each(|m| m.again.set(m.failed.get()));
         self.mover.has_room();
         self.work.fire();
         Ok(())

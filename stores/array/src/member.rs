@@ -92,6 +92,8 @@ pub(crate) struct Member<D: Disk, R: Rules> {
     pub(crate) faults: Cell<Faults>,
     /// What was free on it when it was left behind, in bytes.
     pub(crate) room: Cell<u64>,
+    /// The catalogue became smaller since: it may fit now.
+    pub(crate) again: Cell<bool>,
     /// Why it does not serve, in words.
     pub(crate) trouble: RefCell<Option<String>>,
 }
@@ -112,6 +114,7 @@ impl<D: Disk, R: Rules> Member<D, R> {
             last_alone: Cell::new(Uuid::nil()),
             faults: Cell::default(),
             room: Cell::new(0),
+            again: Cell::new(false),
             trouble: RefCell::default(),
         }
     }

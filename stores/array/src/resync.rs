@@ -44,7 +44,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// A member that was only left behind (its engine is well) comes back by itself.
     async fn readmit(&self, m: &Rc<Member<D, R>>) -> Result<bool, EngineError> {
         let well = m.engine().filter(|e| m.failed.get() && !e.is_fenced());
-        let roomier = |e: &Rc<Engine<D, R>>| e.space().free > m.room.get() + MORE_ROOM;
+        let again = m.again.replace(false);
+        let roomier = |e: &Rc<Engine<D, R>>| again || e.space().free > m.room.get() + MORE_ROOM;
         let Some(engine) = well.filter(|e| roomier(e) && self.lead().is_ok()) else {
             return Ok(false);
         };
