@@ -44,7 +44,8 @@ pub(crate) fn volume_status(v: &Volume) -> &'static str {
         match work {
             Work::Resizing => return "extending",
             Work::RollingBack => return "reverting",
-            Work::Copying => {}
+            Work::Freezing => return "maintenance",
+            Work::Copying | Work::Rebasing => {}
         }
     }
     match v.usage {

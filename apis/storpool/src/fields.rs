@@ -1,20 +1,11 @@
 //! Reading a body: null means absent, numbers may come as texts, what is unknown is passed over.
 
-use parpen_model::Condition;
+use parpen_model::{Ceiling, Condition};
 use serde_json::{Map, Value};
 
 /// The members of a JSON object, asked for by name.
 #[derive(Debug)]
 pub struct Fields<'v>(&'v Map<String, Value>);
-
-/// A ceiling as clients write it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ceiling {
-    /// `-`
-    Unlimited,
-    /// A number.
-    At(u64),
-}
 
 /// The body as JSON; an empty one, or null, is an empty object.
 pub fn body(bytes: &[u8]) -> Result<Value, Condition> {

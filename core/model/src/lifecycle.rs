@@ -106,6 +106,10 @@ words! {
         RollingBack = "rolling back",
         /// It is being read for a copy.
         Copying = "copying",
+        /// It is being cut off snapshots that it comes from. It can be used meanwhile.
+        Rebasing = "rebasing",
+        /// It is becoming a snapshot.
+        Freezing = "freezing",
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use parpen_block::{
-    AccessTable, Address, Admits, ExportId, Gate, Home, Peer, Progress, Refusal, Remote, Rights, Session,
+    AccessTable, Address, Admits, Ceilings, Class, ExportId, Gate, Home, Peer, Progress, Refusal, Remote,
+    Rights, Session, filter,
 };
 use parpen_model::ports::{DataPath, MetaStore};
 use parpen_model::{Condition, Job, Pool, ReadTx, Scope, Snapshot, Subject, Volume, read};
@@ -11,6 +12,7 @@ use tokio::sync::broadcast;
 
 use crate::Backends;
 use crate::jobs::{StepCx, World};
+use crate::ports::ceilings;
 
 /// Requests in flight of the service's own sessions.
 const DEPTH: u16 = 16;
@@ -38,15 +40,25 @@ pub(crate) fn pool_of(tx: &dyn ReadTx, subject: Subject) -> Result<Pool, Conditi
     tx.get(Scope::All, pool)
 }
 
-/// The device of a volume or snapshot, for the gate.
+/// The ceilings of a volume or snapshot, and the revision of the row that says so.
+fn limits_of(tx: &dyn ReadTx, subject: Subject) -> Result<(filter::Limits, i64), Condition> {
+    let (limits, stamp) = match subject {
+        Subject::Volume(id) => tx.get::<Volume>(Scope::All, id).map(|v| (v.limits, v.stamp))?,
+        Subject::Snapshot(id) => tx.get::<Snapshot>(Scope::All, id).map(|s| (s.limits, s.stamp))?,
+    };
+    Ok((ceilings(limits), stamp.revision))
+}
+
+/// The device of a volume or snapshot with its ceilings, for the gate.
 pub(crate) async fn device(
     meta: &dyn MetaStore,
     backends: &Backends,
+    (bounds, class): (&Ceilings, Class),
     subject: Subject,
 ) -> Result<Arc<dyn parpen_block::BlockDevice>, Condition> {
-    let pool = read(meta, move |tx| pool_of(tx, subject)).await?;
+    let (pool, row) = read(meta, move |tx| Ok((pool_of(tx, subject)?, limits_of(tx, subject)?))).await?;
     match backends.of(&pool).await?.data(subject).await? {
-        DataPath::Here(device) => Ok(device),
+        DataPath::Here(device) => Ok(bounds.around(subject.uuid(), class, row, device)),
         DataPath::Elsewhere { address, path } => {
             Err(Condition::Unsupported(format!("the bytes are at {address}:{path}, not here")))
         }
@@ -59,7 +71,8 @@ pub(crate) async fn open_for_job(
     subject: Subject,
     rights: Rights,
 ) -> Result<JobSession, Condition> {
-    let device = device(&*world.meta, &world.backends, subject).await?;
+    let bounds = (&*world.ceilings, Class::Background);
+    let device = device(&*world.meta, &world.backends, bounds, subject).await?;
     let export = ExportId(world.entropy.uuid());
     world.gate.publish(export, AccessTable { rights, admits: Admits::Everyone }, 1);
     let peer = Peer { transport: "job", address: Address::Local, tls_name: None };

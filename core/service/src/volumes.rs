@@ -3,14 +3,20 @@
 pub(crate) mod create;
 pub(crate) mod delete;
 mod edit;
+pub(crate) mod freeze;
+mod lineage;
 pub(crate) mod list;
+pub(crate) mod rebase;
 pub(crate) mod resize;
 pub(crate) mod rollback;
 
 pub use create::{From, NewVolume, Options, Place, create};
 pub use delete::{DeleteTerms, Snapshots, delete};
-pub use edit::{ChangeAttributes, Edit, edit, rename};
+pub use edit::{Change, ChangeAttributes, Changed, Edit, change, edit, rename};
+pub use freeze::freeze;
+pub use lineage::{cost, diff};
 pub use list::{Attached, Filter, Key, View, get, list, stored};
+pub use rebase::rebase;
 pub use resize::{NewSize, ResizeTerms, resize};
 pub use rollback::{RollbackTerms, rollback};
 

@@ -1,7 +1,7 @@
 //! Announcing an attachment.
 
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{AttachState, Life};
+use parpen_model::lifecycle::{AttachState, Life, Work};
 use parpen_model::{
     Attachment, AttachmentId, Attributes, Condition, Kind, Rights, Stamp, Volume, VolumeId, write,
 };
@@ -22,6 +22,15 @@ pub struct Reserve {
     pub attributes: Attributes,
 }
 
+/// A volume that is becoming a snapshot takes no new holder.
+pub(super) fn refuse_freezing(v: &Volume) -> Result<(), Condition> {
+    if !v.work.contains(&Work::Freezing) {
+        return Ok(());
+    }
+    let (what, name) = (Kind::Volume, v.handle.to_string());
+    Err(Condition::WrongState { what, name, actual: Work::Freezing.to_string(), wanted: "ready".into() })
+}
+
 /// Reserves a volume: from now on nobody else gets it exclusively. The holder is named later.
 pub async fn reserve(ports: &Ports, actor: &Actor, want: Reserve) -> Result<(Attachment, u64), Condition> {
     let (actor, stamp) = (actor.clone(), Stamp::at(ports.clock.now()));
@@ -38,6 +47,7 @@ pub async fn reserve(ports: &Ports, actor: &Actor, want: Reserve) -> Result<(Att
                 wanted: "ready".into(),
             });
         }
+        refuse_freezing(&v)?;
         refuse_conflict(tx.read(), &v, !v.shared, &[])?;
         let mut a = Attachment {
             id,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parpen_base::{Boxed, Clock, Entropy};
-use parpen_block::{Gate, Home};
+use parpen_block::{Ceilings, Gate, Home};
 use parpen_model::ports::{MetaStore, VolumeBackend};
 use parpen_model::{Condition, Job, Pool, PoolId, Scope, WriteTx, read};
 use serde::de::DeserializeOwned;
@@ -19,6 +19,8 @@ pub struct World {
     pub backends: Arc<Backends>,
     /// The gate.
     pub gate: Gate,
+    /// The ceilings in force.
+    pub ceilings: Arc<Ceilings>,
     /// Where queues of devices without a home of their own live.
     pub home: Arc<dyn Home>,
     /// Time.
@@ -88,11 +90,13 @@ pub trait JobStep: Send + Sync {
 /// The steps of a kind of job, in order; `None` for kinds that this version does not know.
 pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
     use crate::{attachments, disks, pools, snapshots, volumes};
-    let tables: [(&str, &'static [&'static dyn JobStep]); 12] = [
+    let tables: [(&str, &'static [&'static dyn JobStep]); 14] = [
         (volumes::create::KIND, volumes::create::STEPS),
         (volumes::delete::KIND, volumes::delete::STEPS),
         (volumes::resize::KIND, volumes::resize::STEPS),
         (volumes::rollback::KIND, volumes::rollback::STEPS),
+        (volumes::freeze::KIND, volumes::freeze::STEPS),
+        (volumes::rebase::KIND, volumes::rebase::STEPS),
         (snapshots::create::KIND, snapshots::create::STEPS),
         (snapshots::delete::KIND, snapshots::delete::STEPS),
         (attachments::reassign::KIND, attachments::reassign::STEPS),

@@ -6,9 +6,9 @@ use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Health, Life, LifeEvent, Usage, life};
 use parpen_model::ports::Made;
 use parpen_model::{
-    Attributes, Condition, Handle, JobId, Kind, Label, Limits, NewBytes, Pin, PinId, Pool, PoolId, ProjectId,
-    Scope, Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType, VolumeTypeId, WriteTx,
-    read, write,
+    Attributes, Condition, Handle, JobId, Kind, Label, NewBytes, Pin, PinId, Pool, PoolId, ProjectId, Scope,
+    Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType, VolumeTypeId, WantedLimits,
+    WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +43,7 @@ pub struct Place {
     /// Replicas.
     pub placement: WantedPlacement,
     /// Ceilings; absent parts are the type's.
-    pub limits: Limits,
+    pub limits: WantedLimits,
 }
 
 /// A volume to be made.
@@ -194,10 +194,7 @@ fn draft(
         size,
         volume_type: kind.map(|t| t.id),
         placement,
-        limits: Limits {
-            bytes_per_second: new.place.limits.bytes_per_second.or(type_limits.bytes_per_second),
-            requests_per_second: new.place.limits.requests_per_second.or(type_limits.requests_per_second),
-        },
+        limits: new.place.limits.over(type_limits),
         readonly: false,
         shared: new.options.shared,
         parent: source.map(|s| s.id),

@@ -6,5 +6,6 @@ mod adopt;
 mod crash;
 mod disks;
 mod house;
+mod lineage;
 mod names;
 mod volumes;
