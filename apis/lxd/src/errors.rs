@@ -86,6 +86,17 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Credential
         | Kind::Token
         | Kind::PlacementGroup
-        | Kind::Disk => Condition::not_found(what, name).to_string(),
+        | Kind::Disk
+        | Kind::Backup
+        | Kind::Image
+        | Kind::Key
+        | Kind::Qos
+        | Kind::Quota
+        | Kind::Service
+        | Kind::Message
+        | Kind::Group
+        | Kind::GroupType
+        | Kind::GroupSnapshot
+        | Kind::Transfer => Condition::not_found(what, name).to_string(),
     }
 }

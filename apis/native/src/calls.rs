@@ -142,7 +142,7 @@ async fn volume(
                 false => volumes::Snapshots::Refuse,
             };
             let force = from_wire::flag(&request, "force", false)?;
-            let terms = volumes::DeleteTerms { snapshots, force, ignore_lock: false };
+            let terms = volumes::DeleteTerms { snapshots, force, ..Default::default() };
             ports.jobs.wait(volumes::delete(ports, actor, id, terms).await?.job).await?;
             gone()
         }
@@ -205,7 +205,7 @@ async fn volume_change(
     let (ports, id) = (&house.ports, view.volume.id);
     from_wire::positive(change.size)?;
     let terms =
-        volumes::ResizeTerms { allow_shrink: change.shrink, require_detached: false, force: change.force };
+        volumes::ResizeTerms { allow_shrink: change.shrink, force: change.force, ..Default::default() };
     let changed = volumes::Change {
         edit: volumes::Edit { limits: from_wire::limits(&change.limits)?, ..volumes::Edit::default() },
         rename: change.name.map(|name| (from_wire::space(), name)),
@@ -252,7 +252,10 @@ async fn snapshot(
     let view = from_wire::snapshot(ports, actor, params.get("snapshot")).await?;
     match e {
         Endpoint::SnapshotDelete => {
-            let terms = snapshots::DeleteTerms { force: from_wire::flag(&request, "force", false)? };
+            let terms = snapshots::DeleteTerms {
+                force: from_wire::flag(&request, "force", false)?,
+                ..Default::default()
+            };
             ports.jobs.wait(snapshots::delete(ports, actor, view.snapshot.id, terms).await?.job).await?;
             gone()
         }

@@ -2,7 +2,7 @@
 
 use parpen_http::HttpRequest;
 use parpen_identity::Actor;
-use parpen_model::{Api, Ceiling, Condition, DiskVerb, Driver, Kind, ScrubVerb, WantedLimits};
+use parpen_model::{Api, Condition, DiskVerb, Driver, IoCeiling, Kind, ScrubVerb, WantedLimits};
 use parpen_service::names::Space;
 use parpen_service::{Ports, snapshots, volumes};
 
@@ -108,8 +108,8 @@ pub(crate) fn positive(size: Option<u64>) -> Result<(), Condition> {
 pub(crate) fn limits(wish: &LimitsWish) -> Result<WantedLimits, Condition> {
     let one = |field, asked: &Option<CeilingDoc>| match asked {
         None => Ok(None),
-        Some(CeilingDoc::At(n)) => Ok(Some(Ceiling::At(*n))),
-        Some(CeilingDoc::Word(w)) if w == "unlimited" => Ok(Some(Ceiling::Unlimited)),
+        Some(CeilingDoc::At(n)) => Ok(Some(IoCeiling::At(*n))),
+        Some(CeilingDoc::Word(w)) if w == "unlimited" => Ok(Some(IoCeiling::Unlimited)),
         Some(CeilingDoc::Word(_)) => Err(Condition::invalid(field, "it is a number or `unlimited`")),
     };
     Ok(WantedLimits {

@@ -1,6 +1,6 @@
 //! Reading a body: null means absent, numbers may come as texts, what is unknown is passed over.
 
-use parpen_model::{Ceiling, Condition};
+use parpen_model::{Condition, IoCeiling};
 use serde_json::{Map, Value};
 
 /// The members of a JSON object, asked for by name.
@@ -69,10 +69,10 @@ impl<'v> Fields<'v> {
     }
 
     /// A ceiling.
-    pub fn ceiling(&self, field: &str) -> Result<Option<Ceiling>, Condition> {
+    pub fn ceiling(&self, field: &str) -> Result<Option<IoCeiling>, Condition> {
         match self.value(field) {
-            Some(Value::String(s)) if s == "-" => Ok(Some(Ceiling::Unlimited)),
-            _ => Ok(self.number(field)?.map(Ceiling::At)),
+            Some(Value::String(s)) if s == "-" => Ok(Some(IoCeiling::Unlimited)),
+            _ => Ok(self.number(field)?.map(IoCeiling::At)),
         }
     }
 
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!((f.size("g"), f.size("h").is_err()), (Ok(Some(512)), true));
         assert_eq!(
             (f.ceiling("d"), f.ceiling("a")),
-            (Ok(Some(Ceiling::Unlimited)), Ok(Some(Ceiling::At(17))))
+            (Ok(Some(IoCeiling::Unlimited)), Ok(Some(IoCeiling::At(17))))
         );
         assert_eq!((f.numbers("i", 1, 4095), f.numbers("zz", 1, 2)), (Ok(vec![1, 2]), Ok(vec![])));
         assert!(f.numbers("j", 1, 4095).is_err() && f.numbers("k", 1, 4095).is_err());

@@ -1,6 +1,6 @@
 //! From bodies to what the core is asked for. Names are still to be looked up.
 
-use parpen_model::{Ceiling, Condition, WantedLimits};
+use parpen_model::{Condition, IoCeiling, WantedLimits};
 use parpen_service::media::WantedPlacement;
 use parpen_service::volumes::NewSize;
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ pub const BANDWIDTH_UNIT: u64 = 1024;
 
 fn ceilings(f: &Fields<'_>) -> Result<WantedLimits, Condition> {
     let bytes_per_second = match f.ceiling("bw")? {
-        Some(Ceiling::At(n)) => Some(Ceiling::At(
+        Some(IoCeiling::At(n)) => Some(IoCeiling::At(
             n.checked_mul(BANDWIDTH_UNIT).ok_or_else(|| Condition::invalid("bw", "it is too large"))?,
         )),
         other => other,

@@ -2,14 +2,22 @@
 
 mod access;
 mod common;
+mod copies;
 mod disk;
+mod group;
 mod job;
+mod policy;
 mod pool;
+mod service;
 mod volume;
 
 pub use access::*;
 pub use common::*;
+pub use copies::*;
 pub use disk::*;
+pub use group::*;
 pub use job::*;
+pub use policy::*;
 pub use pool::*;
+pub use service::*;
 pub use volume::*;

@@ -1,5 +1,7 @@
 //! What the use cases need from the world. Adapters implement these; only the binary names them.
 
+mod copies;
+
 use std::sync::Arc;
 
 use parpen_base::Boxed;
@@ -9,6 +11,8 @@ use crate::{
     BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Label, NewBytes, Pool,
     ReadTx, SnapshotId, Source, Space, Subject, Task, VolumeId, WriteTx,
 };
+
+pub use copies::*;
 
 /// The work of a read transaction.
 pub type ReadWork = Box<dyn FnOnce(&dyn ReadTx) -> Result<(), Condition> + Send>;

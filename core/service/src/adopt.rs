@@ -136,6 +136,10 @@ fn volume(id: VolumeId, pool: &Pool, f: &Found, c: Common) -> Volume {
         usage: Usage::Free,
         work: Vec::new(),
         health: Health::Up,
+        declared: None,
+        migration: None,
+        group: None,
+        hidden: Vec::new(),
         epoch: 1,
         attributes: Attributes::default(),
         fault: None,
@@ -162,6 +166,9 @@ fn snapshot(pool: &Pool, f: &Found, c: Common, origin: Uuid, transient: bool) ->
         transient,
         life: Life::Ready,
         health: Health::Up,
+        declared: None,
+        group_snapshot: None,
+        hidden: Vec::new(),
         attributes: Attributes::default(),
         fault: None,
         stamp: c.stamp,
@@ -176,7 +183,15 @@ fn project(
 ) -> Result<ProjectId, Condition> {
     if tx.read().find::<Project>(Scope::All, id)?.is_none() {
         let description = "found on a disk; its name is lost".to_string();
-        tx.insert(&mut Project { id, name: format!("project-{id}"), description, stamp: Stamp::at(now) })?;
+        let name = format!("project-{id}");
+        tx.insert(&mut Project {
+            id,
+            name,
+            description,
+            enabled: true,
+            default_type: None,
+            stamp: Stamp::at(now),
+        })?;
         done.projects.push(id.0);
     }
     Ok(id)

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use parpen_block::{
-    AccessTable, Address, Admits, Ceilings, Class, ExportId, Gate, Home, Peer, Progress, Refusal, Remote,
-    Rights, Session, filter,
+    AccessTable, Address, Admits, BlockDevice, Ceilings, Class, ExportId, Frozen, Gate, Held, Home, Peer,
+    Progress, Refusal, Remote, Rights, Route, Session, Timer, filter,
 };
 use parpen_model::ports::{DataPath, MetaStore};
-use parpen_model::{Condition, Job, Pool, ReadTx, Scope, Snapshot, Subject, Volume, read};
-use tokio::sync::broadcast;
+use parpen_model::{
+    Attachment, Condition, Job, Pool, ReadTx, Scope, Snapshot, Subject, Volume, VolumeId, read,
+};
+use uuid::Uuid;
 
-use crate::Backends;
-use crate::jobs::{StepCx, World};
+use crate::jobs::{Changes, StepCx, World};
 use crate::ports::ceilings;
+use crate::{Backends, access};
 
 /// Requests in flight of the service's own sessions.
 const DEPTH: u16 = 16;
@@ -22,6 +24,13 @@ pub(crate) struct JobSession {
     remote: Option<Remote>,
     gate: Gate,
     export: ExportId,
+}
+
+impl JobSession {
+    /// What reads and writes.
+    pub(crate) fn opened(&self) -> Result<&Remote, Condition> {
+        self.remote.as_ref().ok_or_else(|| Condition::internal("a job session without its remote"))
+    }
 }
 
 impl Drop for JobSession {
@@ -49,16 +58,65 @@ fn limits_of(tx: &dyn ReadTx, subject: Subject) -> Result<(filter::Limits, i64),
     Ok((ceilings(limits), stamp.revision))
 }
 
-/// The device of a volume or snapshot with its ceilings, for the gate.
-pub(crate) async fn device(
+/// What the gate is given, and by which ceilings it is bound.
+pub(crate) struct Bytes {
+    of: Uuid,
+    limits: (filter::Limits, i64),
+    /// The way there.
+    pub(crate) way: Way,
+}
+
+/// The device of a snapshot, or the route that all sessions of a volume share.
+pub(crate) enum Way {
+    /// A snapshot's.
+    Fixed(Arc<dyn BlockDevice>),
+    /// A volume's.
+    Routed(Route),
+}
+
+impl Bytes {
+    /// Does what lets a session in, unless its volume is just being moved.
+    pub(crate) fn enter(
+        self,
+        (bounds, class): (&Ceilings, Class),
+        admit: impl FnOnce(Arc<dyn BlockDevice>) -> Result<Session, Refusal>,
+    ) -> Result<Session, Refusal> {
+        let bound = |device| bounds.around(self.of, class, self.limits, device);
+        match self.way {
+            Way::Fixed(device) => admit(bound(device)),
+            Way::Routed(route) => route.enter(|| admit(bound(Arc::new(route.clone())))),
+        }
+    }
+}
+
+/// The bytes of a volume or snapshot, for the gate.
+pub(crate) async fn bytes(
     meta: &dyn MetaStore,
     backends: &Backends,
-    (bounds, class): (&Ceilings, Class),
     subject: Subject,
-) -> Result<Arc<dyn parpen_block::BlockDevice>, Condition> {
-    let (pool, row) = read(meta, move |tx| Ok((pool_of(tx, subject)?, limits_of(tx, subject)?))).await?;
-    match backends.of(&pool).await?.data(subject).await? {
-        DataPath::Here(device) => Ok(bounds.around(subject.uuid(), class, row, device)),
+) -> Result<Bytes, Condition> {
+    loop {
+        let (pool, limits) =
+            read(meta, move |tx| Ok((pool_of(tx, subject)?, limits_of(tx, subject)?))).await?;
+        let device = device(backends, &pool, subject).await?;
+        let of = subject.uuid();
+        let Subject::Volume(id) = subject else { return Ok(Bytes { of, limits, way: Way::Fixed(device) }) };
+        let route = backends.route(id, device);
+        // From here on whoever moves the volume leads this route; that it was not moved just before is seen in its row.
+        if read(meta, move |tx| pool_of(tx, subject)).await?.id == pool.id {
+            return Ok(Bytes { of, limits, way: Way::Routed(route) });
+        }
+    }
+}
+
+/// The device of a volume or snapshot in a pool.
+pub(crate) async fn device(
+    backends: &Backends,
+    pool: &Pool,
+    subject: Subject,
+) -> Result<Arc<dyn BlockDevice>, Condition> {
+    match backends.of(pool).await?.data(subject).await? {
+        DataPath::Here(device) => Ok(device),
         DataPath::Elsewhere { address, path } => {
             Err(Condition::Unsupported(format!("the bytes are at {address}:{path}, not here")))
         }
@@ -71,12 +129,28 @@ pub(crate) async fn open_for_job(
     subject: Subject,
     rights: Rights,
 ) -> Result<JobSession, Condition> {
-    let bounds = (&*world.ceilings, Class::Background);
-    let device = device(&*world.meta, &world.backends, bounds, subject).await?;
+    let bytes = bytes(&*world.meta, &world.backends, subject).await?;
+    admit_job(world, rights, bytes).await
+}
+
+/// Opens what lies in a pool under a volume's id, which need not be the pool that its row names.
+pub(crate) async fn open_in(
+    world: &World,
+    pool: &Pool,
+    subject: Subject,
+    rights: Rights,
+) -> Result<JobSession, Condition> {
+    let limits = read(&*world.meta, move |tx| limits_of(tx, subject)).await?;
+    let way = Way::Fixed(device(&world.backends, pool, subject).await?);
+    admit_job(world, rights, Bytes { of: subject.uuid(), limits, way }).await
+}
+
+async fn admit_job(world: &World, rights: Rights, bytes: Bytes) -> Result<JobSession, Condition> {
     let export = ExportId(world.entropy.uuid());
     world.gate.publish(export, AccessTable { rights, admits: Admits::Everyone }, 1);
     let peer = Peer { transport: "job", address: Address::Local, tls_name: None };
-    let session = world.gate.admit(export, None, peer, device)?;
+    let bounds = (&*world.ceilings, Class::Background);
+    let session = bytes.enter(bounds, |device| world.gate.admit(export, None, peer, device))?;
     let mut opened = JobSession { remote: None, gate: world.gate.clone(), export };
     opened.remote = Some(open(session, &world.home).await?);
     Ok(opened)
@@ -87,27 +161,67 @@ pub async fn open(session: Session, home: &Arc<dyn Home>) -> Result<Remote, Refu
     Remote::open(session, DEPTH, home.clone()).await
 }
 
+/// Tells the job's listeners how far it is with `total` bytes.
+pub(crate) fn progress(cx: &StepCx, total: u64) -> impl Progress + use<> {
+    JobProgress { job: cx.job.clone(), changes: cx.changes.clone(), total }
+}
+
+/// Volumes of which nothing is in flight, until it is dropped.
+pub(crate) struct Still {
+    _frozen: Vec<Frozen>,
+    _held: Held,
+}
+
+/// Holds every export of these volumes and lets no new session in.
+pub(crate) async fn still(world: &World, volumes: Vec<VolumeId>) -> Result<Still, Condition> {
+    let mut frozen = Vec::new();
+    for id in &volumes {
+        if let Way::Routed(route) = bytes(&*world.meta, &world.backends, (*id).into()).await?.way {
+            frozen.push(route.freeze());
+        }
+    }
+    let exports = read(&*world.meta, move |tx| {
+        let each = volumes.into_iter().map(|id| exports_of(tx, id));
+        Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
+    })
+    .await?;
+    let held = world.gate.hold(&exports, u32::MAX, &Never).await?;
+    Ok(Still { _frozen: frozen, _held: held })
+}
+
+/// Every export through which somebody may have a volume open.
+pub(crate) fn exports_of(tx: &dyn ReadTx, id: VolumeId) -> Result<Vec<ExportId>, Condition> {
+    let own = tx.children::<Attachment>(id)?.into_iter().map(|a| ExportId(a.id.0));
+    Ok(own.chain([access::plain_export(id.into())]).collect())
+}
+
+/// No timer: what is held is let go by whoever holds it, whose work is short and bounded.
+pub(crate) struct Never;
+
+impl Timer for Never {
+    fn after(&self, _ms: u32, f: Box<dyn FnOnce() + Send>) {
+        drop(f);
+    }
+}
+
 struct JobProgress {
     job: Job,
-    changes: broadcast::Sender<Job>,
+    changes: Changes,
     total: u64,
 }
 
 impl Progress for JobProgress {
     fn moved(&self, offset: u64) {
         let job = Job { progress: Some((offset, self.total)), ..self.job.clone() };
-        let _ = self.changes.send(job); // nobody listening is no fault
+        self.changes.send(job);
     }
     fn durable(&self, _offset: u64) {}
 }
 
 /// Copies all of `from` into `to` and tells the job's listeners how far it is.
 pub(crate) async fn copy(from: &JobSession, to: &JobSession, cx: &StepCx) -> Result<(), Condition> {
-    let (Some(from), Some(to)) = (&from.remote, &to.remote) else {
-        return Err(Condition::internal("a job session without its remote"));
-    };
-    let progress =
-        JobProgress { job: cx.job.clone(), changes: cx.changes.clone(), total: from.geometry().size };
+    let (from, to) = (from.opened()?, to.opened()?);
+    let progress = progress(cx, from.geometry().size);
     parpen_block::copy(from, to, 0, &progress).await?;
     Ok(())
 }

@@ -64,13 +64,11 @@ impl HouseExports {
         let Some((subject, rule, host)) = found else { return Err(Refusal::Unknown) };
         // Refused before the device is opened: a closed export costs nothing.
         parpen_block::decide(&rule.table, host)?;
-        let doors = &self.doors;
-        let device =
-            data::device(&*self.meta, &doors.backends, (&doors.ceilings, Class::Foreground), subject)
-                .await
-                .map_err(refusal)?;
+        let bytes = data::bytes(&*self.meta, &self.doors.backends, subject).await.map_err(refusal)?;
         self.doors.gate.publish(rule.export, rule.table, rule.epoch);
-        self.doors.gate.admit(rule.export, host, peer, device)
+        bytes.enter((&self.doors.ceilings, Class::Foreground), |device| {
+            self.doors.gate.admit(rule.export, host, peer, device)
+        })
     }
 }
 

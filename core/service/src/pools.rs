@@ -4,8 +4,8 @@ use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::{
-    Attributes, Condition, DiskPlace, Driver, Kind, Pool, PoolId, Query, ReadTx, Scope, Snapshot, Space,
-    Stamp, Volume, check_pool_name, read, write,
+    Attributes, Condition, DiskPlace, Driver, Kind, Pool, PoolId, Query, ReadTx, Scope, Service, Snapshot,
+    Space, Stamp, Volume, check_pool_name, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -250,7 +250,12 @@ impl JobStep for Destroy {
         Box::pin(async move {
             let Some(pool) = pool_of(cx).await? else { return Ok(nothing()) };
             cx.world.backends.destroy(&pool).await?;
-            let commit: Commit = Box::new(move |tx| tx.delete::<Pool>(pool.id).map(|_| ()));
+            let commit: Commit = Box::new(move |tx| {
+                for switched in tx.read().children::<Service>(pool.id)? {
+                    tx.delete::<Service>(switched.id)?;
+                }
+                tx.delete::<Pool>(pool.id).map(|_| ())
+            });
             Ok(commit)
         })
     }

@@ -30,6 +30,15 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// The request on whose behalf these ports are used, where its side names requests.
+    pub origin: Option<Arc<str>>,
+}
+
+impl Ports {
+    /// The same ports, for one request.
+    pub fn on_behalf_of(&self, request: &str) -> Ports {
+        Ports { origin: Some(request.into()), ..self.clone() }
+    }
 }
 
 impl Ports {

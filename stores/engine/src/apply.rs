@@ -53,7 +53,9 @@ impl State {
                 Ok(())
             }
             Op::Record { lineage, key, value } => self.apply_record(*lineage, *key, value),
-            Op::Fill(f) => self.apply_fill(f, freed),
+            Op::Fill(f) => self.apply_fill(f, Cause::Overwritten, freed),
+            Op::Move(f) => self.apply_fill(f, Cause::Bad, freed),
+            Op::Adopt(a) => self.apply_adoption(a),
             Op::Evict { tree, index } => {
                 self.apply_evict(*tree, *index, freed);
                 Ok(())
@@ -119,7 +121,7 @@ impl State {
         Ok(())
     }
 
-    fn forget(&mut self, lineage: u64) -> Result<(), Malformed> {
+    pub(crate) fn forget(&mut self, lineage: u64) -> Result<(), Malformed> {
         let node = self.nodes.get_mut(&lineage).filter(|n| n.is_named()).ok_or(Malformed)?;
         node.kind = NodeKind::Ghost;
         node.label = Rc::from([]);

@@ -1,6 +1,7 @@
 use super::*;
+use crate::adopt::{ImageKind, NodeImage};
 use crate::layout::Layout;
-use crate::record::{FillPiece, Filling, Source};
+use crate::record::{Adoption, FillPiece, Filling, Source};
 use proptest::prelude::*;
 
 /// Operations over few lineages, ids, objects and blocks: most of them contradict the state, which must be
@@ -24,14 +25,36 @@ fn op() -> impl Strategy<Value = Op> {
         l().prop_map(|origin| Source::Shared { origin }),
     ];
     let piece = (source, 1u32..6).prop_map(|(source, len)| FillPiece { source, len });
-    let fill = (l(), 0u64..2, 0u32..16, proptest::collection::vec(piece, 1..4), any::<bool>()).prop_map(
-        |(lineage, index, start, pieces, right)| {
+    let fill = (l(), 0u64..2, 0u32..16, proptest::collection::vec(piece, 1..4), any::<[bool; 2]>()).prop_map(
+        |(lineage, index, start, pieces, [right, moves])| {
             let mut f = Filling { lineage, index, start, pieces, crcs: Vec::new() };
             f.crcs = vec![7; f.marked() as usize + usize::from(!right)];
-            Op::Fill(f)
+            if moves { Op::Move(f) } else { Op::Fill(f) }
         },
     );
+    let kind = prop_oneof![
+        Just(ImageKind::Volume),
+        Just(ImageKind::Snapshot),
+        Just(ImageKind::Ghost),
+        Just(ImageKind::Record)
+    ];
+    let node = (l(), l(), l(), kind, id()).prop_map(|(lineage, parent, tree, kind, id)| NodeImage {
+        lineage,
+        parent,
+        tree,
+        kind,
+        id,
+        of: Uuid::nil(),
+        bytes: 1 << 20,
+        label: vec![3],
+        label_version: 1,
+    });
+    let some = || proptest::collection::vec(l(), 0..2);
+    let adopt = (some(), some(), proptest::collection::vec(node, 0..3)).prop_map(|(ghosts, gone, nodes)| {
+        Op::Adopt(Adoption { seq: 1, next_lineage: 7, ghosts, gone, nodes })
+    });
     prop_oneof![
+        3 => adopt,
         4 => fill,
         1 => (l(), 0u64..2).prop_map(|(tree, index)| Op::Evict { tree, index }),
         2 => (l(), id(), 0usize..2).prop_map(|(lineage, key, n)| Op::Record { lineage, key, value: vec![1; n] }),

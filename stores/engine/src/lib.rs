@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod adoption;
 mod alloc;
 mod apply;
 mod blob;
@@ -24,6 +25,9 @@ mod evict;
 mod features;
 mod figures;
 mod fill;
+mod graft;
+mod heal;
+mod identify;
 mod layout;
 mod load;
 mod map;
@@ -49,9 +53,11 @@ mod wal;
 mod write;
 
 pub use adopt::{ImageKind, NodeImage};
-pub use disk::{Disk, DiskError, FileDisk, FileError, RamDisk};
+pub use disk::{Disk, DiskError, FileDisk, FileError, Part, RamDisk};
 pub use engine::Engine;
 pub use error::{EngineError, OpenError};
+pub use heal::Verified;
+pub use identify::Named;
 pub use layout::{BLOCK, Format, LABEL_MAX, Layout, VOLUME_MAX};
 pub use marks::{BlockMark, VersionInfo};
 pub use rebase::Rebased;

@@ -74,7 +74,7 @@ impl At<'_> {
         };
         let id = self.volume().await?.volume.id;
         change.check()?;
-        let terms = volumes::ResizeTerms { allow_shrink: true, require_detached: false, force: false };
+        let terms = volumes::ResizeTerms { allow_shrink: true, ..Default::default() };
         let size = change.size().map(|bytes| (bytes.into(), terms));
         let kept = change.kept();
         let attributes: volumes::ChangeAttributes =
@@ -91,7 +91,7 @@ impl At<'_> {
     pub(super) async fn volume_delete(&self) -> Answer {
         let id = self.volume().await?.volume.id;
         let snapshots = volumes::Snapshots::Delete;
-        let terms = volumes::DeleteTerms { snapshots, force: false, ignore_lock: true };
+        let terms = volumes::DeleteTerms { snapshots, ignore_lock: true, ..Default::default() };
         let started = volumes::delete(self.ports, self.actor(), id, terms).await?;
         self.ports.jobs.wait(started.job).await?;
         gone()

@@ -6,10 +6,19 @@
 #[path = "../../../../core/service/tests/service/house/mod.rs"]
 mod house;
 
+mod actions;
 mod attach;
 mod bad;
+mod crowd;
+mod fields;
+mod groups;
 mod life;
 mod login;
+mod moves;
+mod people;
+mod quotas;
+mod transfers;
+mod types;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +47,14 @@ pub(crate) struct Got {
 }
 
 impl Got {
+    /// The names of the fields of the document below `key`; of the whole document where it is empty.
+    pub(crate) fn keys(&self, key: &str) -> Vec<&str> {
+        let inner = if key.is_empty() { &self.body } else { &self.body[key] };
+        let mut all: Vec<&str> = inner.as_object().unwrap().keys().map(String::as_str).collect();
+        all.sort_unstable();
+        all
+    }
+
     fn of(reply: Reply) -> Got {
         let bytes = reply.as_bytes().unwrap();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(bytes).unwrap() };
@@ -110,6 +127,14 @@ impl Cinder {
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Got {
         self.call(Method::POST, path, body).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Got {
+        self.call(Method::PUT, path, body).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Got {
+        self.call(Method::DELETE, path, Value::Null).await
     }
 
     /// The document of a login with the password.

@@ -88,6 +88,7 @@ pub async fn group(c: &Call<'_>) -> Result<Done, Condition> {
             naming: one.name.map_or_else(Naming::default, |n| Naming::unique(n, space())),
             bound: false,
             attributes: new_attributes(Some(tags)),
+            ..NewSnapshot::default()
         };
         all.push((of, new));
     }

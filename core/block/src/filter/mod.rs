@@ -4,6 +4,7 @@
 
 mod answers;
 mod check;
+mod cipher;
 mod delay;
 mod fault;
 mod qos;
@@ -15,6 +16,7 @@ use crate::Op;
 
 pub(crate) use answers::Answers;
 pub(crate) use check::Check;
+pub use cipher::SectorCipher;
 pub use delay::Delay;
 pub use fault::{Fault, Faults, Rule};
 pub(crate) use qos::Shared;

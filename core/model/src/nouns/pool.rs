@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Attributes, Kind, Limits, Noun, PoolId, ProjectId, SnapshotId, Stamp, Subject, VolumeTypeId};
+use crate::{
+    Attributes, Kind, Limits, Noun, PoolId, ProjectId, QosId, SnapshotId, Stamp, Subject, VolumeTypeId,
+};
 
 /// What keeps a pool's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,8 +117,18 @@ pub struct Project {
     pub name: String,
     /// In words.
     pub description: String,
+    /// Who is in it may log in for it.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// The type of its new volumes that name none.
+    #[serde(default)]
+    pub default_type: Option<VolumeTypeId>,
     /// Order, revision, times.
     pub stamp: Stamp,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A named policy that volumes stay linked to. Absent fields fall back to the pool's defaults.
@@ -147,10 +159,32 @@ pub struct VolumeType {
     /// How its volumes are encrypted; `None`: they are not.
     #[serde(default)]
     pub encryption: Option<TypeEncryption>,
+    /// The quality-of-service specs that it points at.
+    #[serde(default)]
+    pub qos: Option<QosId>,
+    /// Who may use it while it is not public.
+    #[serde(default)]
+    pub access: Vec<ProjectId>,
+    /// What it demands of its volumes.
+    #[serde(default)]
+    pub rules: TypeRules,
     /// What APIs keep with it.
     pub attributes: Attributes,
     /// Order, revision, times.
     pub stamp: Stamp,
+}
+
+/// What a volume type demands of its volumes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypeRules {
+    /// They are in the pool of this name, whenever there is one.
+    pub pool: Option<String>,
+    /// More than one host may attach them.
+    pub shared: bool,
+    /// Smallest size, in bytes.
+    pub smallest: Option<u64>,
+    /// Largest size, in bytes.
+    pub largest: Option<u64>,
 }
 
 /// Who encrypts the bytes of a volume.

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::lifecycle::{Health, Life, Usage, Work};
+use crate::lifecycle::{Health, Life, Migration, Standing, Usage, Work};
 use crate::{
-    Alias, Api, Attributes, Handle, Kind, Noun, PoolId, ProjectId, SnapshotId, Stamp, VolumeId, VolumeTypeId,
+    Alias, Api, Attributes, GroupId, GroupSnapshotId, Handle, Kind, Noun, PoolId, ProjectId, SnapshotId,
+    Stamp, VolumeId, VolumeTypeId,
 };
 
 /// The space of unique names that handles live in; volumes and snapshots share it.
@@ -34,7 +35,7 @@ pub struct Limits {
 /// One ceiling as it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Ceiling {
+pub enum IoCeiling {
     /// None, whatever a policy says.
     Unlimited,
     /// So much per second.
@@ -45,9 +46,9 @@ pub enum Ceiling {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WantedLimits {
     /// Bytes.
-    pub bytes_per_second: Option<Ceiling>,
+    pub bytes_per_second: Option<IoCeiling>,
     /// Requests.
-    pub requests_per_second: Option<Ceiling>,
+    pub requests_per_second: Option<IoCeiling>,
 }
 
 impl WantedLimits {
@@ -58,10 +59,10 @@ impl WantedLimits {
 
     /// What present ceilings become.
     pub fn over(&self, present: Limits) -> Limits {
-        let one = |asked: Option<Ceiling>, present| match asked {
+        let one = |asked: Option<IoCeiling>, present| match asked {
             None => present,
-            Some(Ceiling::Unlimited) => None,
-            Some(Ceiling::At(n)) => Some(n),
+            Some(IoCeiling::Unlimited) => None,
+            Some(IoCeiling::At(n)) => Some(n),
         };
         Limits {
             bytes_per_second: one(self.bytes_per_second, present.bytes_per_second),
@@ -109,6 +110,18 @@ pub struct Volume {
     pub work: Vec<Work>,
     /// Health axis.
     pub health: Health,
+    /// A state that was declared over what the axes say; the next change of use or the end of a job ends it.
+    #[serde(default)]
+    pub declared: Option<Standing>,
+    /// How its last move between pools stands.
+    #[serde(default)]
+    pub migration: Option<Migration>,
+    /// The group it belongs to.
+    #[serde(default)]
+    pub group: Option<GroupId>,
+    /// The sides that were told not to show it.
+    #[serde(default)]
+    pub hidden: Vec<Api>,
     /// Counts up with every change of who may open it.
     pub epoch: u64,
     /// What APIs keep with it.
@@ -156,6 +169,15 @@ pub struct Snapshot {
     pub life: Life,
     /// Health axis.
     pub health: Health,
+    /// A state that was declared over what the axes say.
+    #[serde(default)]
+    pub declared: Option<Standing>,
+    /// The group snapshot it is part of.
+    #[serde(default)]
+    pub group_snapshot: Option<GroupSnapshotId>,
+    /// The sides that were told not to show it.
+    #[serde(default)]
+    pub hidden: Vec<Api>,
     /// What APIs keep with it.
     pub attributes: Attributes,
     /// Why it is in error, in plain words.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parpen_model::{Condition, Job, JobId, JobState, Query, Scope, read, write};
-use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
 use super::step::{Commit, JobStep, StepCx, World, steps};
-use super::{Jobs, JobsEnd};
+use super::{Changes, Jobs, JobsEnd};
+use crate::messages;
 
 /// Pauses before a step that is out of reach is tried again, in milliseconds; 8 s in all.
 const RETRIES: [u64; 7] = [100, 200, 400, 800, 1500, 2000, 3000];
@@ -90,7 +90,7 @@ async fn unfinished(world: &World) -> Result<Vec<Job>, Condition> {
 }
 
 /// Runs a job unless it is over already; answers its id.
-async fn run_job(world: Arc<World>, changes: broadcast::Sender<Job>, id: JobId) -> JobId {
+async fn run_job(world: Arc<World>, changes: Changes, id: JobId) -> JobId {
     let job = match read(&*world.meta, move |tx| tx.get::<Job>(Scope::All, id)).await {
         Ok(j) if j.is_final() => return id,
         Ok(j) => j,
@@ -105,7 +105,7 @@ async fn run_job(world: Arc<World>, changes: broadcast::Sender<Job>, id: JobId) 
         tracing::error!(%id, kind = %cx.job.kind, error = ?e, "a job stopped because its row could not be written");
         cx.job.error = Some(e);
     }
-    let _ = cx.changes.send(cx.job.clone()); // nobody listening is no fault
+    cx.changes.send(cx.job.clone());
     id
 }
 
@@ -220,7 +220,7 @@ async fn store(cx: &mut StepCx, after: Job, mut commit: Commit) -> Result<(), Co
     .await?;
     cx.job = job;
     cx.world.backends.at_generation(generation).await;
-    let _ = cx.changes.send(cx.job.clone()); // nobody listening is no fault
+    cx.changes.send(cx.job.clone());
     Ok(())
 }
 
@@ -229,5 +229,8 @@ async fn finish(cx: &mut StepCx, state: JobState, error: Option<Condition>) -> R
     after.state = state;
     after.error = error;
     after.stamp.updated = Some(cx.world.clock.now());
-    store(cx, after, super::step::nothing()).await
+    let (id, now) = messages::mark(&cx.world);
+    let ended = after.clone();
+    let note: Commit = Box::new(move |tx| messages::note(tx, id, now, &ended));
+    store(cx, after, note).await
 }

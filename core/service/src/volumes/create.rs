@@ -6,9 +6,9 @@ use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Health, Life, LifeEvent, Usage, life};
 use parpen_model::ports::Made;
 use parpen_model::{
-    Attributes, Condition, Handle, JobId, Kind, Label, NewBytes, Pin, PinId, Pool, PoolId, ProjectId, Scope,
-    Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType, VolumeTypeId, WantedLimits,
-    WriteTx, read, write,
+    Attributes, Condition, GroupId, Handle, JobId, Kind, Label, NewBytes, Pin, PinId, Pool, PoolId,
+    ProjectId, Scope, Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType,
+    VolumeTypeId, WantedLimits, WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,8 @@ use super::core_size;
 use crate::jobs::{Commit, JobStep, StepCx, plan};
 use crate::media::{WantedPlacement, place};
 use crate::names::{self, Naming};
-use crate::{Ports, Started, data, snapshots};
+use crate::quotas::{self, Need};
+use crate::{Ports, Started, data, parts, snapshots, types};
 
 pub(crate) const KIND: &str = "volume-create@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&SnapshotSource, &Make, &DropSource];
@@ -72,6 +73,8 @@ pub struct Options {
     pub shared: bool,
     /// What the API keeps with it.
     pub attributes: Attributes,
+    /// The group it belongs to from the beginning.
+    pub group: Option<GroupId>,
     /// When making it fails, it stays and shows the error; else it leaves no trace.
     pub keep_failed: bool,
 }
@@ -108,6 +111,7 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewVolume) -> Result<Star
             volume.parent = Some(snap.id);
             (via, source) = (Some(of), Some(snap));
         }
+        quotas::admit(tx.read(), project, &Need::volume(&volume))?;
         tx.insert(&mut volume)?;
         let args = Args { volume: id, from: source.map(|s| s.id), via, keep_failed: new.options.keep_failed };
         let mut job = plan(&ports_in, KIND, project, Some(id.into()), &args)?;
@@ -150,7 +154,7 @@ fn find_source(tx: &mut dyn WriteTx, scope: Scope, new: &NewVolume) -> Result<Op
 }
 
 /// The row of the new volume, with everything decided.
-fn draft(
+pub(crate) fn draft(
     tx: &mut dyn WriteTx,
     scope: Scope,
     id: VolumeId,
@@ -168,7 +172,7 @@ fn draft(
         From::Volume(v) => Some(tx.read().get::<Volume>(scope, v)?),
         _ => None,
     };
-    let kind = new.place.volume_type.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose()?;
+    let kind = new.place.volume_type.map(|t| types::usable(tx.read(), scope, project, t)).transpose()?;
     let from_size = source.map(|s| s.size).or(of.as_ref().map(|v| v.size));
     let from_pool = source.map(|s| s.pool).or(of.as_ref().map(|v| v.pool));
     let (pool, placement) = placed(tx, &new.place, kind.as_ref(), from_pool)?;
@@ -183,7 +187,8 @@ fn draft(
     }
     let places = [pool.id.0, project.0];
     let handle = names::free_handle(tx.read(), &places, |n| Handle::from_name(&new.naming.name, id.0, n))?;
-    let type_limits = kind.as_ref().map(|t| t.limits).unwrap_or_default();
+    types::check_size(kind.as_ref(), size)?;
+    let demanded = types::limits_of(tx.read(), kind.as_ref())?;
     Ok(Volume {
         id,
         name: new.naming.name.clone(),
@@ -192,11 +197,11 @@ fn draft(
         project,
         pool: pool.id,
         size,
-        volume_type: kind.map(|t| t.id),
+        volume_type: kind.as_ref().map(|t| t.id),
         placement,
-        limits: new.place.limits.over(type_limits),
+        limits: new.place.limits.over(demanded),
         readonly: false,
-        shared: new.options.shared,
+        shared: new.options.shared || kind.is_some_and(|t| t.rules.shared),
         parent: source.map(|s| s.id),
         made_from: match new.from {
             From::Volume(v) => Some(Subject::Volume(v)),
@@ -206,6 +211,10 @@ fn draft(
         usage: Usage::Free,
         work: Vec::new(),
         health: Health::Up,
+        declared: None,
+        migration: None,
+        group: new.options.group,
+        hidden: Vec::new(),
         epoch: 1,
         attributes: new.options.attributes.clone(),
         fault: None,
@@ -225,13 +234,22 @@ fn placed(
         tail: asked.placement.tail.clone().or(kind.and_then(|t| t.place_tail.clone())),
         replication: asked.placement.replication.or(kind.and_then(|t| t.replication)),
     };
-    let pool = asked.pool.or(kind.and_then(|t| t.pool));
+    let demanded = kind.map(|t| types::named_pool(tx.read(), t)).transpose()?.flatten().map(|p| p.id);
+    let pool = asked.pool.or(demanded).or(kind.and_then(|t| t.pool));
     let pool = if want.all.is_none() && want.tail.is_none() { pool.or(from_pool) } else { pool };
-    place(tx.read(), pool, &want)
+    let implied = pool.is_none() && want.all.is_none() && want.tail.is_none();
+    let (mut at, mut placement) = place(tx.read(), pool, &want)?;
+    if implied {
+        let other = parts::instead_of(tx.read(), at)?;
+        (at, placement) = place(tx.read(), Some(other.id), &want)?;
+    }
+    parts::refuse_disabled(tx.read(), &at)?;
+    parts::refuse_frozen(tx.read(), at.id)?;
+    Ok((at, placement))
 }
 
 /// The service's own snapshot of a volume, for the time of a copy.
-fn transient(
+pub(crate) fn transient(
     tx: &mut dyn WriteTx,
     of: VolumeId,
     id: SnapshotId,
@@ -271,52 +289,72 @@ impl JobStep for Make {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?;
-            let store = cx.world.store(v.pool).await?;
-            let source = args.from.map_or(Source::Blank, Source::Snapshot);
-            let label = Label::of_volume(&v);
-            if store.create(v.id, &source, &NewBytes { size: v.size }, &label).await? == Made::CopyInto {
-                let from = args.from.ok_or_else(|| Condition::internal("a blank volume needs no copy"))?;
-                copy_in(cx, from, v.id).await?;
-            }
-            let job = cx.job.id;
-            let commit: Commit = Box::new(move |tx| {
-                let mut v: Volume = tx.read().get(Scope::All, args.volume)?;
-                v.life = life(v.life, LifeEvent::Made).map_err(|r| r.about(Kind::Volume, &v.handle))?;
-                v.epoch += 1;
-                unpin(tx, args.from, job)?;
-                tx.update(&mut v)
-            });
-            Ok(commit)
+            make(cx, args.volume, args.from).await
         })
     }
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, args.volume)).await?;
-            // What is ready is somebody's data, whatever else of the job failed.
-            let Some(v) = v.filter(|v| v.life == Life::Creating) else { return Ok(crate::jobs::nothing()) };
-            // A store that does not answer may still hold bytes of it: then the row stays, in error, to be deleted later.
-            let removed = match cx.world.store(v.pool).await {
-                Ok(store) => store.delete(v.id.into()).await,
-                Err(e) => Err(e),
-            };
-            let keep = args.keep_failed || removed.is_err();
-            let why = cx.job.error.as_ref().map(Condition::to_string);
-            let job = cx.job.id;
-            let commit: Commit = Box::new(move |tx| {
-                unpin(tx, args.from, job)?;
-                let Some(mut v) = tx.read().find::<Volume>(Scope::All, args.volume)? else { return Ok(()) };
-                if !keep {
-                    return tx.delete::<Volume>(v.id).map(|_| ());
-                }
-                v.life = life(v.life, LifeEvent::Broke).map_err(|r| r.about(Kind::Volume, &v.handle))?;
-                v.fault = why.clone();
-                tx.update(&mut v)
-            });
-            Ok(commit)
+            unmake(cx, args.volume, args.from, args.keep_failed).await
         })
     }
+}
+
+/// Makes the bytes of a volume whose row is there; the commit makes it ready.
+pub(crate) async fn make(
+    cx: &mut StepCx,
+    id: VolumeId,
+    from: Option<SnapshotId>,
+) -> Result<Commit, Condition> {
+    let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, id)).await?;
+    if v.life == Life::Ready {
+        return Ok(crate::jobs::nothing());
+    }
+    let store = cx.world.store(v.pool).await?;
+    let source = from.map_or(Source::Blank, Source::Snapshot);
+    let label = Label::of_volume(&v);
+    if store.create(v.id, &source, &NewBytes { size: v.size }, &label).await? == Made::CopyInto {
+        let from = from.ok_or_else(|| Condition::internal("a blank volume needs no copy"))?;
+        copy_in(cx, from, v.id).await?;
+    }
+    let job = cx.job.id;
+    Ok(Box::new(move |tx| {
+        let mut v: Volume = tx.read().get(Scope::All, id)?;
+        v.life = life(v.life, LifeEvent::Made).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+        v.epoch += 1;
+        unpin(tx, from, job)?;
+        tx.update(&mut v)
+    }))
+}
+
+/// Removes what was made of a volume; the commit removes its row, or keeps it to show the error.
+pub(crate) async fn unmake(
+    cx: &mut StepCx,
+    id: VolumeId,
+    from: Option<SnapshotId>,
+    keep_failed: bool,
+) -> Result<Commit, Condition> {
+    let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, id)).await?;
+    // What is ready is somebody's data, whatever else of the job failed.
+    let Some(v) = v.filter(|v| v.life == Life::Creating) else { return Ok(crate::jobs::nothing()) };
+    // A store that does not answer may still hold bytes of it: then the row stays, in error, to be deleted later.
+    let removed = match cx.world.store(v.pool).await {
+        Ok(store) => store.delete(v.id.into()).await,
+        Err(e) => Err(e),
+    };
+    let keep = keep_failed || removed.is_err();
+    let why = cx.job.error.as_ref().map(Condition::to_string);
+    let job = cx.job.id;
+    Ok(Box::new(move |tx| {
+        unpin(tx, from, job)?;
+        let Some(mut v) = tx.read().find::<Volume>(Scope::All, id)? else { return Ok(()) };
+        if !keep {
+            return tx.delete::<Volume>(v.id).map(|_| ());
+        }
+        v.life = life(v.life, LifeEvent::Broke).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+        v.fault = why.clone();
+        tx.update(&mut v)
+    }))
 }
 
 /// The job needs the snapshot no longer.

@@ -1,6 +1,7 @@
 //! Changing what a volume is called and what is kept with it.
 
 use parpen_identity::{Actor, Power, may};
+use parpen_model::lifecycle::When;
 use parpen_model::{
     Alias, Api, Attributes, Condition, Handle, JobId, Kind, Label, Scope, Subject, Volume, VolumeId,
     WantedLimits, WriteTx, write,
@@ -26,6 +27,8 @@ pub struct Edit {
     pub attributes: Option<ChangeAttributes>,
     /// Only if it is still at this revision.
     pub expect: Option<i64>,
+    /// The states it is allowed from.
+    pub when: When,
 }
 
 impl Edit {
@@ -93,6 +96,7 @@ pub async fn change(
                 actual: v.stamp.revision.to_string(),
             });
         }
+        change.edit.when.check(Kind::Volume, v.id, v.standing())?;
         if let Some((space, to)) = &change.rename {
             rename_in(tx, &mut v, space, to)?;
         }

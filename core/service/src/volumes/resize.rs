@@ -3,13 +3,14 @@
 use parpen_base::Boxed;
 use parpen_block::{SessionInfo, Whom};
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{Life, Work};
-use parpen_model::{Condition, JobId, Kind, Scope, Volume, VolumeId, WriteTx, read, write};
+use parpen_model::lifecycle::{Life, When, Work};
+use parpen_model::{Condition, Job, JobId, Kind, Scope, Volume, VolumeId, VolumeType, WriteTx, read, write};
 use serde::{Deserialize, Serialize};
 
 use super::core_size;
 use crate::jobs::{Commit, JobStep, StepCx, plan};
-use crate::{Ports, Started, access, attachments};
+use crate::quotas::{self, Need};
+use crate::{Ports, Started, access, attachments, parts, types};
 
 pub(crate) const KIND: &str = "volume-resize@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Resize];
@@ -23,6 +24,10 @@ pub struct ResizeTerms {
     pub require_detached: bool,
     /// Cut whoever has it open, when it shrinks.
     pub force: bool,
+    /// A size that is not larger than the present one is a refusal.
+    pub grow_only: bool,
+    /// The states it is allowed from.
+    pub when: When,
 }
 
 /// The size that is wanted, in bytes.
@@ -79,6 +84,12 @@ pub async fn resize(
     Ok(Started { now, job, generation })
 }
 
+/// The size that a resizing job makes, in bytes.
+pub(crate) fn target(job: &Job) -> Option<u64> {
+    let args: Args = serde_json::from_value(job.args.clone()).ok().filter(|_| job.kind == KIND)?;
+    Some(args.to)
+}
+
 /// What a new size changes at once in a volume that the caller stores; the job that is inserted does the rest.
 pub(crate) fn begin(
     tx: &mut dyn WriteTx,
@@ -88,9 +99,17 @@ pub(crate) fn begin(
     terms: ResizeTerms,
     open: &[SessionInfo],
 ) -> Result<JobId, Condition> {
-    at_rest(v)?;
     let to = size.of(v.size)?;
+    if terms.grow_only && to <= v.size {
+        return Err(Condition::invalid("size", "it must be larger than the present size"));
+    }
+    terms.when.check(Kind::Volume, v.id, v.standing())?;
+    at_rest(v)?;
     let shrinks = to < v.size;
+    parts::refuse_frozen(tx.read(), v.pool)?;
+    let kind = v.volume_type.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose()?;
+    types::check_size(kind.as_ref(), to)?;
+    quotas::admit(tx.read(), v.project, &Need::growth(v, to))?;
     if shrinks && !terms.allow_shrink {
         return Err(Condition::invalid("size", "it is smaller than the volume; shrinking loses data"));
     }

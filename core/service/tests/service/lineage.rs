@@ -3,7 +3,7 @@
 use parpen_base::Buf;
 use parpen_block::{Op, Queue, Request, Session, Wake};
 use parpen_model::lifecycle::Life;
-use parpen_model::{Api, Ceiling, Condition, Kind, SnapshotId, Volume, WantedLimits};
+use parpen_model::{Api, Condition, IoCeiling, Kind, SnapshotId, Volume, WantedLimits};
 use parpen_service::names::{Naming, Space};
 use parpen_service::snapshots::{self, NewSnapshot};
 use parpen_service::volumes::{
@@ -155,7 +155,7 @@ async fn ceilings_bind_those_who_are_inside() {
     let session = h.connect("books", "10.0.0.1").await.unwrap();
     let mut q = queue(&session);
     assert_eq!(burst(&mut *q), 100);
-    for (ceiling, most) in [(Ceiling::At(0), 0), (Ceiling::At(10), 3), (Ceiling::Unlimited, 100)] {
+    for (ceiling, most) in [(IoCeiling::At(0), 0), (IoCeiling::At(10), 3), (IoCeiling::Unlimited, 100)] {
         let limits = WantedLimits { requests_per_second: Some(ceiling), ..Default::default() };
         volumes::edit(&h.ports, &h.actor, v.id, Edit { limits, ..Default::default() }).await.unwrap();
         let passed = burst(&mut *q);
@@ -171,7 +171,7 @@ async fn a_change_is_taken_as_a_whole_or_not_at_all() {
     let (v, _) = (h.volume("books", MIB).await, h.volume("other", MIB).await);
     let all = |to: &str, size: u64| Change {
         edit: Edit {
-            limits: WantedLimits { bytes_per_second: Some(Ceiling::At(7)), ..Default::default() },
+            limits: WantedLimits { bytes_per_second: Some(IoCeiling::At(7)), ..Default::default() },
             readonly: Some(true),
             ..Default::default()
         },
