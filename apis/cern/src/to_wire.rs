@@ -61,7 +61,7 @@ fn state(life: Life, usage: Usage, work: &[Work], health: Health) -> &'static st
         (Life::Deleting, _) => "restricted",
         (Life::Ready, Health::DataLost | Health::Down) => "offline",
         (Life::Ready, Health::Up | Health::UpSoon) => match usage {
-            _ if work.contains(&Work::RollingBack) => "restricted",
+            _ if work.contains(&Work::RollingBack) || work.contains(&Work::Freezing) => "restricted",
             Usage::Free | Usage::Reserved | Usage::Attaching | Usage::Attached | Usage::Detaching => "online",
         },
     }

@@ -2,6 +2,7 @@
 
 mod data;
 mod disks;
+mod lineage;
 
 use http::StatusCode;
 use parpen_http::path::Params;
@@ -74,12 +75,17 @@ pub(crate) async fn call(
         | Endpoint::VolumeChange
         | Endpoint::VolumeDelete
         | Endpoint::VolumeRollback
+        | Endpoint::VolumeFreeze
+        | Endpoint::VolumeFlatten
+        | Endpoint::VolumeDiff
         | Endpoint::VolumeImport
         | Endpoint::VolumeExport => volume(house, e, actor, params, request).await,
         Endpoint::SnapshotCreate
         | Endpoint::SnapshotList
         | Endpoint::SnapshotShow
         | Endpoint::SnapshotDelete
+        | Endpoint::SnapshotFlatten
+        | Endpoint::SnapshotDiff
         | Endpoint::SnapshotExport => snapshot(house, e, actor, params, request).await,
         Endpoint::CredentialRotate => {
             may(actor, Power::Operate, None)?;
@@ -152,13 +158,23 @@ async fn volume(
         }
         Endpoint::VolumeImport => data::import(house, actor, id.into(), request).await,
         Endpoint::VolumeExport => data::export(house, actor, id.into()).await,
-        _ => ok(&to_wire::volume(&view, &house.nbd)),
+        Endpoint::VolumeFreeze => lineage::freeze(house, actor, &view, &request).await,
+        Endpoint::VolumeFlatten => {
+            lineage::flatten(ports, actor, (id.into(), Some(&view)), request).await?;
+            show(house, actor, id).await
+        }
+        Endpoint::VolumeDiff => {
+            lineage::diff(ports, actor, (id.into(), view.volume.size), Some(&view), &request).await
+        }
+        _ => show(house, actor, id).await,
     }
 }
 
 async fn show(house: &House, actor: &Actor, id: parpen_model::VolumeId) -> Result<Reply, Condition> {
     let view = volumes::get(&house.ports, actor, &volumes::Key::Id(id)).await?;
-    ok(&to_wire::volume(&view, &house.nbd))
+    let mut doc = to_wire::volume(&view, &house.nbd);
+    doc.space = lineage::cost(&house.ports, actor, id.into()).await;
+    ok(&doc)
 }
 
 async fn volume_create(house: &House, actor: &Actor, wish: VolumeWish) -> Result<Reply, Condition> {
@@ -188,13 +204,15 @@ async fn volume_change(
 ) -> Result<Reply, Condition> {
     let (ports, id) = (&house.ports, view.volume.id);
     from_wire::positive(change.size)?;
-    if let Some(bytes) = change.size {
-        let terms =
-            volumes::ResizeTerms { allow_shrink: change.shrink, force: change.force, ..Default::default() };
-        ports.jobs.wait(volumes::resize(ports, actor, id, bytes, terms).await?.job).await?;
-    }
-    if let Some(name) = &change.name {
-        volumes::rename(ports, actor, id, from_wire::space(), name).await?;
+    let terms =
+        volumes::ResizeTerms { allow_shrink: change.shrink, force: change.force, ..Default::default() };
+    let changed = volumes::Change {
+        edit: volumes::Edit { limits: from_wire::limits(&change.limits)?, ..volumes::Edit::default() },
+        rename: change.name.map(|name| (from_wire::space(), name)),
+        size: change.size.map(|bytes| (bytes.into(), terms)),
+    };
+    if let Some(job) = volumes::change(ports, actor, id, changed).await?.job {
+        ports.jobs.wait(job).await?;
     }
     show(house, actor, id).await
 }
@@ -242,7 +260,17 @@ async fn snapshot(
             gone()
         }
         Endpoint::SnapshotExport => data::export(house, actor, view.snapshot.id.into()).await,
-        _ => ok(&to_wire::snapshot(&view, &house.nbd)),
+        Endpoint::SnapshotFlatten => {
+            let id = view.snapshot.id;
+            lineage::flatten(ports, actor, (id.into(), None), request).await?;
+            let view = snapshots::get(ports, actor, &snapshots::Key::Id(id)).await?;
+            lineage::shown(house, actor, &view).await
+        }
+        Endpoint::SnapshotDiff => {
+            let to = (view.snapshot.id.into(), view.snapshot.size);
+            lineage::diff(ports, actor, to, None, &request).await
+        }
+        _ => lineage::shown(house, actor, &view).await,
     }
 }
 

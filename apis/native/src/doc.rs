@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 mod disk;
+mod lineage;
 
 pub use disk::*;
+pub use lineage::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -71,12 +73,18 @@ pub struct VolumeDoc {
     pub work: Vec<String>,
     /// Its health.
     pub health: String,
+    /// Most bytes per second that pass; absent: unlimited.
+    pub bytes_per_second: Option<u64>,
+    /// Most requests per second that pass; absent: unlimited.
+    pub requests_per_second: Option<u64>,
     /// The snapshot it grew from.
     pub parent: Option<String>,
     /// The host whose lock is on it.
     pub lock: Option<String>,
     /// Who holds it.
     pub holders: Vec<HolderDoc>,
+    /// What it costs; absent in lists, and where the store cannot tell.
+    pub space: Option<CostDoc>,
     /// Where NBD clients find it.
     pub nbd: String,
     /// When it was made.
@@ -104,6 +112,8 @@ pub struct SnapshotDoc {
     pub size: u64,
     /// Its life.
     pub state: String,
+    /// What it costs; absent in lists, and where the store cannot tell.
+    pub space: Option<CostDoc>,
     /// Where NBD clients find it, read-only.
     pub nbd: String,
     /// When it was taken.
@@ -218,6 +228,29 @@ pub struct VolumeChange {
     /// Cut whoever has it open, where it shrinks.
     #[serde(default)]
     pub force: bool,
+    /// Ceilings on I/O.
+    #[serde(default)]
+    pub limits: LimitsWish,
+}
+
+/// Ceilings that are to be different.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsWish {
+    /// Bytes per second; 0 lets nothing pass.
+    pub bytes_per_second: Option<CeilingDoc>,
+    /// Requests per second; 0 lets nothing pass.
+    pub requests_per_second: Option<CeilingDoc>,
+}
+
+/// A number, or the word `unlimited`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CeilingDoc {
+    /// So much per second.
+    At(u64),
+    /// `unlimited`.
+    Word(String),
 }
 
 /// `POST /api/volumes/{volume}/snapshots`.

@@ -2,9 +2,11 @@
 
 use parpen_http::HttpRequest;
 use parpen_identity::Actor;
-use parpen_model::{Api, Condition, DiskVerb, Driver, Kind, ScrubVerb};
+use parpen_model::{Api, Condition, DiskVerb, Driver, IoCeiling, Kind, ScrubVerb, WantedLimits};
 use parpen_service::names::Space;
 use parpen_service::{Ports, snapshots, volumes};
+
+use crate::doc::{CeilingDoc, LimitsWish};
 
 /// The native names: service-wide.
 pub(crate) fn space() -> Space {
@@ -100,6 +102,20 @@ pub(crate) fn positive(size: Option<u64>) -> Result<(), Condition> {
         Some(0) => Err(Condition::invalid("size", "it is at least 1 byte (and rounded up to 512)")),
         _ => Ok(()),
     }
+}
+
+/// Ceilings that are to be different.
+pub(crate) fn limits(wish: &LimitsWish) -> Result<WantedLimits, Condition> {
+    let one = |field, asked: &Option<CeilingDoc>| match asked {
+        None => Ok(None),
+        Some(CeilingDoc::At(n)) => Ok(Some(IoCeiling::At(*n))),
+        Some(CeilingDoc::Word(w)) if w == "unlimited" => Ok(Some(IoCeiling::Unlimited)),
+        Some(CeilingDoc::Word(_)) => Err(Condition::invalid(field, "it is a number or `unlimited`")),
+    };
+    Ok(WantedLimits {
+        bytes_per_second: one("bytes_per_second", &wish.bytes_per_second)?,
+        requests_per_second: one("requests_per_second", &wish.requests_per_second)?,
+    })
 }
 
 /// What may be asked of a disk, by its word.

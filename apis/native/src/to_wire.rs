@@ -1,12 +1,13 @@
 //! From nouns to documents.
 
 use parpen_block::SessionInfo;
+use parpen_model::ports::Figures;
 use parpen_model::{Api, BalancePlan, Disk, Host, Job, JobState, Pool, Rights, Task};
 use parpen_service::{names, snapshots, volumes};
 
 use crate::doc::{
-    BalanceDoc, DiskDoc, FillDoc, HolderDoc, HostDoc, JobDoc, PoolDoc, SessionDoc, SnapshotDoc, TaskDoc,
-    VolumeDoc,
+    BalanceDoc, CostDoc, DiskDoc, FillDoc, HolderDoc, HostDoc, JobDoc, PoolDoc, SessionDoc, SnapshotDoc,
+    TaskDoc, VolumeDoc,
 };
 
 /// The sides that know things by a name of their own.
@@ -61,9 +62,12 @@ pub(crate) fn volume(view: &volumes::View, nbd: &str) -> VolumeDoc {
         usage: v.usage.to_string(),
         work: v.work.iter().map(|w| w.to_string()).collect(),
         health: v.health.to_string(),
+        bytes_per_second: v.limits.bytes_per_second,
+        requests_per_second: v.limits.requests_per_second,
         parent: view.parent.as_ref().map(|s| s.handle.to_string()),
         lock: view.lock.as_ref().map(|l| l.spelling.clone()),
         holders: view.attachments.iter().map(holder).collect(),
+        space: None,
         nbd: uri(nbd, v.handle.as_str()),
         created: v.stamp.created.to_string(),
         fault: v.fault.clone(),
@@ -87,9 +91,14 @@ pub(crate) fn snapshot(view: &snapshots::View, nbd: &str) -> SnapshotDoc {
         pool: view.pool.name.clone(),
         size: s.size,
         state: s.life.to_string(),
+        space: None,
         nbd: uri(nbd, s.handle.as_str()),
         created: s.stamp.created.to_string(),
     }
+}
+
+pub(crate) fn cost(f: &Figures) -> CostDoc {
+    CostDoc { stored: f.stored, unique: f.unique, shared: f.shared, freed_if_deleted: f.freed }
 }
 
 pub(crate) fn host(h: &Host) -> HostDoc {

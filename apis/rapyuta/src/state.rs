@@ -36,7 +36,7 @@ pub(crate) fn status(life: Life, usage: Usage, work: &[Work], health: Health) ->
         }
         // A volume that is only read for a copy is as good as any other.
         (Life::Ready, Health::Up | Health::UpSoon, Usage::Free) => {
-            match work.iter().any(|w| matches!(w, Work::Resizing | Work::RollingBack)) {
+            match work.iter().any(|w| matches!(w, Work::Resizing | Work::RollingBack | Work::Freezing)) {
                 true => Status::Pending,
                 false => Status::Available,
             }

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod cluster;
+mod lineage;
 mod snapshots;
 mod templates;
 mod volumes;
@@ -156,6 +157,12 @@ pub fn handler(endpoint: Endpoint) -> Option<Handler> {
         E::VolumeUpdate => |c| Box::pin(volumes::update(c)),
         E::VolumeDelete => |c| Box::pin(volumes::delete(c)),
         E::VolumeRevert => |c| Box::pin(volumes::revert(c)),
+        E::VolumeFreeze => |c| Box::pin(lineage::freeze(c)),
+        E::VolumeRebase => |c| Box::pin(lineage::volume_rebase(c)),
+        E::SnapshotRebase => |c| Box::pin(lineage::snapshot_rebase(c)),
+        E::VolumesGroupSnapshot => |c| Box::pin(lineage::group(c)),
+        E::SnapshotsSpace => |c| Box::pin(lineage::snapshots_space(c)),
+        E::VolumesSpace => |c| Box::pin(lineage::volumes_space(c)),
         E::VolumeListSnapshots => |c| Box::pin(snapshots::chain(c)),
         E::VolumeSnapshot => |c| Box::pin(snapshots::create(c)),
         E::SnapshotsList => |c| Box::pin(snapshots::list(c)),

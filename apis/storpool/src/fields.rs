@@ -1,20 +1,11 @@
 //! Reading a body: null means absent, numbers may come as texts, what is unknown is passed over.
 
-use parpen_model::Condition;
+use parpen_model::{Condition, IoCeiling};
 use serde_json::{Map, Value};
 
 /// The members of a JSON object, asked for by name.
 #[derive(Debug)]
 pub struct Fields<'v>(&'v Map<String, Value>);
-
-/// A ceiling as clients write it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ceiling {
-    /// `-`
-    Unlimited,
-    /// A number.
-    At(u64),
-}
 
 /// The body as JSON; an empty one, or null, is an empty object.
 pub fn body(bytes: &[u8]) -> Result<Value, Condition> {
@@ -78,10 +69,10 @@ impl<'v> Fields<'v> {
     }
 
     /// A ceiling.
-    pub fn ceiling(&self, field: &str) -> Result<Option<Ceiling>, Condition> {
+    pub fn ceiling(&self, field: &str) -> Result<Option<IoCeiling>, Condition> {
         match self.value(field) {
-            Some(Value::String(s)) if s == "-" => Ok(Some(Ceiling::Unlimited)),
-            _ => Ok(self.number(field)?.map(Ceiling::At)),
+            Some(Value::String(s)) if s == "-" => Ok(Some(IoCeiling::Unlimited)),
+            _ => Ok(self.number(field)?.map(IoCeiling::At)),
         }
     }
 
@@ -134,7 +125,7 @@ mod tests {
         assert_eq!((f.size("g"), f.size("h").is_err()), (Ok(Some(512)), true));
         assert_eq!(
             (f.ceiling("d"), f.ceiling("a")),
-            (Ok(Some(Ceiling::Unlimited)), Ok(Some(Ceiling::At(17))))
+            (Ok(Some(IoCeiling::Unlimited)), Ok(Some(IoCeiling::At(17))))
         );
         assert_eq!((f.numbers("i", 1, 4095), f.numbers("zz", 1, 2)), (Ok(vec![1, 2]), Ok(vec![])));
         assert!(f.numbers("j", 1, 4095).is_err() && f.numbers("k", 1, 4095).is_err());

@@ -1,51 +1,24 @@
 //! From bodies to what the core is asked for. Names are still to be looked up.
 
-use parpen_model::{Condition, Limits};
+use parpen_model::{Condition, IoCeiling, WantedLimits};
 use parpen_service::media::WantedPlacement;
 use parpen_service::volumes::NewSize;
 use serde_json::{Map, Value};
 
-use crate::fields::{Ceiling, Fields};
+use crate::fields::Fields;
 use crate::names::{self, CLIENT_MAX, client_spelling};
 
 /// Bytes in the unit of `bw`.
 pub const BANDWIDTH_UNIT: u64 = 1024;
 
-/// Ceilings as they were asked for: absent ones stay as they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ceilings {
-    bw: Option<Ceiling>,
-    iops: Option<Ceiling>,
-}
-
-impl Ceilings {
-    fn read(f: &Fields<'_>) -> Result<Ceilings, Condition> {
-        let bw = match f.ceiling("bw")? {
-            Some(Ceiling::At(n)) => Some(Ceiling::At(
-                n.checked_mul(BANDWIDTH_UNIT).ok_or_else(|| Condition::invalid("bw", "it is too large"))?,
-            )),
-            other => other,
-        };
-        Ok(Ceilings { bw, iops: f.ceiling("iops")? })
-    }
-
-    /// Whether none was given.
-    pub fn is_empty(&self) -> bool {
-        *self == Ceilings::default()
-    }
-
-    /// What `present` becomes.
-    pub fn over(&self, present: Limits) -> Limits {
-        let one = |asked: Option<Ceiling>, present| match asked {
-            None => present,
-            Some(Ceiling::Unlimited) => None,
-            Some(Ceiling::At(n)) => Some(n),
-        };
-        Limits {
-            bytes_per_second: one(self.bw, present.bytes_per_second),
-            requests_per_second: one(self.iops, present.requests_per_second),
-        }
-    }
+fn ceilings(f: &Fields<'_>) -> Result<WantedLimits, Condition> {
+    let bytes_per_second = match f.ceiling("bw")? {
+        Some(IoCeiling::At(n)) => Some(IoCeiling::At(
+            n.checked_mul(BANDWIDTH_UNIT).ok_or_else(|| Condition::invalid("bw", "it is too large"))?,
+        )),
+        other => other,
+    };
+    Ok(WantedLimits { bytes_per_second, requests_per_second: f.ceiling("iops")? })
 }
 
 /// Names and values that a client hangs on a volume.
@@ -92,7 +65,7 @@ pub struct VolumeCreate {
     /// Replicas.
     pub placement: WantedPlacement,
     /// Ceilings on I/O.
-    pub ceilings: Ceilings,
+    pub ceilings: WantedLimits,
     /// What hangs on it.
     pub tags: Option<Tags>,
 }
@@ -109,7 +82,7 @@ impl VolumeCreate {
             base_on: text("baseOn")?,
             template: text("template")?,
             placement: placement(&f)?,
-            ceilings: Ceilings::read(&f)?,
+            ceilings: ceilings(&f)?,
             tags: tags(&f)?,
         };
         if new.parent.is_some() && new.base_on.is_some() {
@@ -129,7 +102,7 @@ pub struct VolumeUpdate {
     /// What lies beyond a smaller size may be lost.
     pub shrink_ok: bool,
     /// Ceilings on I/O.
-    pub ceilings: Ceilings,
+    pub ceilings: WantedLimits,
     /// What hangs on it; an empty value takes a name off.
     pub tags: Option<Tags>,
 }
@@ -159,7 +132,7 @@ impl VolumeUpdate {
             rename: f.name("rename")?.map(|n| names::volume_name("rename", n)).transpose()?,
             resize,
             shrink_ok: f.flag("shrinkOk")?.unwrap_or(false),
-            ceilings: Ceilings::read(&f)?,
+            ceilings: ceilings(&f)?,
             tags: tags(&f)?,
         })
     }
@@ -204,6 +177,57 @@ fn refuse_dates(f: &Fields<'_>) -> Result<(), Condition> {
     Ok(())
 }
 
+/// `VolumeFreeze`: nothing can be said but when it would vanish.
+pub fn volume_freeze(body: &Value) -> Result<(), Condition> {
+    refuse_dates(&Fields::of("body", body)?)
+}
+
+/// `VolumeRebase` and `SnapshotRebase`: the new parent's name; none: to base.
+pub fn rebase(body: &Value) -> Result<Option<String>, Condition> {
+    Ok(Fields::of("body", body)?.name("parentName")?.map(str::to_string))
+}
+
+/// One volume of [`GroupSnapshot`].
+#[derive(Debug, Default)]
+pub struct GroupMember {
+    /// The volume's name.
+    pub volume: String,
+    /// The snapshot's; none lets the service make one.
+    pub name: Option<String>,
+    /// What hangs on it.
+    pub tags: Option<Tags>,
+}
+
+/// `VolumesGroupSnapshot`.
+#[derive(Debug, Default)]
+pub struct GroupSnapshot {
+    /// The volumes.
+    pub volumes: Vec<GroupMember>,
+    /// What hangs on all of the snapshots.
+    pub tags: Option<Tags>,
+}
+
+impl GroupSnapshot {
+    /// From a body.
+    pub fn read(body: &Value) -> Result<GroupSnapshot, Condition> {
+        let f = Fields::of("body", body)?;
+        let bad = || Condition::invalid("volumes", "it is a list of objects, each with a volume");
+        let list = f.value("volumes").and_then(Value::as_array).filter(|l| !l.is_empty()).ok_or_else(bad)?;
+        let member = |one: &Value| {
+            let f = Fields::of("volumes", one)?;
+            Ok(GroupMember {
+                volume: f.name("volume")?.ok_or_else(bad)?.to_string(),
+                name: f.name("name")?.map(|n| names::volume_name("name", n)).transpose()?,
+                tags: tags(&f)?,
+            })
+        };
+        Ok(GroupSnapshot {
+            volumes: list.iter().map(member).collect::<Result<_, Condition>>()?,
+            tags: tags(&f)?,
+        })
+    }
+}
+
 impl SnapshotCreate {
     /// From a body.
     pub fn read(body: &Value) -> Result<SnapshotCreate, Condition> {
@@ -234,7 +258,7 @@ impl SnapshotUpdate {
         let f = Fields::of("body", body)?;
         refuse_moves(&f)?;
         refuse_dates(&f)?;
-        if !Ceilings::read(&f)?.is_empty() {
+        if !ceilings(&f)?.is_empty() {
             return Err(Condition::Unsupported("ceilings of a snapshot are not implemented yet".into()));
         }
         Ok(SnapshotUpdate {
@@ -332,7 +356,7 @@ pub struct TemplateCreate {
     /// Replicas.
     pub placement: WantedPlacement,
     /// Ceilings on I/O.
-    pub ceilings: Ceilings,
+    pub ceilings: WantedLimits,
 }
 
 impl TemplateCreate {
@@ -345,7 +369,7 @@ impl TemplateCreate {
             parent: f.name("parent")?.map(str::to_string),
             size: f.size("size")?,
             placement: placement(&f)?,
-            ceilings: Ceilings::read(&f)?,
+            ceilings: ceilings(&f)?,
         })
     }
 }

@@ -9,7 +9,7 @@ pub use cluster::{SERVER, disk, placement_group, services, template};
 use std::collections::HashMap;
 
 use parpen_model::lifecycle::{AttachState, Health, Life};
-use parpen_model::{Api, Attributes, Limits, Placement, Rights, Snapshot, Stamp, VolumeType};
+use parpen_model::{Api, Attributes, Condition, Limits, Placement, Rights, Snapshot, Stamp, VolumeType};
 use parpen_service::{snapshots, volumes};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -268,6 +268,16 @@ pub fn statuses(
         (snapshot_name(row), status(snapshot(s), true, axes, sizes, row.placement.replication))
     };
     volumes.iter().map(of_volume).chain(snapshots.iter().map(of_snapshot)).collect()
+}
+
+/// A document of a volume or snapshot with the bytes that can be read in it and those that its deletion frees.
+pub fn with_space(doc: impl Serialize, (stored, freed): (u64, u64)) -> Result<Value, Condition> {
+    let mut doc = serde_json::to_value(doc).map_err(Condition::internal)?;
+    if let Some(doc) = doc.as_object_mut() {
+        doc.insert("storedSize".into(), json!(stored));
+        doc.insert("spaceUsed".into(), json!(freed));
+    }
+    Ok(doc)
 }
 
 /// The attachments of one volume or snapshot, with their order of creation. Those that are only announced

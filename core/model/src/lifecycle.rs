@@ -184,6 +184,10 @@ words! {
         Downloading = "downloading",
         /// It moves to another pool while it serves.
         Moving = "moving to another pool",
+        /// It is being cut off snapshots that it comes from. It can be used meanwhile.
+        Rebasing = "rebasing",
+        /// It is becoming a snapshot.
+        Freezing = "freezing",
     }
 }
 

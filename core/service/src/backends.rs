@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex as Short, PoisonError};
 
 use parpen_base::Boxed;
 use parpen_block::{BlockDevice, Route, WeakRoute};
-use parpen_model::ports::{Drivers, VolumeBackend};
+use parpen_model::ports::{Change, Drivers, Figures as Cost, VolumeBackend};
 use parpen_model::{
-    BalancePlan, Condition, Disk, Driver, Found, Kind, Label, Pool, PoolId, Space, Task, VolumeId,
+    BalancePlan, Condition, Disk, Driver, Found, Kind, Label, Pool, PoolId, Space, Subject, Task, VolumeId,
 };
 use tokio::sync::Mutex;
 
@@ -91,6 +91,11 @@ impl Backends {
     }
 }
 
+/// What is said of a pool whose store knows no lineages.
+pub(crate) fn cannot(pool: &Pool) -> Condition {
+    Condition::Unsupported(format!("the store of pool {:?} does not know what its volumes share", pool.name))
+}
+
 impl Figures for Backends {
     fn space<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Space, Condition>> {
         Box::pin(async move { self.of(pool).await?.space().await })
@@ -121,6 +126,28 @@ impl Figures for Backends {
     }
     fn inventory<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Found>, Condition>> {
         Box::pin(async move { self.of(pool).await?.inventory().await })
+    }
+    fn cost<'a>(&'a self, pool: &'a Pool, what: Subject) -> Boxed<'a, Result<Option<Cost>, Condition>> {
+        Box::pin(async move {
+            match self.of(pool).await?.lineage() {
+                Some(l) => l.figures(what).await.map(Some),
+                None => Ok(None),
+            }
+        })
+    }
+    fn diff<'a>(
+        &'a self,
+        pool: &'a Pool,
+        from: Option<Subject>,
+        to: Subject,
+        (offset, len): (u64, u64),
+    ) -> Boxed<'a, Result<Vec<Change>, Condition>> {
+        Box::pin(async move {
+            match self.of(pool).await?.lineage() {
+                Some(l) => l.diff(from, to, offset, len).await,
+                None => Err(cannot(pool)),
+            }
+        })
     }
     fn default_path(&self, pool: &str, number: Option<u16>) -> String {
         self.drivers.default_path(pool, number)

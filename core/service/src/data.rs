@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use parpen_block::{
-    AccessTable, Address, Admits, BlockDevice, ExportId, Frozen, Gate, Held, Home, Peer, Progress, Refusal,
-    Remote, Rights, Route, Session, Timer,
+    AccessTable, Address, Admits, BlockDevice, Ceilings, Class, ExportId, Frozen, Gate, Held, Home, Peer,
+    Progress, Refusal, Remote, Rights, Route, Session, Timer, filter,
 };
 use parpen_model::ports::{DataPath, MetaStore};
 use parpen_model::{
     Attachment, Condition, Job, Pool, ReadTx, Scope, Snapshot, Subject, Volume, VolumeId, read,
 };
+use uuid::Uuid;
 
 use crate::jobs::{Changes, StepCx, World};
+use crate::ports::ceilings;
 use crate::{Backends, access};
 
 /// Requests in flight of the service's own sessions.
@@ -47,8 +49,25 @@ pub(crate) fn pool_of(tx: &dyn ReadTx, subject: Subject) -> Result<Pool, Conditi
     tx.get(Scope::All, pool)
 }
 
-/// What the gate is given: the device of a snapshot, or the route that all sessions of a volume share.
-pub(crate) enum Bytes {
+/// The ceilings of a volume or snapshot, and the revision of the row that says so.
+fn limits_of(tx: &dyn ReadTx, subject: Subject) -> Result<(filter::Limits, i64), Condition> {
+    let (limits, stamp) = match subject {
+        Subject::Volume(id) => tx.get::<Volume>(Scope::All, id).map(|v| (v.limits, v.stamp))?,
+        Subject::Snapshot(id) => tx.get::<Snapshot>(Scope::All, id).map(|s| (s.limits, s.stamp))?,
+    };
+    Ok((ceilings(limits), stamp.revision))
+}
+
+/// What the gate is given, and by which ceilings it is bound.
+pub(crate) struct Bytes {
+    of: Uuid,
+    limits: (filter::Limits, i64),
+    /// The way there.
+    pub(crate) way: Way,
+}
+
+/// The device of a snapshot, or the route that all sessions of a volume share.
+pub(crate) enum Way {
     /// A snapshot's.
     Fixed(Arc<dyn BlockDevice>),
     /// A volume's.
@@ -59,11 +78,13 @@ impl Bytes {
     /// Does what lets a session in, unless its volume is just being moved.
     pub(crate) fn enter(
         self,
+        (bounds, class): (&Ceilings, Class),
         admit: impl FnOnce(Arc<dyn BlockDevice>) -> Result<Session, Refusal>,
     ) -> Result<Session, Refusal> {
-        match self {
-            Bytes::Fixed(device) => admit(device),
-            Bytes::Routed(route) => route.enter(|| admit(Arc::new(route.clone()))),
+        let bound = |device| bounds.around(self.of, class, self.limits, device);
+        match self.way {
+            Way::Fixed(device) => admit(bound(device)),
+            Way::Routed(route) => route.enter(|| admit(bound(Arc::new(route.clone())))),
         }
     }
 }
@@ -75,13 +96,15 @@ pub(crate) async fn bytes(
     subject: Subject,
 ) -> Result<Bytes, Condition> {
     loop {
-        let pool = read(meta, move |tx| pool_of(tx, subject)).await?;
+        let (pool, limits) =
+            read(meta, move |tx| Ok((pool_of(tx, subject)?, limits_of(tx, subject)?))).await?;
         let device = device(backends, &pool, subject).await?;
-        let Subject::Volume(id) = subject else { return Ok(Bytes::Fixed(device)) };
+        let of = subject.uuid();
+        let Subject::Volume(id) = subject else { return Ok(Bytes { of, limits, way: Way::Fixed(device) }) };
         let route = backends.route(id, device);
         // From here on whoever moves the volume leads this route; that it was not moved just before is seen in its row.
         if read(meta, move |tx| pool_of(tx, subject)).await?.id == pool.id {
-            return Ok(Bytes::Routed(route));
+            return Ok(Bytes { of, limits, way: Way::Routed(route) });
         }
     }
 }
@@ -117,15 +140,17 @@ pub(crate) async fn open_in(
     subject: Subject,
     rights: Rights,
 ) -> Result<JobSession, Condition> {
-    let device = device(&world.backends, pool, subject).await?;
-    admit_job(world, rights, Bytes::Fixed(device)).await
+    let limits = read(&*world.meta, move |tx| limits_of(tx, subject)).await?;
+    let way = Way::Fixed(device(&world.backends, pool, subject).await?);
+    admit_job(world, rights, Bytes { of: subject.uuid(), limits, way }).await
 }
 
 async fn admit_job(world: &World, rights: Rights, bytes: Bytes) -> Result<JobSession, Condition> {
     let export = ExportId(world.entropy.uuid());
     world.gate.publish(export, AccessTable { rights, admits: Admits::Everyone }, 1);
     let peer = Peer { transport: "job", address: Address::Local, tls_name: None };
-    let session = bytes.enter(|device| world.gate.admit(export, None, peer, device))?;
+    let bounds = (&*world.ceilings, Class::Background);
+    let session = bytes.enter(bounds, |device| world.gate.admit(export, None, peer, device))?;
     let mut opened = JobSession { remote: None, gate: world.gate.clone(), export };
     opened.remote = Some(open(session, &world.home).await?);
     Ok(opened)
@@ -151,7 +176,7 @@ pub(crate) struct Still {
 pub(crate) async fn still(world: &World, volumes: Vec<VolumeId>) -> Result<Still, Condition> {
     let mut frozen = Vec::new();
     for id in &volumes {
-        if let Bytes::Routed(route) = bytes(&*world.meta, &world.backends, (*id).into()).await? {
+        if let Way::Routed(route) = bytes(&*world.meta, &world.backends, (*id).into()).await?.way {
             frozen.push(route.freeze());
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parpen_block::{Claim, Exports, Gate, Home, HostId, Peer, Refusal, Remote, Session};
+use parpen_block::{Ceilings, Claim, Class, Exports, Gate, Home, HostId, Peer, Refusal, Remote, Session};
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::Life;
 use parpen_model::ports::MetaStore;
@@ -27,6 +27,7 @@ pub struct HouseExports {
 pub(crate) struct Doors {
     pub(crate) backends: Arc<Backends>,
     pub(crate) gate: Gate,
+    pub(crate) ceilings: Arc<Ceilings>,
     pub(crate) home: Arc<dyn Home>,
 }
 
@@ -65,7 +66,9 @@ impl HouseExports {
         parpen_block::decide(&rule.table, host)?;
         let bytes = data::bytes(&*self.meta, &self.doors.backends, subject).await.map_err(refusal)?;
         self.doors.gate.publish(rule.export, rule.table, rule.epoch);
-        bytes.enter(|device| self.doors.gate.admit(rule.export, host, peer, device))
+        bytes.enter((&self.doors.ceilings, Class::Foreground), |device| {
+            self.doors.gate.admit(rule.export, host, peer, device)
+        })
     }
 }
 

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use parpen_base::{Boxed, Clock, Entropy};
-use parpen_block::{ExportId, SessionInfo};
-use parpen_model::ports::MetaStore;
-use parpen_model::{BalancePlan, Condition, Disk, Driver, Found, JobId, Label, Pool, PoolId, Space, Task};
+use parpen_block::{Ceilings, ExportId, SessionInfo, filter};
+use parpen_model::ports::{Change, Figures as Cost, MetaStore};
+use parpen_model::{
+    BalancePlan, Condition, Disk, Driver, Found, JobId, Label, Limits, Pool, PoolId, Space, Subject, Task,
+    Volume,
+};
 
 use crate::jobs::Jobs;
 
@@ -21,6 +24,8 @@ pub struct Ports {
     pub figures: Arc<dyn Figures>,
     /// Who has what open.
     pub sessions: Arc<dyn OpenSessions>,
+    /// The ceilings in force.
+    pub ceilings: Arc<Ceilings>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -36,6 +41,18 @@ impl Ports {
     }
 }
 
+impl Ports {
+    /// Binds those who have a volume open by the ceilings that its row says now.
+    pub(crate) fn bind(&self, v: &Volume) {
+        self.ceilings.set(v.id.0, (ceilings(v.limits), v.stamp.revision));
+    }
+}
+
+/// Ceilings of a row as the gate's devices know them.
+pub(crate) fn ceilings(l: Limits) -> filter::Limits {
+    filter::Limits { bytes: l.bytes_per_second, ops: l.requests_per_second }
+}
+
 /// Reading figures of the pools' stores.
 pub trait Figures: Send + Sync {
     /// Capacity and use of a pool.
@@ -48,6 +65,16 @@ pub trait Figures: Send + Sync {
     fn balance<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<BalancePlan, Condition>>;
     /// What the pool's store holds.
     fn inventory<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Found>, Condition>>;
+    /// What one volume or snapshot of a pool costs; `None` where the store cannot tell.
+    fn cost<'a>(&'a self, pool: &'a Pool, what: Subject) -> Boxed<'a, Result<Option<Cost>, Condition>>;
+    /// What of `to` differs from `from`: [`parpen_model::ports::Lineage::diff`].
+    fn diff<'a>(
+        &'a self,
+        pool: &'a Pool,
+        from: Option<Subject>,
+        to: Subject,
+        piece: (u64, u64),
+    ) -> Boxed<'a, Result<Vec<Change>, Condition>>;
     /// The disk of a pool for which nobody named one; numbered where there are several.
     fn default_path(&self, pool: &str, number: Option<u16>) -> String;
     /// How far a new disk may grow, in bytes: what was asked for if it fits its bounds, else its part of what the

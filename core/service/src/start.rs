@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parpen_base::{Clock, Entropy};
-use parpen_block::{Gate, Home};
+use parpen_block::{Ceilings, Gate, Home, Timer};
 use parpen_identity::Actor;
 use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::ports::{Drivers, MetaStore};
@@ -20,6 +21,18 @@ use crate::jobs::{Runner, World};
 use crate::media::FIRST_POOL;
 use crate::pools::{self, NewPool};
 use crate::{Backends, Copies, HouseExports, Ports};
+
+/// Time that passes on the control plane's runtime.
+struct RuntimeTimer(Handle);
+
+impl Timer for RuntimeTimer {
+    fn after(&self, ms: u32, f: Box<dyn FnOnce() + Send>) {
+        self.0.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(u64::from(ms))).await;
+            f();
+        });
+    }
+}
 
 /// What the core is given by the binary.
 pub struct Start {
@@ -46,23 +59,28 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
     write(&*s.meta, move |tx| drop_left_overs(tx, &*entropy, now)).await?;
     write(&*s.meta, unpark).await?;
     let backends = Arc::new(Backends::new(s.drivers));
+    let timer = Arc::new(RuntimeTimer(Handle::current()));
+    let ceilings = Arc::new(Ceilings::new(s.clock.clone(), timer));
     let world = World {
         meta: s.meta.clone(),
         backends: backends.clone(),
         copies: s.copies,
         gate: s.gate.clone(),
+        ceilings: ceilings.clone(),
         home: s.home.clone(),
         clock: s.clock.clone(),
         entropy: s.entropy.clone(),
     };
     let (jobs, runner) = Runner::new(world);
-    let doors = Doors { backends: backends.clone(), gate: s.gate.clone(), home: s.home };
+    let doors =
+        Doors { backends: backends.clone(), gate: s.gate.clone(), ceilings: ceilings.clone(), home: s.home };
     let exports = HouseExports::new(s.meta.clone(), doors, Handle::current());
     let ports = Ports {
         meta: s.meta,
         jobs,
         figures: backends,
         sessions: Arc::new(s.gate),
+        ceilings,
         clock: s.clock,
         entropy: s.entropy,
         origin: None,

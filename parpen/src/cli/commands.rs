@@ -1,5 +1,6 @@
 //! Pools, volumes, snapshots, hosts: each command is one call of the native API.
 
+mod lineage;
 mod volume;
 
 use clap::{Subcommand, ValueEnum};

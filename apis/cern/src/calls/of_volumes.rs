@@ -74,16 +74,17 @@ impl At<'_> {
         };
         let id = self.volume().await?.volume.id;
         change.check()?;
-        if let Some(bytes) = change.size() {
-            let terms = volumes::ResizeTerms { allow_shrink: true, ..Default::default() };
-            let started = volumes::resize(self.ports, self.actor(), id, bytes, terms).await?;
-            self.ports.jobs.wait(started.job).await?;
-        }
+        let terms = volumes::ResizeTerms { allow_shrink: true, ..Default::default() };
+        let size = change.size().map(|bytes| (bytes.into(), terms));
         let kept = change.kept();
         let attributes: volumes::ChangeAttributes =
             Box::new(move |a| a.entry(KEPT).extend(kept.iter().map(|(k, v)| (k.clone(), v.clone()))));
         let edit = volumes::Edit { attributes: Some(attributes), ..Default::default() };
-        volumes::edit(self.ports, self.actor(), id, edit).await?;
+        let change = volumes::Change { edit, size, rename: None };
+        let changed = volumes::change(self.ports, self.actor(), id, change).await?;
+        if let Some(job) = changed.job {
+            self.ports.jobs.wait(job).await?;
+        }
         ok(&())
     }
 

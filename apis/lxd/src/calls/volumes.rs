@@ -123,18 +123,17 @@ pub(super) async fn change(mut cx: Cx<'_>, replace: bool) -> Result<Reply, Condi
         return Ok(envelope::empty());
     }
     let config = from_wire::changed_config(&volume.shown_in(Api::Lxd), body.config, replace)?;
-    let mut expect = cx.conditional().then_some(volume.stamp.revision);
-    if let Some(bytes) = config.as_ref().and_then(|c| config::resized(c, volume.size)) {
-        let terms = volumes::ResizeTerms::default();
-        let started = volumes::resize(cx.ports(), &cx.actor, volume.id, bytes, terms).await?;
-        cx.finish(started.job).await?;
-        // The resize itself has moved the revision.
-        expect = None;
-    }
-    let change =
+    let expect = cx.conditional().then_some(volume.stamp.revision);
+    let bytes = config.as_ref().and_then(|c| config::resized(c, volume.size));
+    let size = bytes.map(|bytes| (bytes.into(), volumes::ResizeTerms::default()));
+    let attributes =
         from_wire::change(Change { description: body.description, config, replace, expires_at: None });
-    let edit = volumes::Edit { attributes: Some(change), expect, ..volumes::Edit::default() };
-    volumes::edit(cx.ports(), &cx.actor, volume.id, edit).await?;
+    let edit = volumes::Edit { attributes: Some(attributes), expect, ..volumes::Edit::default() };
+    let change = volumes::Change { edit, size, rename: None };
+    let changed = volumes::change(cx.ports(), &cx.actor, volume.id, change).await?;
+    if let Some(job) = changed.job {
+        cx.finish(job).await?;
+    }
     cx.bus().lifecycle(&cx.actor, "storage-volume-updated", &url);
     Ok(envelope::empty())
 }

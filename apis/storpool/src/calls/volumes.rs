@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use parpen_model::lifecycle::Life;
-use parpen_model::{Condition, Kind, Limits, SnapshotId};
+use parpen_model::{Condition, Kind, SnapshotId};
 use parpen_service::names::Naming;
 use parpen_service::volumes::{
-    self, DeleteTerms, Edit, Filter, From, Key, NewSize, NewVolume, Options, Place, ResizeTerms,
+    self, Change, DeleteTerms, Edit, Filter, From, NewSize, NewVolume, Options, Place, ResizeTerms,
     RollbackTerms, Snapshots, View,
 };
 use parpen_service::{snapshots, types};
@@ -72,12 +72,7 @@ pub async fn create(c: &Call<'_>) -> Result<Done, Condition> {
         naming: want.name.map_or_else(Naming::default, |n| Naming::unique(n, space())),
         size: want.size,
         from,
-        place: Place {
-            pool: None,
-            volume_type: template,
-            placement: want.placement,
-            limits: want.ceilings.over(Limits::default()),
-        },
+        place: Place { pool: None, volume_type: template, placement: want.placement, limits: want.ceilings },
         options: Options { attributes: new_attributes(want.tags), ..Options::default() },
     };
     let started = volumes::create(c.ports, c.actor, new).await?;
@@ -109,24 +104,17 @@ pub async fn update(c: &Call<'_>) -> Result<Done, Condition> {
     if let Some(to) = &rename {
         refuse_taken(c, to).await?;
     }
-    if let Some(size) = want.resize.filter(|s| *s != NewSize::To(view.volume.size)) {
-        let terms = ResizeTerms { allow_shrink: want.shrink_ok, ..ResizeTerms::default() };
-        let held = |e| held_as_called(e, &view.volume.handle, c.name());
-        let started = volumes::resize(c.ports, c.actor, id, size, terms).await.map_err(held)?;
-        c.wait(started.job).await.map_err(held)?;
-    }
-    if !want.ceilings.is_empty() || want.tags.is_some() {
-        let now = volumes::get(c.ports, c.actor, &Key::Id(id)).await?.volume;
-        let edit = Edit {
-            limits: Some(want.ceilings.over(now.limits)),
-            attributes: change_tags(want.tags),
-            expect: Some(now.stamp.revision),
-            ..Edit::default()
-        };
-        volumes::edit(c.ports, c.actor, id, edit).await?;
-    }
-    if let Some(to) = rename {
-        volumes::rename(c.ports, c.actor, id, space(), &to).await?;
+    let size = want.resize.filter(|s| *s != NewSize::To(view.volume.size));
+    let terms = ResizeTerms { allow_shrink: want.shrink_ok, ..ResizeTerms::default() };
+    let change = Change {
+        edit: Edit { limits: want.ceilings, attributes: change_tags(want.tags), ..Edit::default() },
+        rename: rename.map(|to| (space(), to)),
+        size: size.map(|size| (size, terms)),
+    };
+    let held = |e| held_as_called(e, &view.volume.handle, c.name());
+    let changed = volumes::change(c.ports, c.actor, id, change).await.map_err(held)?;
+    if let Some(job) = changed.job {
+        c.wait(job).await.map_err(held)?;
     }
     c.done(Value::Null).await
 }

@@ -175,7 +175,9 @@ impl Volume {
             Work::Uploading => Some(Standing::Uploading),
             Work::Downloading => Some(Standing::Downloading),
             // It goes on serving as if nothing happened.
-            Work::Copying | Work::Moving => None,
+            Work::Copying | Work::Moving | Work::Rebasing => None,
+            // Nobody can do anything with it for that moment.
+            Work::Freezing => Some(Standing::Maintenance),
         };
         let of_use = match self.usage {
             Usage::Free => Standing::Free,

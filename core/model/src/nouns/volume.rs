@@ -32,6 +32,45 @@ pub struct Limits {
     pub requests_per_second: Option<u64>,
 }
 
+/// One ceiling as it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IoCeiling {
+    /// None, whatever a policy says.
+    Unlimited,
+    /// So much per second.
+    At(u64),
+}
+
+/// Ceilings as they are asked for: those that are not named stay as they are, or are the policy's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedLimits {
+    /// Bytes.
+    pub bytes_per_second: Option<IoCeiling>,
+    /// Requests.
+    pub requests_per_second: Option<IoCeiling>,
+}
+
+impl WantedLimits {
+    /// Whether none is named.
+    pub fn is_empty(&self) -> bool {
+        *self == WantedLimits::default()
+    }
+
+    /// What present ceilings become.
+    pub fn over(&self, present: Limits) -> Limits {
+        let one = |asked: Option<IoCeiling>, present| match asked {
+            None => present,
+            Some(IoCeiling::Unlimited) => None,
+            Some(IoCeiling::At(n)) => Some(n),
+        };
+        Limits {
+            bytes_per_second: one(self.bytes_per_second, present.bytes_per_second),
+            requests_per_second: one(self.requests_per_second, present.requests_per_second),
+        }
+    }
+}
+
 /// A thin, writable block device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Volume {

@@ -209,6 +209,7 @@ fn arrive(
     args: &mut Args,
 ) -> Result<Option<AttachmentId>, Condition> {
     if let Some(v) = volume {
+        super::reserve::refuse_freezing(v)?;
         access::check_lock(tx.read(), v, Some(host.id.into()))?;
         refuse_conflict(tx.read(), v, false, &args.leaving, None)?;
     }

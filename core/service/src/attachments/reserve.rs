@@ -1,7 +1,7 @@
 //! Announcing an attachment, with or without its holder.
 
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{AttachState, Life, When};
+use parpen_model::lifecycle::{AttachState, Life, When, Work};
 use parpen_model::{
     Attachment, AttachmentId, Attributes, Condition, JobId, Kind, Rights, Stamp, Volume, VolumeId, WriteTx,
     write,
@@ -33,6 +33,24 @@ pub struct Attach {
     pub by: Option<Connect>,
     /// The states it is allowed from, unless its machine has an attachment of it already.
     pub when: When,
+}
+
+/// A volume that is becoming a snapshot takes no new holder.
+pub(super) fn refuse_freezing(v: &Volume) -> Result<(), Condition> {
+    if !v.work.contains(&Work::Freezing) {
+        return Ok(());
+    }
+    let (what, name) = (Kind::Volume, v.handle.to_string());
+    Err(Condition::WrongState { what, name, actual: Work::Freezing.to_string(), wanted: "ready".into() })
+}
+
+/// A volume that is becoming a snapshot takes no new holder.
+pub(super) fn refuse_freezing(v: &Volume) -> Result<(), Condition> {
+    if !v.work.contains(&Work::Freezing) {
+        return Ok(());
+    }
+    let (what, name) = (Kind::Volume, v.handle.to_string());
+    Err(Condition::WrongState { what, name, actual: Work::Freezing.to_string(), wanted: "ready".into() })
 }
 
 /// Reserves a volume: from now on nobody else gets it exclusively. The holder is named later.
@@ -94,6 +112,8 @@ pub(super) fn draft(ports: &Ports, v: &Volume, rights: Rights) -> Result<Attachm
         let (what, name) = (Kind::Volume, v.handle.to_string());
         return Err(Condition::WrongState { what, name, actual: v.life.to_string(), wanted: "ready".into() });
     }
+    refuse_freezing(v)?;
+    refuse_freezing(v)?;
     Ok(Attachment {
         id: AttachmentId(ports.entropy.uuid()),
         subject: v.id.into(),

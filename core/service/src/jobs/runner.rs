@@ -41,6 +41,7 @@ impl Runner {
             running.spawn(run_job(self.world.clone(), self.end.changes.clone(), job.id));
         }
         loop {
+            let mut over = false;
             tokio::select! {
                 _ = stop.wait_for(|s| *s) => break,
                 id = self.end.start.recv() => match id {
@@ -51,15 +52,28 @@ impl Runner {
                     None => break,
                 },
                 Some(ended) = running.join_next() => match ended {
-                    Ok(id) => { known.remove(&id); }
+                    Ok(id) => over |= known.remove(&id),
                     Err(e) => tracing::error!(error = %e, "a job panicked; it is taken up at the next start"),
                 }
+            }
+            let freed = if over { unbound(&self.world).await } else { Vec::new() };
+            for id in freed {
+                known.insert(id);
+                running.spawn(run_job(self.world.clone(), self.end.changes.clone(), id));
             }
         }
         while running.join_next().await.is_some() {}
         self.world.backends.close().await;
         Ok(())
     }
+}
+
+/// The removals of bound snapshots that a job has left without need.
+async fn unbound(world: &World) -> Vec<JobId> {
+    crate::snapshots::collect(world).await.unwrap_or_else(|e| {
+        tracing::error!(error = ?e, "bound snapshots could not be looked through; the next job does it again");
+        Vec::new()
+    })
 }
 
 async fn unfinished(world: &World) -> Result<Vec<Job>, Condition> {

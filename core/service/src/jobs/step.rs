@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parpen_base::{Boxed, Clock, Entropy};
-use parpen_block::{Gate, Home};
+use parpen_block::{Ceilings, Gate, Home};
 use parpen_model::ports::{MetaStore, VolumeBackend};
 use parpen_model::{Condition, Job, Pool, PoolId, Scope, WriteTx, read};
 use serde::de::DeserializeOwned;
@@ -21,6 +21,8 @@ pub struct World {
     pub copies: Copies,
     /// The gate.
     pub gate: Gate,
+    /// The ceilings in force.
+    pub ceilings: Arc<Ceilings>,
     /// Where queues of devices without a home of their own live.
     pub home: Arc<dyn Home>,
     /// Time.
@@ -95,6 +97,8 @@ pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
         (volumes::resize::KIND, volumes::resize::STEPS),
         (volumes::migrate::KIND, volumes::migrate::STEPS),
         (volumes::rollback::KIND, volumes::rollback::STEPS),
+        (volumes::freeze::KIND, volumes::freeze::STEPS),
+        (volumes::rebase::KIND, volumes::rebase::STEPS),
         (snapshots::create::KIND, snapshots::create::STEPS),
         (snapshots::delete::KIND, snapshots::delete::STEPS),
         (attachments::reassign::KIND, attachments::reassign::STEPS),

@@ -46,23 +46,58 @@ pub async fn create(
     of: VolumeId,
     new: NewSnapshot,
 ) -> Result<Started<Snapshot>, Condition> {
-    names::check(&new.naming.name)?;
-    let id = new.id.unwrap_or_else(|| SnapshotId(ports.entropy.uuid()));
+    let Started { mut now, job, generation } = group(ports, actor, vec![(of, new)]).await?;
+    match now.pop() {
+        Some(now) => Ok(Started { now, job, generation }),
+        None => Err(Condition::internal("a snapshot without its row")),
+    }
+}
+
+/// Takes snapshots of several volumes of one pool, all at the same instant of the job.
+pub async fn group(
+    ports: &Ports,
+    actor: &Actor,
+    all: Vec<(VolumeId, NewSnapshot)>,
+) -> Result<Started<Vec<Snapshot>>, Condition> {
+    if all.is_empty() {
+        return Err(Condition::invalid("volumes", "name at least one"));
+    }
+    let mut of: Vec<VolumeId> = all.iter().map(|(of, _)| *of).collect();
+    of.sort();
+    if of.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Condition::invalid("volumes", "each volume is named once"));
+    }
+    let mut wanted = Vec::new();
+    for (of, new) in all {
+        names::check(&new.naming.name)?;
+        let id = new.id.unwrap_or_else(|| SnapshotId(ports.entropy.uuid()));
+        wanted.push((of, id, new));
+    }
     let (ports_in, actor_in, stamp) = (ports.clone(), actor.clone(), Stamp::at(ports.clock.now()));
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
-        let v: Volume = tx.read().get(actor_in.scope, of)?;
-        may(&actor_in, Power::Write, Some(v.project))?;
-        new.when.check(Kind::Volume, v.id, v.standing())?;
-        refuse_taken(tx.read(), &v, &new.naming)?;
-        let mut s = draft(tx.read(), &v, id, &new.naming, stamp)?;
-        s.bound = new.bound;
-        s.auto_named = new.naming.name.is_empty();
-        s.attributes = new.attributes.clone();
-        quotas::admit(tx.read(), s.project, &Need::snapshot(&s))?;
-        tx.insert(&mut s)?;
-        let mut job = plan(&ports_in, KIND, v.project, Some(s.id.into()), &Args { snapshots: vec![s.id] })?;
+        let mut now: Vec<Snapshot> = Vec::new();
+        for (of, id, new) in &wanted {
+            let v: Volume = tx.read().get(actor_in.scope, *of)?;
+            may(&actor_in, Power::Write, Some(v.project))?;
+            if now.first().is_some_and(|first| first.pool != v.pool) {
+                let why = "they are in different pools, which have no instant in common";
+                return Err(Condition::invalid("volumes", why));
+            }
+            new.when.check(Kind::Volume, v.id, v.standing())?;
+            refuse_taken(tx.read(), &v, &new.naming)?;
+            let mut s = draft(tx.read(), &v, *id, &new.naming, stamp)?;
+            s.bound = new.bound;
+            s.auto_named = new.naming.name.is_empty();
+            s.attributes = new.attributes.clone();
+            quotas::admit(tx.read(), s.project, &Need::snapshot(&s))?;
+            tx.insert(&mut s)?;
+            now.push(s);
+        }
+        let first = now.first().ok_or_else(|| Condition::internal("a group without volumes"))?;
+        let args = Args { snapshots: now.iter().map(|s| s.id).collect() };
+        let mut job = plan(&ports_in, KIND, first.project, Some(first.id.into()), &args)?;
         tx.insert(&mut job)?;
-        Ok((s, job.id))
+        Ok((now, job.id))
     })
     .await?;
     ports.jobs.begin(job);

@@ -6,9 +6,9 @@ use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Health, Life, LifeEvent, Usage, life};
 use parpen_model::ports::Made;
 use parpen_model::{
-    Attributes, Condition, GroupId, Handle, JobId, Kind, Label, Limits, NewBytes, Pin, PinId, Pool, PoolId,
+    Attributes, Condition, GroupId, Handle, JobId, Kind, Label, NewBytes, Pin, PinId, Pool, PoolId,
     ProjectId, Scope, Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType,
-    VolumeTypeId, WriteTx, read, write,
+    VolumeTypeId, WantedLimits, WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,7 @@ pub struct Place {
     /// Replicas.
     pub placement: WantedPlacement,
     /// Ceilings; absent parts are the type's.
-    pub limits: Limits,
+    pub limits: WantedLimits,
 }
 
 /// A volume to be made.
@@ -199,10 +199,7 @@ pub(crate) fn draft(
         size,
         volume_type: kind.as_ref().map(|t| t.id),
         placement,
-        limits: Limits {
-            bytes_per_second: new.place.limits.bytes_per_second.or(demanded.bytes_per_second),
-            requests_per_second: new.place.limits.requests_per_second.or(demanded.requests_per_second),
-        },
+        limits: new.place.limits.over(demanded),
         readonly: false,
         shared: new.options.shared || kind.is_some_and(|t| t.rules.shared),
         parent: source.map(|s| s.id),

@@ -3,11 +3,13 @@
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::When;
 use parpen_model::{
-    Alias, Api, Attributes, Condition, Handle, Kind, Label, Limits, Scope, Subject, Volume, VolumeId, write,
+    Alias, Api, Attributes, Condition, Handle, JobId, Kind, Label, Scope, Subject, Volume, VolumeId,
+    WantedLimits, WriteTx, write,
 };
 
-use crate::Ports;
+use super::resize::{self, NewSize, ResizeTerms};
 use crate::names::{self, Space};
+use crate::{Ports, access};
 
 /// Changes the attributes; may be run again.
 pub type ChangeAttributes = Box<dyn FnMut(&mut Attributes) + Send>;
@@ -18,7 +20,7 @@ pub struct Edit {
     /// The free-text name, where it is not unique.
     pub name: Option<String>,
     /// Ceilings on I/O.
-    pub limits: Option<Limits>,
+    pub limits: WantedLimits,
     /// Later attachments are read-only.
     pub readonly: Option<bool>,
     /// What APIs keep with it.
@@ -29,41 +31,104 @@ pub struct Edit {
     pub when: When,
 }
 
-/// Changes a volume in one transaction.
-pub async fn edit(
+impl Edit {
+    fn apply(&mut self, v: &mut Volume) {
+        if let Some(name) = &self.name {
+            v.name = name.clone();
+        }
+        v.limits = self.limits.over(v.limits);
+        v.readonly = self.readonly.unwrap_or(v.readonly);
+        if let Some(change) = &mut self.attributes {
+            change(&mut v.attributes);
+        }
+        v.epoch += 1;
+    }
+}
+
+/// Everything that can be different at once: it is refused or accepted as one.
+#[derive(Default)]
+pub struct Change {
+    /// What needs no job.
+    pub edit: Edit,
+    /// The name within one side's space of unique names. The native side moves name and handle; every other side moves
+    /// its own alias only.
+    pub rename: Option<(Space, String)>,
+    /// The size.
+    pub size: Option<(NewSize, ResizeTerms)>,
+}
+
+/// What a change came to.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The volume after the transaction.
+    pub now: Volume,
+    /// The job that brings it to its new size, where one was asked for.
+    pub job: Option<JobId>,
+    /// The configuration generation after the transaction.
+    pub generation: u64,
+}
+
+/// Changes a volume in one transaction. Who has it open is bound by new ceilings at once.
+pub async fn change(
     ports: &Ports,
     actor: &Actor,
     id: VolumeId,
-    mut edit: Edit,
-) -> Result<(Volume, u64), Condition> {
-    if let Some(name) = &edit.name {
+    mut change: Change,
+) -> Result<Changed, Condition> {
+    if let Some(name) = &change.edit.name {
         names::check(name)?;
     }
-    let (actor, now) = (actor.clone(), ports.clock.now());
-    write(&*ports.meta, move |tx| {
+    if let Some((space, to)) = &change.rename {
+        names::check(to)?;
+        if space.api == Api::Native {
+            Handle::parse(to)?;
+        }
+    }
+    let renamed = change.rename.is_some();
+    let open = ports.sessions.of(access::plain_export(id.into()));
+    let (ports_in, actor, at) = (ports.clone(), actor.clone(), ports.clock.now());
+    let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor.scope, id)?;
         may(&actor, Power::Write, Some(v.project))?;
-        if let Some(expected) = edit.expect.filter(|e| *e != v.stamp.revision) {
+        if let Some(expected) = change.edit.expect.filter(|e| *e != v.stamp.revision) {
             return Err(Condition::PreconditionFailed {
                 expected: expected.to_string(),
                 actual: v.stamp.revision.to_string(),
             });
         }
-        edit.when.check(Kind::Volume, v.id, v.standing())?;
-        if let Some(name) = &edit.name {
-            v.name = name.clone();
+        change.edit.when.check(Kind::Volume, v.id, v.standing())?;
+        if let Some((space, to)) = &change.rename {
+            rename_in(tx, &mut v, space, to)?;
         }
-        v.limits = edit.limits.unwrap_or(v.limits);
-        v.readonly = edit.readonly.unwrap_or(v.readonly);
-        if let Some(change) = &mut edit.attributes {
-            change(&mut v.attributes);
-        }
-        v.epoch += 1;
-        v.stamp.updated = Some(now);
+        change.edit.apply(&mut v);
+        let job = match change.size {
+            Some((size, terms)) => Some(resize::begin(tx, &ports_in, &mut v, size, terms, &open)?),
+            None => None,
+        };
+        v.stamp.updated = Some(at);
         tx.update(&mut v)?;
-        Ok(v)
+        Ok((v, job))
     })
-    .await
+    .await?;
+    ports.bind(&now);
+    if let Some(job) = job {
+        ports.jobs.begin(job);
+    }
+    if renamed {
+        relabel(ports, &now).await;
+    }
+    Ok(Changed { now, job, generation })
+}
+
+/// Changes what needs no job, in one transaction.
+pub async fn edit(
+    ports: &Ports,
+    actor: &Actor,
+    id: VolumeId,
+    edit: Edit,
+) -> Result<(Volume, u64), Condition> {
+    let changed = change(ports, actor, id, Change { edit, ..Change::default() }).await?;
+    Ok((changed.now, changed.generation))
 }
 
 /// Renames a volume within one side's space of unique names. The native side moves name and handle; every other side
@@ -75,37 +140,29 @@ pub async fn rename(
     space: Space,
     to: &str,
 ) -> Result<(Volume, u64), Condition> {
-    names::check(to)?;
-    if space.api == Api::Native {
-        Handle::parse(to)?;
+    let rename = Some((space, to.to_string()));
+    let changed = change(ports, actor, id, Change { rename, ..Change::default() }).await?;
+    Ok((changed.now, changed.generation))
+}
+
+fn rename_in(tx: &mut dyn WriteTx, v: &mut Volume, space: &Space, to: &str) -> Result<(), Condition> {
+    match names::find(tx.read(), Scope::All, space, to)? {
+        Some(s) if s == Subject::Volume(v.id) => return Ok(()),
+        Some(_) => return Err(Condition::exists(Kind::Volume, to)),
+        None => {}
     }
-    let (actor_in, to, now) = (actor.clone(), to.to_string(), ports.clock.now());
-    let (volume, generation) = write(&*ports.meta, move |tx| {
-        let mut v: Volume = tx.read().get(actor_in.scope, id)?;
-        may(&actor_in, Power::Write, Some(v.project))?;
-        match names::find(tx.read(), Scope::All, &space, &to)? {
-            Some(s) if s == Subject::Volume(id) => return Ok(v),
-            Some(_) => return Err(Condition::exists(Kind::Volume, &to)),
-            None => {}
+    v.aliases.retain(|a| a.api != space.api);
+    if space.api == Api::Native {
+        let handle = Handle::parse(to)?;
+        if v.handle != handle && !names::is_free(tx.read(), &handle, &[v.pool.0, v.project.0])? {
+            return Err(Condition::exists(Kind::Volume, to));
         }
-        v.aliases.retain(|a| a.api != space.api);
-        if space.api == Api::Native {
-            let handle = Handle::parse(&to)?;
-            if v.handle != handle && !names::is_free(tx.read(), &handle, &[v.pool.0, v.project.0])? {
-                return Err(Condition::exists(Kind::Volume, &to));
-            }
-            v.handle = handle;
-            v.name = to.clone();
-        } else if v.handle.as_str() != to {
-            v.aliases.push(Alias { api: space.api, scope: space.within.clone(), name: to.clone() });
-        }
-        v.stamp.updated = Some(now);
-        tx.update(&mut v)?;
-        Ok(v)
-    })
-    .await?;
-    relabel(ports, &volume).await;
-    Ok((volume, generation))
+        v.handle = handle;
+        v.name = to.to_string();
+    } else if v.handle.as_str() != to {
+        v.aliases.push(Alias { api: space.api, scope: space.within.clone(), name: to.to_string() });
+    }
+    Ok(())
 }
 
 /// Labels follow the rows; a store that does not answer now gets the label at the next start, so this is no failure.

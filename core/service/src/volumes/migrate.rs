@@ -16,7 +16,7 @@ use parpen_model::{
 use serde::{Deserialize, Serialize};
 
 use super::resize::at_rest;
-use crate::data::{self, Bytes, JobSession};
+use crate::data::{self, JobSession, Way};
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::media::{WantedPlacement, place};
 use crate::{Ports, Started, access, parts};
@@ -180,7 +180,7 @@ impl JobStep for Move {
             if v.pool == args.to {
                 return Ok(nothing());
             }
-            let Bytes::Routed(route) = data::bytes(&*cx.world.meta, &cx.world.backends, id.into()).await?
+            let Way::Routed(route) = data::bytes(&*cx.world.meta, &cx.world.backends, id.into()).await?.way
             else {
                 return Err(Condition::internal("a volume without a route"));
             };

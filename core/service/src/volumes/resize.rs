@@ -1,10 +1,10 @@
 //! Changing a volume's size.
 
 use parpen_base::Boxed;
-use parpen_block::Whom;
+use parpen_block::{SessionInfo, Whom};
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Life, When, Work};
-use parpen_model::{Condition, Job, Kind, Scope, Volume, VolumeId, VolumeType, read, write};
+use parpen_model::{Condition, Job, JobId, Kind, Scope, Volume, VolumeId, VolumeType, WriteTx, read, write};
 use serde::{Deserialize, Serialize};
 
 use super::core_size;
@@ -75,33 +75,9 @@ pub async fn resize(
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
-        let to = size.of(v.size)?;
-        if terms.grow_only && to <= v.size {
-            return Err(Condition::invalid("size", "it must be larger than the present size"));
-        }
-        terms.when.check(Kind::Volume, v.id, v.standing())?;
-        at_rest(&v)?;
-        let shrinks = to < v.size;
-        parts::refuse_frozen(tx.read(), v.pool)?;
-        let kind = v.volume_type.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose()?;
-        types::check_size(kind.as_ref(), to)?;
-        quotas::admit(tx.read(), v.project, &Need::growth(&v, to))?;
-        if shrinks && !terms.allow_shrink {
-            return Err(Condition::invalid("size", "it is smaller than the volume; shrinking loses data"));
-        }
-        let held = attachments::holders(tx.read(), id.into())?;
-        if !held.is_empty() && (terms.require_detached || shrinks) {
-            return Err(Condition::in_use(Kind::Volume, &v.handle, held));
-        }
-        if shrinks && !open.is_empty() && !terms.force {
-            return Err(access::in_use_by(Kind::Volume, &v.handle, &open));
-        }
-        v.work.push(Work::Resizing);
+        let job = begin(tx, &ports_in, &mut v, size, terms, &open)?;
         tx.update(&mut v)?;
-        let args = Args { volume: id, to, force: terms.force };
-        let mut job = plan(&ports_in, KIND, v.project, Some(id.into()), &args)?;
-        tx.insert(&mut job)?;
-        Ok((v, job.id))
+        Ok((v, job))
     })
     .await?;
     ports.jobs.begin(job);
@@ -112,6 +88,43 @@ pub async fn resize(
 pub(crate) fn target(job: &Job) -> Option<u64> {
     let args: Args = serde_json::from_value(job.args.clone()).ok().filter(|_| job.kind == KIND)?;
     Some(args.to)
+}
+
+/// What a new size changes at once in a volume that the caller stores; the job that is inserted does the rest.
+pub(crate) fn begin(
+    tx: &mut dyn WriteTx,
+    ports: &Ports,
+    v: &mut Volume,
+    size: NewSize,
+    terms: ResizeTerms,
+    open: &[SessionInfo],
+) -> Result<JobId, Condition> {
+    let to = size.of(v.size)?;
+    if terms.grow_only && to <= v.size {
+        return Err(Condition::invalid("size", "it must be larger than the present size"));
+    }
+    terms.when.check(Kind::Volume, v.id, v.standing())?;
+    at_rest(v)?;
+    let shrinks = to < v.size;
+    parts::refuse_frozen(tx.read(), v.pool)?;
+    let kind = v.volume_type.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose()?;
+    types::check_size(kind.as_ref(), to)?;
+    quotas::admit(tx.read(), v.project, &Need::growth(v, to))?;
+    if shrinks && !terms.allow_shrink {
+        return Err(Condition::invalid("size", "it is smaller than the volume; shrinking loses data"));
+    }
+    let held = attachments::holders(tx.read(), v.id.into())?;
+    if !held.is_empty() && (terms.require_detached || shrinks) {
+        return Err(Condition::in_use(Kind::Volume, &v.handle, held));
+    }
+    if shrinks && !open.is_empty() && !terms.force {
+        return Err(access::in_use_by(Kind::Volume, &v.handle, open));
+    }
+    v.work.push(Work::Resizing);
+    let args = Args { volume: v.id, to, force: terms.force };
+    let mut job = plan(ports, KIND, v.project, Some(v.id.into()), &args)?;
+    tx.insert(&mut job)?;
+    Ok(job.id)
 }
 
 /// Refuses while the volume is not ready or other work changes it.

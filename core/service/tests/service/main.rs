@@ -7,6 +7,7 @@ mod crash;
 mod disks;
 mod groups;
 mod house;
+mod lineage;
 mod names;
 mod points;
 mod policy;

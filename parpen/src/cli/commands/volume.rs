@@ -7,11 +7,14 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use parpen_base::{format_size, parse_size};
-use parpen_native::doc::{RollbackWish, SnapshotDoc, SnapshotWish, VolumeChange, VolumeDoc, VolumeWish};
+use parpen_native::doc::{
+    CeilingDoc, LimitsWish, RollbackWish, SnapshotDoc, SnapshotWish, VolumeChange, VolumeDoc, VolumeWish,
+};
 
 use super::super::client::{Client, segment};
 use super::super::progress::{self, Counted};
 use super::super::{Common, print};
+use super::lineage;
 
 /// Bytes that are looked at together for zeros, so that exported files stay sparse.
 const GRAIN: usize = 64 * 1024;
@@ -71,6 +74,19 @@ pub(in crate::cli) enum Volume {
         #[command(flatten)]
         common: Common,
     },
+    /// Bound a volume's I/O, also for those who have it open
+    Limit {
+        /// Its handle or id
+        volume: String,
+        /// Requests per second, or `unlimited`
+        #[arg(long, value_parser = requests, required_unless_present = "bandwidth")]
+        iops: Option<CeilingDoc>,
+        /// Bytes per second (10MiB), or `unlimited`
+        #[arg(long, value_parser = bandwidth)]
+        bandwidth: Option<CeilingDoc>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Take a snapshot
     Snapshot {
         /// The volume's handle or id
@@ -101,6 +117,36 @@ pub(in crate::cli) enum Volume {
         /// Cut whoever has it open
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Cut a volume or snapshot off the snapshots that it comes from, while it is used
+    Flatten {
+        /// The volume's handle or id, or `<volume>@<snapshot>`
+        volume: String,
+        /// A snapshot that it comes from and goes on sharing with [default: none]
+        #[arg(long, value_name = "SNAPSHOT")]
+        onto: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Turn a volume into a snapshot of the same name, which nobody can write
+    Freeze {
+        /// Its handle or id
+        volume: String,
+        /// Cut whoever has it open
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Say which bytes differ from an older state, or (without one) which are allocated
+    Diff {
+        /// The volume's handle or id, or `<volume>@<snapshot>`
+        volume: String,
+        /// The older state: one of its snapshots, or any volume or snapshot of the same pool
+        #[arg(long)]
+        from: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -137,6 +183,21 @@ pub(in crate::cli) enum Volume {
     },
 }
 
+fn ceiling(text: &str, number: impl Fn(&str) -> Result<u64, String>) -> Result<CeilingDoc, String> {
+    match text {
+        "unlimited" => Ok(CeilingDoc::Word(text.into())),
+        _ => number(text).map(CeilingDoc::At),
+    }
+}
+
+fn requests(text: &str) -> Result<CeilingDoc, String> {
+    ceiling(text, |t| t.parse().map_err(|_| "it is a number or `unlimited`".into()))
+}
+
+fn bandwidth(text: &str) -> Result<CeilingDoc, String> {
+    ceiling(text, |t| parse_size(t).map_err(|e| e.to_string()))
+}
+
 fn path(volume: &str) -> String {
     format!("/volumes/{}", segment(volume))
 }
@@ -159,12 +220,18 @@ impl Volume {
                 print::one(&common, &v)
             }
             Volume::Resize { volume, size, shrink, force, common } => {
-                let change = VolumeChange { size: Some(size), shrink, force, name: None };
+                let change = VolumeChange { size: Some(size), shrink, force, ..VolumeChange::default() };
                 let v: VolumeDoc = Client::of(&common)?.patch(&path(&volume), &change)?;
                 print::one(&common, &v)
             }
             Volume::Rename { volume, name, common } => {
                 let change = VolumeChange { name: Some(name), ..VolumeChange::default() };
+                let v: VolumeDoc = Client::of(&common)?.patch(&path(&volume), &change)?;
+                print::one(&common, &v)
+            }
+            Volume::Limit { volume, iops, bandwidth, common } => {
+                let limits = LimitsWish { bytes_per_second: bandwidth, requests_per_second: iops };
+                let change = VolumeChange { limits, ..VolumeChange::default() };
                 let v: VolumeDoc = Client::of(&common)?.patch(&path(&volume), &change)?;
                 print::one(&common, &v)
             }
@@ -188,6 +255,9 @@ impl Volume {
                     Client::of(&common)?.post(&format!("{}/rollback", path(&volume)), &wish)?;
                 print::one(&common, &v)
             }
+            Volume::Flatten { volume, onto, common } => lineage::flatten(&common, &volume, onto),
+            Volume::Freeze { volume, force, common } => lineage::freeze(&common, &volume, force),
+            Volume::Diff { volume, from, common } => lineage::diff(&common, &volume, from.as_deref()),
             Volume::Import { volume, file, common } => import(&Client::of(&common)?, &volume, &file),
             Volume::Export { volume, file, common } => export(&Client::of(&common)?, &volume, &file),
             Volume::Delete { volume, snapshots, force, common } => {

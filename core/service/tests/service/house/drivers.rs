@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use parpen_base::{Boxed, GIB};
 use parpen_block::Memory;
-use parpen_model::ports::{DataPath, Drivers, Made, Media, Rollback, VolumeBackend};
+use parpen_model::ports::{
+    Change, DataPath, Drivers, Figures, Lineage, Made, Media, Rebased, Rollback, VolumeBackend,
+};
 use parpen_model::{
     BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Label, NewBytes, Pool,
     SnapshotId, Source, Space, Subject, Task, VolumeId,
@@ -137,6 +139,50 @@ impl Drivers for TestDrivers {
     }
 }
 
+impl Lineage for TestStore {
+    fn diff(
+        &self,
+        _from: Option<Subject>,
+        to: Subject,
+        _offset: u64,
+        len: u64,
+    ) -> Boxed<'_, Result<Vec<Change>, Condition>> {
+        Box::pin(async move {
+            self.device(to).ok_or_else(|| Condition::not_found(to.kind(), to.uuid()))?;
+            Ok(vec![Change { len, changed: true, zero: false }])
+        })
+    }
+    fn freeze<'a>(
+        &'a self,
+        id: VolumeId,
+        snapshot: SnapshotId,
+        label: &'a Label,
+    ) -> Boxed<'a, Result<(), Condition>> {
+        Box::pin(async move {
+            self.fail("freeze")?;
+            if let Some(device) = self.device(id.into()) {
+                self.put(snapshot.into(), device, label.clone());
+                self.held.lock().expect("no test panics with it").remove(&id.into());
+            }
+            Ok(())
+        })
+    }
+    fn rebase(
+        &self,
+        _what: Subject,
+        _onto: Option<SnapshotId>,
+        most: u64,
+    ) -> Boxed<'_, Result<Rebased, Condition>> {
+        Box::pin(async move {
+            self.fail("rebase")?;
+            Ok(Rebased { copied: most, done: true })
+        })
+    }
+    fn figures(&self, _what: Subject) -> Boxed<'_, Result<Figures, Condition>> {
+        Box::pin(async { Ok(Figures { stored: 8192, unique: 4096, shared: 4096, freed: 4096 }) })
+    }
+}
+
 impl VolumeBackend for TestStore {
     fn create<'a>(
         &'a self,
@@ -201,6 +247,9 @@ impl VolumeBackend for TestStore {
                 self.device(what).ok_or_else(|| Condition::internal("the store has no such thing"))?;
             Ok(DataPath::Here(Arc::new(device)))
         })
+    }
+    fn lineage(&self) -> Option<&dyn Lineage> {
+        Some(self)
     }
     fn relabel<'a>(&'a self, _labels: &'a [Label]) -> Boxed<'a, Result<(), Condition>> {
         Box::pin(async { Ok(()) })

@@ -1,0 +1,45 @@
+//! Bound snapshots: they live as long as something was made from them, or somebody has them.
+
+use parpen_model::lifecycle::{Life, LifeEvent, life};
+use parpen_model::{
+    Attachment, Condition, JobId, Kind, Pin, Query, Scope, Snapshot, SnapshotId, Stamp, Volume, WriteTx,
+    write,
+};
+
+use super::removal;
+use crate::access;
+use crate::jobs::World;
+
+/// Begins to delete the bound snapshots that nothing needs any more; gives the jobs that do it.
+pub(crate) async fn collect(world: &World) -> Result<Vec<JobId>, Condition> {
+    let (gate, entropy, now) = (world.gate.clone(), world.entropy.clone(), world.clock.now());
+    let (jobs, _) = write(&*world.meta, move |tx| {
+        let all: Vec<Snapshot> = tx.read().list(Scope::All, &Query::default())?;
+        let mut jobs = Vec::new();
+        for s in all.iter().filter(|s| s.bound && s.life == Life::Ready) {
+            if is_needed(tx, &all, s.id)? || !gate.sessions(access::plain_export(s.id.into())).is_empty() {
+                continue;
+            }
+            let mut s = s.clone();
+            s.life = life(s.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
+            tx.update(&mut s)?;
+            let mut job = removal(JobId(entropy.uuid()), &s, Stamp::at(now))?;
+            tx.insert(&mut job)?;
+            jobs.push(job.id);
+        }
+        Ok(jobs)
+    })
+    .await?;
+    Ok(jobs)
+}
+
+/// Whether something was made from it, is being made from it, or somebody holds it.
+fn is_needed(tx: &mut dyn WriteTx, all: &[Snapshot], id: SnapshotId) -> Result<bool, Condition> {
+    if all.iter().any(|s| s.parent == Some(id)) {
+        return Ok(true);
+    }
+    let volumes: Vec<Volume> = tx.read().list(Scope::All, &Query::default())?;
+    let made = volumes.iter().any(|v| v.parent == Some(id));
+    let pinned = !tx.read().children::<Pin>(id)?.is_empty();
+    Ok(made || pinned || !tx.read().children::<Attachment>(id)?.is_empty())
+}
