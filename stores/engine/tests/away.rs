@@ -72,6 +72,8 @@ enum Step {
     Snapshot { volume: u8 },
     Rollback { volume: u8, snapshot: u8 },
     Resize { volume: u8, blocks: u64 },
+    Freeze { volume: u8 },
+    Rebase { which: u8, onto: Option<u8> },
     Delete { which: u8 },
     Relabel { which: u8, len: usize },
     Record { key: u8, len: usize },
@@ -88,6 +90,8 @@ fn step() -> impl Strategy<Value = Step> {
         5 => n().prop_map(|volume| Step::Snapshot { volume }),
         2 => (n(), n()).prop_map(|(volume, snapshot)| Step::Rollback { volume, snapshot }),
         1 => (n(), 1..BLOCKS).prop_map(|(volume, blocks)| Step::Resize { volume, blocks }),
+        1 => n().prop_map(|volume| Step::Freeze { volume }),
+        1 => (n(), proptest::option::of(n())).prop_map(|(which, onto)| Step::Rebase { which, onto }),
         4 => n().prop_map(|which| Step::Delete { which }),
         1 => (n(), 0usize..2500).prop_map(|(which, len)| Step::Relabel { which, len }),
         1 => (n(), 0usize..2500).prop_map(|(key, len)| Step::Record { key, len }),
@@ -174,6 +178,17 @@ impl Pair {
                 Step::Resize { volume: n, blocks } => {
                     let Some(v) = volume(*n) else { return };
                     block_on(e.resize(v.id, blocks * BLOCK)).unwrap();
+                }
+                Step::Freeze { volume: n } => {
+                    let Some(v) = volume(*n) else { return };
+                    block_on(e.freeze(v.id, id, b"frozen")).unwrap();
+                }
+                Step::Rebase { which, onto } => {
+                    let Some(f) = pick(None, *which) else { return };
+                    let onto = onto.and_then(|n| pick(Some(Kind::Snapshot), n)).map(|s| s.id);
+                    // Not everything is an ancestor; both disks say so alike.
+                    let done = block_on(e.rebase(f.id, onto));
+                    assert!(matches!(done, Ok(()) | Err(EngineError::Invalid(_))), "{done:?}");
                 }
                 Step::Delete { which } => {
                     let Some(f) = pick(None, *which) else { return };
