@@ -106,6 +106,7 @@ impl<R: Rules> World<R> {
             2..8 => self.drain()?,
             8..10 if self.profile == Profile::Host => self.arm(),
             10..24 => self.some_change()?,
+            24..40 if self.profile == Profile::Moves => self.some_move(),
             _ if self.running.len() < depth => self.some_io(),
             _ => {}
         }
@@ -209,6 +210,7 @@ impl<R: Rules> World<R> {
                 return Err(format!("{id:?} could not be deleted"));
             }
         }
+        self.remove_records()?;
         // What a full disk kept a deletion from taking back, the next opening takes back, and the next
         // checkpoint drops.
         self.close_now()?;

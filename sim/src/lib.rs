@@ -14,6 +14,7 @@ pub mod exec;
 pub mod history;
 pub mod image;
 pub mod model;
+mod moves;
 pub mod mutants;
 pub mod profile;
 mod recovery;

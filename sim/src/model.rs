@@ -1,6 +1,6 @@
 //! The oracle's catalogue: which devices exist, and what one operation on it means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -90,6 +90,13 @@ pub enum Change {
         /// Bytes.
         size: u64,
     },
+    /// A record has the value of a version.
+    Record {
+        /// Its key.
+        key: u32,
+        /// The value's version.
+        version: u64,
+    },
     /// The device is gone.
     Delete(Id),
     /// The volume goes on as a snapshot.
@@ -120,7 +127,7 @@ impl Change {
     /// Devices that it touches, as object or as source.
     pub fn touches(&self) -> Vec<Id> {
         match self {
-            Change::Create { .. } => Vec::new(),
+            Change::Create { .. } | Change::Record { .. } => Vec::new(),
             Change::Snapshot(pairs) => pairs.iter().map(|(volume, _)| *volume).collect(),
             Change::Clone { from, .. } => vec![*from],
             Change::Rollback { id, to } => vec![*id, *to],
@@ -159,6 +166,10 @@ impl Change {
 pub struct Catalogue {
     /// By number.
     pub devices: BTreeMap<Id, Device>,
+    /// Versions of the records, by key.
+    pub records: BTreeMap<u32, u64>,
+    /// Keys of those that a change under way touches.
+    pub held_records: BTreeSet<u32>,
 }
 
 impl Catalogue {
@@ -179,6 +190,9 @@ impl Catalogue {
         if let Some(id) = change.closes() {
             self.get(id).closed = true;
         }
+        if let Change::Record { key, .. } = change {
+            self.held_records.insert(*key);
+        }
     }
 
     /// A flush that was submitted at `submitted` was answered well.
@@ -196,6 +210,9 @@ impl Catalogue {
         change.touches().into_iter().for_each(|id| self.get(id).held -= 1);
         if let Some(id) = change.closes() {
             self.get(id).closed = false;
+        }
+        if let Change::Record { key, .. } = change {
+            self.held_records.remove(key);
         }
     }
 
@@ -233,6 +250,9 @@ impl Catalogue {
             }
             Change::Rebase { .. } => {}
             Change::Relabel { id, version } => self.get(*id).label = *version,
+            Change::Record { key, version } => {
+                self.records.insert(*key, *version);
+            }
         }
     }
 }

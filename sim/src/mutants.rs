@@ -39,6 +39,8 @@ mutants! {
     NoChain = CHAIN, "chain", Recovery;
     /// Recovery believes mappings whose data never arrived.
     NoVerifyTail = VERIFY_TAIL, "verify-tail", Crash;
+    /// Recovery believes fillings whose data never arrived.
+    NoVerifyFill = VERIFY_FILL, "verify-fill", Moves;
     /// The log's epoch stays the same over openings.
     NoBootEpoch = BOOT_EPOCH, "boot-epoch", Recovery;
     /// Recovery serves before its decisions are durable.

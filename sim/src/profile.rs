@@ -15,6 +15,8 @@ pub enum Profile {
     Full,
     /// A sparse file on a host whose own space runs out.
     Host,
+    /// Power cuts while families leave and come back, blocks are healed and records put.
+    Moves,
     /// Reads and writes that end in errors.
     Errors,
     /// Flushes that fail, followed by flushes that lie.
@@ -25,12 +27,13 @@ pub enum Profile {
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Profile; 8] = [
+    pub const ALL: [Profile; 9] = [
         Profile::Crash,
         Profile::CrashAtomic,
         Profile::Recovery,
         Profile::Full,
         Profile::Host,
+        Profile::Moves,
         Profile::Errors,
         Profile::Flush,
         Profile::Silent,
@@ -44,6 +47,7 @@ impl Profile {
             Profile::Recovery => "recovery",
             Profile::Full => "full",
             Profile::Host => "host",
+            Profile::Moves => "moves",
             Profile::Errors => "errors",
             Profile::Flush => "flush",
             Profile::Silent => "silent",
@@ -109,7 +113,7 @@ impl Profile {
     pub(crate) fn crashes(self) -> u32 {
         match self {
             Profile::Recovery => 20,
-            Profile::Crash | Profile::CrashAtomic => 8,
+            Profile::Crash | Profile::CrashAtomic | Profile::Moves => 8,
             Profile::Flush | Profile::Errors => 6,
             Profile::Full | Profile::Host | Profile::Silent => 3,
         }

@@ -10,6 +10,7 @@ use crate::content::{Block, CELL, CELLS, ZEROS, read_cells};
 use crate::disk::{Faults, SimDisk};
 use crate::image::Image;
 use crate::model::{Change, Id, Kind};
+use crate::moves::value;
 use crate::profile::Profile;
 use crate::requests::label;
 use crate::world::{Failure, World};
@@ -75,6 +76,7 @@ impl<R: Rules> World<R> {
             format!("== recovered: {data} blocks of data, {metadata} of metadata, {free} free")
         });
         self.disk.set_faults(Faults::default());
+        self.go_on_moving()?;
         self.judge_everything()?;
         Ok(Opened::Serves)
     }
@@ -117,6 +119,7 @@ impl<R: Rules> World<R> {
         let shown = self.engine().inventory();
         let rollbacks = self.settle_doubts(&shown)?;
         self.judge_catalogue(&shown)?;
+        self.judge_records()?;
         let ids: Vec<Id> = self.model.devices.keys().copied().collect();
         for id in ids {
             let found = self.read_whole(id)?;
@@ -160,6 +163,10 @@ impl<R: Rules> World<R> {
             let happened = match &change {
                 Change::Delete(id) => find(*id).is_none(),
                 Change::Resize { id, size } => find(*id).is_some_and(|f| f.bytes == *size),
+                Change::Record { key, version } => {
+                    let shown = self.engine().record(Id(*key).uuid()).unwrap_or_default();
+                    shown == value(*key, *version)
+                }
                 Change::Relabel { id, version } => find(*id).is_some_and(|f| f.label_version == version + 1),
                 Change::Rollback { id, to } => {
                     let image = self.model.get(*to).image.clone();

@@ -6,6 +6,7 @@ use parpen_engine::{EngineError, Rules};
 use crate::content::{CELL, CELLS, write_cells};
 use crate::image::RequestId;
 use crate::model::{Change, Device, Id};
+use crate::moves::value;
 use crate::world::{Failure, What, World};
 
 /// The label of a device at a version. Some do not fit a log record with anything else, so that a commit
@@ -139,6 +140,9 @@ impl<R: Rules> World<R> {
                     }
                 }
                 Change::Relabel { id, version } => engine.relabel(id.uuid(), &label(id, version)).await,
+                Change::Record { key, version } => {
+                    engine.put_record(Id(key).uuid(), &value(key, version)).await
+                }
             }
             .map(|()| None)
         };

@@ -13,6 +13,7 @@ use crate::disk::SimDisk;
 use crate::exec::{Answer, Executor};
 use crate::image::RequestId;
 use crate::model::{Catalogue, Change, Id};
+use crate::moves::Moving;
 use crate::profile::Profile;
 use crate::rng::Rng;
 use crate::trace::Trace;
@@ -65,6 +66,10 @@ pub(crate) enum What {
         hint: bool,
     },
     Flush,
+    /// A block gets a new place; nothing changes.
+    Heal,
+    /// A family goes and comes back.
+    Move,
     Change(Change),
 }
 
@@ -100,6 +105,8 @@ pub(crate) struct World<R: Rules> {
     pub running: Vec<Running>,
     /// Changes whose outcome only the next recovery tells.
     pub in_doubt: Vec<Change>,
+    /// A family that is not whole at the moment.
+    pub moving: Option<Rc<Moving>>,
     pub fenced: bool,
     pub tally: Tally,
     pub entropy: Arc<SeededEntropy>,
@@ -134,6 +141,7 @@ impl<R: Rules> World<R> {
             model: Catalogue::default(),
             running: Vec::new(),
             in_doubt: Vec::new(),
+            moving: None,
             fenced: false,
             tally: Tally::default(),
             entropy: Arc::new(SeededEntropy::new(rng.next())),
@@ -298,6 +306,11 @@ impl<R: Rules> World<R> {
                 }
                 Ok(())
             }
+            What::Heal => Ok(()),
+            What::Move => {
+                self.moved();
+                Ok(())
+            }
             What::Change(change) => {
                 self.model.release(&change);
                 let exact = self.profile.flush_counts().then_some(request.submitted);
@@ -326,7 +339,8 @@ impl<R: Rules> World<R> {
         }
         self.fenced |= error == EngineError::Fenced;
         match request.what {
-            What::Read { .. } => {}
+            What::Read { .. } | What::Heal => {}
+            What::Move => self.move_failed(),
             What::Write { id, .. } => self.model.get(id).image.fail(request.name, now),
             What::Flush => self.fenced |= error == EngineError::Io,
             What::Change(change @ Change::Rebase { .. }) => self.model.release(&change),
@@ -353,9 +367,11 @@ impl<R: Rules> World<R> {
     pub fn forget_running(&mut self) {
         self.engine = None;
         self.exec = Executor::new();
-        for request in self.running.drain(..) {
-            if let What::Change(change) = request.what {
-                self.in_doubt.push(change);
+        for request in std::mem::take(&mut self.running) {
+            match request.what {
+                What::Change(change) => self.in_doubt.push(change),
+                What::Move => self.move_failed(),
+                _ => {}
             }
         }
         self.model.devices.values_mut().for_each(|d| d.io = 0);

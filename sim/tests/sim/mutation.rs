@@ -42,6 +42,11 @@ fn without_verification_of_the_tail() {
 }
 
 #[test]
+fn without_verification_of_fillings() {
+    is_caught("verify-fill");
+}
+
+#[test]
 fn without_a_durable_outcome_of_recovery() {
     is_caught("fix-outcome");
 }

@@ -47,6 +47,11 @@ fn power_cuts_during_recovery() {
 }
 
 #[test]
+fn power_cuts_while_families_move() {
+    survives(Profile::Moves);
+}
+
+#[test]
 fn a_full_disk() {
     assert!(survives(Profile::Full).tally.refusals > 0);
 }

@@ -17,7 +17,7 @@ impl State {
     /// Applies one operation. `Err`: it does not fit the state, which only a damaged log can cause; nothing
     /// was changed that matters, as the caller gives the state up.
     pub(crate) fn apply(&mut self, op: &Op, freed: &mut Freed) -> Result<(), Malformed> {
-        self.catalogue_seq += u64::from(op.is_catalogue());
+        self.catalogue_seq += u64::from(self.counts(op));
         match op {
             Op::Map(m) => self.apply_map(m, freed),
             Op::Create { lineage, parent, id, of, bytes, label } => {
@@ -61,6 +61,26 @@ impl State {
                 Ok(())
             }
         }
+    }
+
+    /// Whether an operation counts as one of the catalogue. A rebase that only leaves ghosts behind does not:
+    /// another disk may have dissolved them, and has nothing to do then.
+    fn counts(&self, op: &Op) -> bool {
+        match op {
+            Op::Rebase { lineage, parent } => {
+                let above = self.nodes.get(lineage).map_or(0, |n| n.parent);
+                self.named_from(above) != self.named_from(*parent)
+            }
+            _ => op.is_catalogue(),
+        }
+    }
+
+    /// The nearest lineage with a name, from this one on upwards; 0: none.
+    fn named_from(&self, mut lineage: u64) -> u64 {
+        while let Some(node) = self.nodes.get(&lineage).filter(|n| !n.is_named()) {
+            lineage = node.parent;
+        }
+        lineage
     }
 
     fn of_kind(&mut self, lineage: u64, kind: NodeKind) -> Result<&mut Node, Malformed> {

@@ -93,6 +93,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         self.state.borrow().next_lineage
     }
 
+    /// The mark that a block would get if it was written to a lineage now.
+    pub fn mark(&self, lineage: u64, index: u64, block: u32, data: &[u8]) -> BlockMark {
+        let origin = self.origin(lineage);
+        let number = index.saturating_mul(u64::from(self.layout.object_blocks)) + u64::from(block);
+        BlockMark { origin, crc: self.checksum(origin, number, data) }
+    }
+
     /// All versions, by lineage and object.
     pub fn versions(&self) -> Vec<VersionInfo> {
         let state = self.state.borrow();

@@ -165,7 +165,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     pub(crate) fn note_for_rebases(&self, op: &Op) {
         match op {
             Op::Copy(m) => self.rebases.borrow_mut().retain(|l, _| *l == m.lineage),
-            Op::Fill(_) | Op::Evict { .. } => self.rebases.borrow_mut().clear(),
+            Op::Fill(_) | Op::Evict { .. } | Op::Adopt(_) => self.rebases.borrow_mut().clear(),
             _ => {}
         }
     }

@@ -15,6 +15,8 @@ pub trait Rules: 'static {
     const CHAIN: bool = true;
     /// Recovery believes a mapping of the un-acknowledged tail only if the data on disk matches its checksum.
     const VERIFY_TAIL: bool = true;
+    /// The same for what was filled in or moved.
+    const VERIFY_FILL: bool = true;
     /// Each opening gives the log a new epoch, so that records of a former life never follow on.
     const BOOT_EPOCH: bool = true;
     /// Recovery makes what it decided durable before it serves.
@@ -25,7 +27,7 @@ pub trait Rules: 'static {
     const GHOSTS: bool = true;
     /// Everything that a new checkpoint refers to is durable before the superblock names it.
     const FLUSH_BEFORE_SWITCH: bool = true;
-    /// What descendants follow is durable before the operation that they follow.
+    /// What descendants follow is durable before the operation that they follow. (`tests/follow.rs` shows it.)
     const SETTLE_BEFORE_FOLLOW: bool = true;
     /// Writes that touch the same block of a volume wait for each other.
     const RANGE_LOCK: bool = true;

@@ -13,7 +13,7 @@ pub(crate) async fn verify_op<D: Disk, R: Rules>(
 ) -> Result<(), OpenError> {
     match op {
         Op::Map(m) | Op::Copy(m) => verify::<D, R>(disk, sb, m).await,
-        Op::Fill(f) | Op::Move(f) => verify_filling::<D, R>(disk, sb, f).await,
+        Op::Fill(f) | Op::Move(f) if R::VERIFY_FILL => verify_filling::<D, R>(disk, sb, f).await,
         _ => Ok(()),
     }
 }

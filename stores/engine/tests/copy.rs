@@ -248,3 +248,48 @@ proptest! {
         prop_assert_eq!(pair.engines[1].space().data, 0);
     }
 }
+
+#[test]
+fn a_version_that_comes_between_is_seen_from_far_below() {
+    let disk = formatted(8 << 20, Layout { object_blocks: OBJECT, ..Layout::tiny() });
+    let e = open(&disk);
+    let volume = Uuid::from_u128(1);
+    block_on(e.create(volume, BLOCKS * BLOCK, None, b"")).unwrap();
+    for n in 0..9 {
+        block_on(e.snapshot(&[(volume, Uuid::from_u128(10 + n), Vec::new())])).unwrap();
+    }
+    let read = || {
+        let (result, buf) = block_on(e.read(volume, BLOCK, Buf::zeroed(BLOCK as usize)));
+        result.map(|_| buf[0])
+    };
+    assert_eq!(read(), Ok(0));
+    for (lineage, byte) in [(3, 7), (2, 8), (5, 9)] {
+        let mark = e.mark(lineage, 0, 1, &[byte; 4096]);
+        block_on(e.fill(lineage, 0, 1, &[Some(mark)], Buf::copy_of(&[byte; 4096]))).0.unwrap();
+        // Whoever is nearest above counts.
+        assert_eq!(read(), Ok(if lineage == 2 { 7 } else { byte }));
+    }
+    block_on(e.evict(1, 0)).unwrap();
+    assert_eq!(read(), Ok(0));
+    assert_sound(&e);
+}
+
+#[test]
+fn bytes_that_are_not_what_the_marks_say_are_refused() {
+    let disk = formatted(8 << 20, Layout { object_blocks: OBJECT, ..Layout::tiny() });
+    let e = open(&disk);
+    block_on(e.create(Uuid::from_u128(1), BLOCKS * BLOCK, None, b"")).unwrap();
+    let data = || Buf::copy_of(&[5; 4096]);
+    let mark = e.mark(1, 0, 1, &data());
+    let fill = |lineage, block, marks: &[_], buf| block_on(e.fill(lineage, 0, block, marks, buf)).0;
+    assert_eq!(fill(1, 1, &[Some(mark)], Buf::copy_of(&[6; 4096])), Err(EngineError::DataLost));
+    assert_eq!(fill(1, 2, &[Some(mark)], data()), Err(EngineError::DataLost), "it belongs elsewhere");
+    let other = BlockMark { origin: mark.origin | 1 << 40, ..mark };
+    assert_eq!(fill(1, 1, &[Some(other)], data()), Err(EngineError::DataLost), "of another era");
+    assert_eq!(fill(9, 1, &[Some(mark)], data()), Err(EngineError::NotFound));
+    assert!(matches!(fill(1, 1, &[Some(mark); 2], data()), Err(EngineError::Invalid(_))));
+    assert!(matches!(fill(1, 16, &[Some(mark)], data()), Err(EngineError::Invalid(_))));
+    assert_eq!(e.space().data, 0);
+    assert_eq!(fill(1, 1, &[Some(mark)], data()), Ok(()));
+    assert_sound(&e);
+}
