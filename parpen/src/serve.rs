@@ -1,5 +1,6 @@
 //! The server: wiring, start, stop.
 
+mod copies;
 mod doors;
 mod metrics;
 mod wiring;
@@ -70,6 +71,7 @@ async fn run(s: Settings) -> anyhow::Result<()> {
     let (ports, exports, runner) = parpen_service::start(parpen_service::Start {
         meta: store.clone(),
         drivers: drivers.clone(),
+        copies: copies::copies(&s.backups, data.path(), clock.clone(), &*entropy)?,
         home: Arc::new(reactor.clone()),
         gate: gate.clone(),
         clock: clock.clone(),
