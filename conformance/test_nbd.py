@@ -214,7 +214,7 @@ class Structured(unittest.TestCase):
         connection.shutdown()
 
     def test_block_status_follows_writes_and_zeroes(self):
-        connection = self.opened("status")
+        connection = self.opened("stretches")
         connection.pwrite(b"\x08" * 16384, 4096)
         connection.zero(4096, 8192, nbd.CMD_FLAG_FAST_ZERO)
         told = []

@@ -110,8 +110,8 @@ def main():
 
     base = pathlib.Path(args.dir).resolve()
     base.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(base).free < 22 * GIB:
-        parser.error(f"{base} has less than 22 GiB free")
+    if shutil.disk_usage(base).free < 18 * GIB:
+        parser.error(f"{base} has less than 18 GiB free")
     os.environ["PARPEN_TEST_DIR"] = str(base)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="b-", dir=base))
     measured = [kind(folder) for kind in targets.ALL]

@@ -16,9 +16,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use parpen_array::{
-    About, DiskSource, Host, NewSource, NoWitness, Store, StoreDevice, StoreError, WitnessSource,
-};
+use parpen_array::{About, Host, NewSource, NoWitness, Store, StoreDevice, StoreError, Witness};
 use parpen_base::{Buf, Clock, Entropy, SeededEntropy, SystemClock, SystemEntropy};
 use parpen_block::{BlockDevice, Op, Queue, Request, Wake};
 use parpen_engine::{FileDisk, Format, Layout};
@@ -222,13 +220,13 @@ async fn obey(store: Store, line: String) -> Result<String, Failure> {
 async fn make(home: Handle, path: std::path::PathBuf, bytes: u64) -> Result<Store, StoreError> {
     let format =
         Format { store: Uuid::from_u128(1), disk: Uuid::from_u128(2), layout: Layout::product(bytes) };
-    let disk: DiskSource<FileDisk> = Box::new(move || {
+    let disk = Box::new(move || {
         FileDisk::create(&path, bytes)?;
         Ok(FileDisk::open(&path)?)
     });
-    let new = NewSource { number: 1, disk, format, about: About::default() };
-    let nobody: WitnessSource = Box::new(|| Rc::new(NoWitness));
-    Store::format(Arc::new(home), Host::ring(), Arc::new(SystemEntropy), vec![new], nobody).await
+    let disk = NewSource { number: 1, disk, format, about: About::default() };
+    let witness = Box::new(|| -> Rc<dyn Witness> { Rc::new(NoWitness) });
+    Store::format(Arc::new(home), Host::ring(), Arc::new(SystemEntropy), vec![disk], witness).await
 }
 
 fn main() -> Result<(), Failure> {
