@@ -88,6 +88,9 @@ enum Command {
         /// Read every stored byte and verify its checksum too
         #[arg(long)]
         data: bool,
+        /// Before that, bring every disk up to date and mend from its replicas what does not match its checksum
+        #[arg(long)]
+        repair: bool,
     },
 }
 
@@ -105,8 +108,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Command::Host(c) => c.run(),
         Command::Credential(c) => c.run(),
         Command::Meta(c) => c.run(),
-        Command::Fsck { common, data } => {
-            crate::drivers::fsck::run(&config::data_dir(common.data_dir.as_deref())?, data)
+        Command::Fsck { common, data, repair } => {
+            let how = crate::drivers::fsck::How { data, repair };
+            crate::drivers::fsck::run(&config::data_dir(common.data_dir.as_deref())?, how)
         }
     }
 }

@@ -55,6 +55,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "bad input", file: "test_bad_input.py", python: Python::System },
     Suite { name: "the first stone", file: "test_stone.py", python: Python::System },
     Suite { name: "crash", file: "test_crash.py", python: Python::System },
+    Suite { name: "disks", file: "test_disks.py", python: Python::System },
 ];
 
 /// Client sets that other suites call although no suite is run by their interpreter alone.

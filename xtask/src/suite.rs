@@ -128,6 +128,7 @@ fn client_suite(root: &Path, args: &TestArgs, suite: &Suite) -> Result<Outcome> 
         .env("PARPEN_BIN", root.join("target/release/parpen"))
         .env("PARPEN_VENVS", root.join("target/venv"))
         .env("PARPEN_CRASH_ROUNDS", args.crash_rounds.to_string())
+        .env("PARPEN_DISK_ROUNDS", (args.crash_rounds / 4).max(2).to_string())
         // These two would make `requests` pin the wrong certificate.
         .env_remove("REQUESTS_CA_BUNDLE")
         .env_remove("CURL_CA_BUNDLE")

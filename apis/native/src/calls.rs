@@ -9,6 +9,7 @@ use parpen_http::path::Params;
 use parpen_http::{HttpRequest, Reply};
 use parpen_identity::{Actor, Power, may};
 use parpen_model::{Condition, JobId, Kind, Pool};
+use parpen_service::media::WantedPlacement;
 use parpen_service::names::Naming;
 use parpen_service::{Ports, hosts, pools, projects, snapshots, volumes};
 use serde::Serialize;
@@ -185,6 +186,8 @@ async fn volume_create(house: &House, actor: &Actor, wish: VolumeWish) -> Result
         size: wish.size,
         ..Default::default()
     };
+    new.place.placement =
+        WantedPlacement { all: wish.place, tail: wish.place_tail, replication: wish.replication };
     if let Some(name) = &wish.pool {
         new.place.pool = Some(pools::get(ports, actor, name).await?.id);
     }

@@ -212,6 +212,15 @@ pub struct VolumeWish {
     pub pool: Option<String>,
     /// What it begins with.
     pub source: Option<String>,
+    /// Copies on different disks, 1 to 3.
+    #[serde(default)]
+    pub replication: Option<u8>,
+    /// The placement group of all copies but the last.
+    #[serde(default)]
+    pub place: Option<String>,
+    /// The placement group of the last copy, which is read.
+    #[serde(default)]
+    pub place_tail: Option<String>,
 }
 
 /// `PATCH /api/volumes/{volume}`.

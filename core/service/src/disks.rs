@@ -49,7 +49,12 @@ pub async fn list(ports: &Ports, actor: &Actor) -> Result<Vec<Disk>, Condition> 
     may(actor, Power::Read, None)?;
     let mut all = Vec::new();
     for pool in all_pools(ports).await?.iter().filter(|p| !p.disks.is_empty()) {
-        all.extend(ports.figures.disks(pool).await?);
+        for mut d in ports.figures.disks(pool).await? {
+            if let Some(place) = pool.disks.iter().find(|p| p.number == d.id) {
+                d.description = place.description.clone();
+            }
+            all.push(d);
+        }
     }
     all.sort_by_key(|d| d.id);
     Ok(all)

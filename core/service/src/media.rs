@@ -24,7 +24,7 @@ pub struct PlacementGroup {
 }
 
 /// The disks of a group. Of a pool that has only one sort of disk every group has all: its volumes must live somewhere.
-fn members(group: &str, pool: &Pool) -> Vec<u16> {
+pub fn members(group: &str, pool: &Pool) -> Vec<u16> {
     let all = || pool.disks.iter().map(|d| d.number).collect();
     let sort =
         |ssd: bool| -> Vec<u16> { pool.disks.iter().filter(|d| d.ssd == ssd).map(|d| d.number).collect() };
@@ -36,14 +36,16 @@ fn members(group: &str, pool: &Pool) -> Vec<u16> {
     if some.is_empty() { all() } else { some }
 }
 
+/// The placement groups of a pool.
+pub fn group_names(pool: &Pool) -> Vec<String> {
+    match pool.name.as_str() {
+        FIRST_POOL => FIRST_GROUPS.iter().map(|g| g.to_string()).collect(),
+        other => vec![other.to_string()],
+    }
+}
+
 fn groups_of(pools: &[Pool]) -> Vec<PlacementGroup> {
-    let named = pools.iter().flat_map(|p| {
-        let names: Vec<String> = match p.name.as_str() {
-            FIRST_POOL => FIRST_GROUPS.iter().map(|g| g.to_string()).collect(),
-            other => vec![other.to_string()],
-        };
-        names.into_iter().map(move |n| (n, p))
-    });
+    let named = pools.iter().flat_map(|p| group_names(p).into_iter().map(move |n| (n, p)));
     let group = |(i, (name, p)): (usize, (String, &Pool))| PlacementGroup {
         id: i as u16 + 1,
         disks: members(&name, p),

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::exports::Doors;
 use crate::jobs::{Runner, World};
 use crate::media::FIRST_POOL;
-use crate::pools::{self, NewPool};
+use crate::pools::{self, NewDisk, NewPool};
 use crate::{Backends, Copies, HouseExports, Ports};
 
 /// Time that passes on the control plane's runtime.
@@ -164,20 +164,31 @@ fn drop_left_overs(
     Ok(())
 }
 
-/// Makes the first two pools of a fresh data directory: `local` on a file, `dummy` in memory.
+/// The disks of the first pool: files, two that count as hard disks and one as a solid one, so that placement, replicas
+/// and moving data can be tried at once.
+fn first_disks() -> Vec<NewDisk> {
+    let disk = |(ssd, description): (bool, &str)| NewDisk {
+        path: None,
+        ssd: Some(ssd),
+        description: format!("a file, counted as {description}"),
+    };
+    [(false, "a hard disk"), (false, "a hard disk"), (true, "a solid-state disk")].map(disk).into()
+}
+
+/// Makes the first two pools of a fresh data directory: `local` on files, `dummy` in memory.
 pub async fn first_pools(ports: &Ports, actor: &Actor) -> Result<(), Condition> {
     let there: Vec<Pool> = read(&*ports.meta, |tx| tx.list(Scope::All, &Query::default())).await?;
     if !there.is_empty() {
         return Ok(());
     }
     for (name, driver, description) in [
-        (FIRST_POOL, Driver::Local, "the first pool, on a file"),
+        (FIRST_POOL, Driver::Local, "the first pool, on files"),
         ("dummy", Driver::Memory, "in memory, empty after a restart"),
     ] {
         let new = NewPool {
             name: name.to_string(),
             driver,
-            disks: Vec::new(),
+            disks: if driver == Driver::Local { first_disks() } else { Vec::new() },
             capacity: None,
             description: description.to_string(),
             attributes: Attributes::default(),

@@ -67,6 +67,14 @@ pub(super) enum Pool {
         #[command(flatten)]
         common: Common,
     },
+    /// Rebuild a stopped server's database from the disks: what they hold and it does not know gets its rows back
+    RebuildMetadata {
+        /// A disk outside the data directory; may be said several times
+        #[arg(long = "disk", value_name = "PATH")]
+        disks: Vec<std::path::PathBuf>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Delete an empty pool
     Delete {
         /// Its name
@@ -98,6 +106,11 @@ impl Pool {
             }
             Pool::Balance { name, commit, stop, common } => {
                 super::disk::balance(&common, &name, commit, stop)
+            }
+            Pool::RebuildMetadata { disks, common } => {
+                let data = crate::config::data_dir(common.data_dir.as_deref())?;
+                let rebuilt = crate::drivers::rebuild::run(&data, &disks)?;
+                print::rebuilt(&common, &rebuilt)
             }
             Pool::Delete { name, common } => {
                 Client::of(&common)?.delete(&format!("/pools/{}", segment(&name)))

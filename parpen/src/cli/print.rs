@@ -156,6 +156,23 @@ impl Tabular for HostDoc {
     }
 }
 
+/// What came back from disks.
+pub(super) fn rebuilt(common: &Common, all: &[crate::drivers::rebuild::Rebuilt]) -> anyhow::Result<()> {
+    if common.output == Output::Json {
+        return json(&all);
+    }
+    let row = |r: &crate::drivers::rebuild::Rebuilt| {
+        vec![r.pool.clone(), r.disks.join("\n"), r.volumes.to_string(), r.snapshots.to_string()]
+    };
+    say(table(vec!["pool", "disks", "volumes back", "snapshots back"], all.iter().map(row).collect()))?;
+    for r in all {
+        for remark in &r.remarks {
+            say(format_args!("pool {}: {remark}", r.pool))?;
+        }
+    }
+    Ok(())
+}
+
 /// The service at a glance.
 pub(super) fn status(common: &Common, s: &StatusDoc) -> anyhow::Result<()> {
     if common.output == Output::Json {

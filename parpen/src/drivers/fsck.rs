@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use parpen_array::{Host, OldSource, Opening, Store};
+use parpen_array::{Order, Rates, State, Store};
 use parpen_base::SystemEntropy;
-use parpen_engine::FileDisk;
 use parpen_meta::DataDir;
 use parpen_model::lifecycle::Life;
 use parpen_model::ports::MetaStore;
@@ -15,7 +15,11 @@ use parpen_model::{Driver, Job, Pool, Query, Scope, Snapshot, Volume, read};
 use parpen_ring::{Backend, Reactor};
 use uuid::Uuid;
 
+use super::LocalDrivers;
 use super::store::condition;
+
+/// Between two looks at a repair.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What the rows say: the pools, and the ids that each is to hold.
 struct Rows {
@@ -26,14 +30,23 @@ struct Rows {
     moving: HashSet<Uuid>,
 }
 
-/// Checks; an error when anything is wrong. `data` also reads every stored byte and verifies its checksum.
-pub fn run(dir: &Path, data: bool) -> anyhow::Result<()> {
+/// How thoroughly.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// Read every stored byte and verify its checksum.
+    pub data: bool,
+    /// Bring disks up to date, and mend what another replica still has right, before looking.
+    pub repair: bool,
+}
+
+/// Checks; an error when anything is wrong.
+pub fn run(dir: &Path, how: How) -> anyhow::Result<()> {
     if !dir.join("meta.sqlite").is_file() {
         bail!("{} is no data directory: it holds no meta.sqlite; nothing was changed", dir.display());
     }
     let held = DataDir::lock(dir)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let found = runtime.block_on(check(&held, data))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let found = runtime.block_on(check(&held, how))?;
     match found {
         0 => {
             println!("clean");
@@ -44,41 +57,77 @@ pub fn run(dir: &Path, data: bool) -> anyhow::Result<()> {
     }
 }
 
-async fn check(dir: &DataDir, data: bool) -> anyhow::Result<usize> {
+async fn check(dir: &DataDir, how: How) -> anyhow::Result<usize> {
     let meta = parpen_meta::Store::open(&dir.database())?;
     let rows = rows(&meta).await?;
     let reactor = Reactor::start("fsck", Backend::Auto).context("the reactor cannot start")?;
+    let drivers = LocalDrivers::new(dir.path().to_path_buf(), reactor.clone(), Arc::new(SystemEntropy));
     let lost = strangers(dir.path(), &rows.pools)?;
     lost.iter().for_each(|s| println!("{s}"));
     let mut wrong = lost.len();
     for pool in rows.pools.iter().filter(|p| p.driver == Driver::Local && p.life == Life::Ready) {
-        let path = dir.path().join(pool.disks.first().map(|d| d.path.as_str()).unwrap_or_default());
-        let at = path.clone();
-        let disk = move || Ok(FileDisk::open(&at)?);
-        let home = Arc::new(reactor.clone());
-        let number = pool.disks.first().map_or(1, |d| d.number);
-        let disks: Vec<OldSource<FileDisk>> = vec![OldSource { number, disk: Box::new(disk) }];
-        let witness = super::witness::of_pool(dir.path(), pool.id.0);
-        let how = Opening { store: Some(pool.id.0), ..Opening::default() };
-        let opened = Store::open(home, Host::ring(), Arc::new(SystemEntropy), disks, witness, how);
-        let store = match opened.await {
+        let store = match drivers.open_local(pool).await {
             Ok(s) => s,
             Err(e) => {
-                println!("pool {}: {}: {e}", pool.name, path.display());
+                println!("pool {}: {e}", pool.name);
                 wrong += 1;
                 continue;
             }
         };
-        let said = check_store(&store, pool, &rows, data).await?;
+        if how.repair {
+            repair(&store, pool).await?;
+        }
+        let said = check_store(&store, pool, &rows, how.data).await?;
         said.iter().for_each(|s| println!("pool {}: {s}", pool.name));
-        wrong += said.len();
-        println!("pool {}: {} checked", pool.name, path.display());
+        let out = absent(&store, pool).await?;
+        wrong += said.len() + out;
+        for disk in &pool.disks {
+            println!("pool {}: {} checked", pool.name, dir.path().join(&disk.path).display());
+        }
         store.close().await.map_err(condition)?;
     }
+    drop(drivers);
     reactor.shutdown();
     reactor.join()?;
     meta.close();
     Ok(wrong)
+}
+
+/// Lets the store bring its disks up to date and read every one of them through.
+async fn repair(store: &Store, pool: &Pool) -> anyhow::Result<()> {
+    let all_speed = Rates { recovery: u64::MAX, eject: u64::MAX, balance: u64::MAX, scrub: u64::MAX };
+    store.set_rates(all_speed);
+    for m in store.members().await.map_err(condition)?.iter().filter(|m| m.space.is_some()) {
+        store.order(Order::Scrub(m.number)).await.map_err(condition)?;
+    }
+    loop {
+        let tasks = store.tasks().await.map_err(condition)?;
+        let members = store.members().await.map_err(condition)?;
+        let behind = members.iter().any(|m| m.state == State::Resyncing);
+        if !behind && tasks.iter().all(|t| t.completed + t.stuck >= t.all) {
+            for m in &members {
+                if m.faults.bad > 0 {
+                    println!(
+                        "pool {}: disk {}: {} bad blocks, {} repaired, {} without a good copy",
+                        pool.name, m.number, m.faults.bad, m.faults.healed, m.faults.lost
+                    );
+                }
+            }
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Says which disks do not serve.
+async fn absent(store: &Store, pool: &Pool) -> anyhow::Result<usize> {
+    let members = store.members().await.map_err(condition)?;
+    let out: Vec<_> = members.iter().filter(|m| m.state == State::Out).collect();
+    for m in &out {
+        let why = m.trouble.as_deref().unwrap_or("it is not there");
+        println!("pool {}: disk {} does not serve: {why}", pool.name, m.number);
+    }
+    Ok(out.len())
 }
 
 async fn rows(meta: &dyn MetaStore) -> anyhow::Result<Rows> {

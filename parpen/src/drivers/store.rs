@@ -1,32 +1,70 @@
 //! An engine store as the use cases know it.
 
-use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use parpen_array::Store;
+use parpen_array::{NewVolume, Policy, Store};
 use parpen_base::Boxed;
 use parpen_engine::{EngineError, Kind};
 use parpen_model::ports::{DataPath, Lineage, Made, Media, Rollback, VolumeBackend};
 use parpen_model::{
-    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Found, Label, NewBytes, Pool,
-    Scrubbed, SnapshotId, Source, Space, Subject, Task, VolumeId,
+    Condition, DiskPlace, Found, Label, NewBytes, Placement, Pool, PoolId, SnapshotId, Source, Space,
+    Subject, VolumeId,
 };
+use parpen_service::media;
 
-/// Bytes of an object, the unit in which disks count.
-const OBJECT: u64 = 32 << 20;
-/// Bytes of an allocation group, as disks are described.
-const GROUP: u64 = 512 << 20;
+use super::LocalDrivers;
 
 /// One pool's store.
 pub struct PoolStore {
     pub(super) store: Store,
-    pool: Pool,
-    path: Option<PathBuf>,
+    pub(super) pool: PoolId,
+    /// The row as it was when the pool was opened; its disks are [`PoolStore::places`].
+    opened: Pool,
+    places: Mutex<Vec<DiskPlace>>,
+    pub(super) drivers: LocalDrivers,
 }
 
 impl PoolStore {
-    /// Over an open engine.
-    pub fn new(store: Store, pool: Pool, path: Option<PathBuf>) -> PoolStore {
-        PoolStore { store, pool, path }
+    /// Over an open store.
+    pub fn new(store: Store, pool: &Pool, drivers: LocalDrivers) -> PoolStore {
+        let places = Mutex::new(pool.disks.clone());
+        PoolStore { store, pool: pool.id, opened: pool.clone(), places, drivers }
+    }
+
+    /// Where the disks are, by number.
+    pub(super) fn places(&self) -> MutexGuard<'_, Vec<DiskPlace>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pool with the disks it has now; none for a pool without disks of its own.
+    pub(super) fn row(&self) -> Option<Pool> {
+        let disks = self.places().clone();
+        (!disks.is_empty()).then(|| Pool { disks, ..self.opened.clone() })
+    }
+
+    /// Tells the store which disks each placement group has.
+    pub(super) async fn tell_groups(&self) -> Result<(), Condition> {
+        let Some(pool) = self.row() else { return Ok(()) };
+        let known = self.store.groups().await.map_err(condition)?;
+        for name in media::group_names(&pool) {
+            let disks = media::members(&name, &pool);
+            // A group of all disks needs no record, and grows with the pool.
+            let wanted = if disks.len() == pool.disks.len() { Vec::new() } else { disks };
+            if known.get(&name).cloned().unwrap_or_default() != wanted {
+                self.store.put_group(name, wanted).await.map_err(condition)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A placement in the store's words.
+    fn policy(&self, placement: &Placement) -> Policy {
+        let Some(pool) = self.row() else { return Policy::default() };
+        let group = |name: &String| match media::members(name, &pool).len() == pool.disks.len() {
+            true => String::new(),
+            false => name.clone(),
+        };
+        Policy { replicas: placement.replication, all: group(&placement.all), tail: group(&placement.tail) }
     }
 }
 
@@ -56,15 +94,19 @@ impl VolumeBackend for PoolStore {
         label: &'a Label,
     ) -> Boxed<'a, Result<Made, Condition>> {
         Box::pin(async move {
+            let policy = self.policy(&want.placement);
             let (snapshot, made) = match from {
                 Source::Blank => (None, Made::Ready),
-                Source::Snapshot(s) => match self.store.lookup(s.0).await.map_err(condition)? {
-                    Some(_) => (Some(s.0), Made::Ready),
-                    // It lives in another pool: its bytes have to be copied.
-                    None => (None, Made::CopyInto),
+                Source::Snapshot(s) => match self.store.policy_of(s.0).await {
+                    Ok(there) if there == policy => (Some(s.0), Made::Ready),
+                    // It lives in another pool, or by another placement: its bytes have to be copied.
+                    Ok(_) | Err(EngineError::NotFound) => (None, Made::CopyInto),
+                    Err(e) => return Err(condition(e)),
                 },
             };
-            self.store.create(id.0, want.size, snapshot, label.to_bytes()).await.map_err(condition)?;
+            let new =
+                NewVolume { id: id.0, bytes: want.size, from: snapshot, label: label.to_bytes(), policy };
+            self.store.create_placed(new).await.map_err(condition)?;
             Ok(made)
         })
     }
@@ -143,7 +185,7 @@ impl VolumeBackend for PoolStore {
     }
 
     fn media(&self) -> Option<&dyn Media> {
-        self.path.as_ref().map(|_| self as &dyn Media)
+        self.row().map(|_| self as &dyn Media)
     }
 }
 
@@ -151,59 +193,4 @@ impl Rollback for PoolStore {
     fn rollback(&self, id: VolumeId, to: SnapshotId) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move { self.store.rollback(id.0, to.0).await.map_err(condition) })
     }
-}
-
-impl Media for PoolStore {
-    fn disks(&self) -> Boxed<'_, Result<Vec<Disk>, Condition>> {
-        Box::pin(async move {
-            let (Some(path), Some(place)) = (&self.path, self.pool.disks.first()) else {
-                return Ok(Vec::new());
-            };
-            let space = self.store.space().await.map_err(condition)?;
-            let used = space.data + space.metadata + space.deferred;
-            let all = self.store.inventory().await.map_err(condition)?;
-            Ok(vec![Disk {
-                id: place.number,
-                uuid: self.store.disk_id(),
-                pool: self.pool.id,
-                path: path.display().to_string(),
-                description: place.description.clone(),
-                ssd: place.ssd,
-                state: DiskState::Up,
-                fault: None,
-                scrub: Scrubbed::default(),
-                size: space.capacity,
-                used,
-                objects: all.iter().map(|f| f.bytes.div_ceil(OBJECT)).sum(),
-                objects_max: space.capacity / OBJECT * 4,
-                entries: space.data / parpen_engine::BLOCK,
-                entries_max: space.capacity / parpen_engine::BLOCK,
-                group_size: GROUP,
-            }])
-        })
-    }
-
-    fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn add<'a>(&'a self, _: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>> {
-        Box::pin(async { Err(one_disk()) })
-    }
-
-    fn change(&self, _: u16, _: DiskVerb) -> Boxed<'_, Result<(), Condition>> {
-        Box::pin(async { Err(one_disk()) })
-    }
-
-    fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>> {
-        Box::pin(async { Err(one_disk()) })
-    }
-
-    fn rebalance(&self, _: BalanceVerb) -> Boxed<'_, Result<(), Condition>> {
-        Box::pin(async { Err(one_disk()) })
-    }
-}
-
-fn one_disk() -> Condition {
-    Condition::Unsupported("this pool's store works on one disk".into())
 }

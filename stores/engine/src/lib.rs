@@ -62,4 +62,5 @@ pub use layout::{BLOCK, Format, LABEL_MAX, Layout, VOLUME_MAX};
 pub use marks::{BlockMark, VersionInfo};
 pub use rebase::Rebased;
 pub use rules::{Rules, Sound};
+pub use superblock::identify;
 pub use view::{Change, Extent, Figures, Found, Kind, Space, Violation};

@@ -4,6 +4,7 @@ use crate::codec::{BlobRef, HEADER, Identity, Malformed, Reader, Type, begin, cl
 use crate::layout::{BLOCK, Layout};
 use crate::{Disk, OpenError, features};
 use parpen_base::{Buf, MIB};
+use uuid::Uuid;
 
 /// The format that this program writes. Never changes after 1.0; features have bits.
 pub(crate) const FORMAT_MAJOR: u16 = 1;
@@ -196,6 +197,12 @@ async fn read_copies<D: Disk>(disk: &D, at: [u64; COPIES]) -> ([Copy4; COPIES], 
         }
     }
     (copies, failed)
+}
+
+/// The store that a disk belongs to and the disk's own id. Nothing is changed.
+pub async fn identify<D: Disk>(disk: &D) -> Result<(Uuid, Uuid), OpenError> {
+    let id = load(disk).await?.chosen.id;
+    Ok((id.store, id.disk))
 }
 
 /// Reads and judges the copies. A disk that became longer is looked at as long as it was.

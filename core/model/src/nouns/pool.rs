@@ -235,10 +235,12 @@ pub enum Source {
 }
 
 /// What a store must know to make a volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewBytes {
     /// Size in bytes; at least the source's.
     pub size: u64,
+    /// Where its replicas are to be.
+    pub placement: crate::Placement,
 }
 
 /// What a store holds.

@@ -194,7 +194,7 @@ impl JobStep for Make {
             let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?;
             if args.new {
                 let store = cx.world.store(v.pool).await?;
-                let want = NewBytes { size: v.size };
+                let want = NewBytes { size: v.size, placement: v.placement.clone() };
                 store.create(v.id, &Source::Blank, &want, &Label::of_volume(&v)).await?;
             } else {
                 let (gate, meta) = (&cx.world.gate, &*cx.world.meta);

@@ -313,7 +313,9 @@ pub(crate) async fn make(
     let store = cx.world.store(v.pool).await?;
     let source = from.map_or(Source::Blank, Source::Snapshot);
     let label = Label::of_volume(&v);
-    if store.create(v.id, &source, &NewBytes { size: v.size }, &label).await? == Made::CopyInto {
+    if store.create(v.id, &source, &NewBytes { size: v.size, placement: v.placement.clone() }, &label).await?
+        == Made::CopyInto
+    {
         let from = from.ok_or_else(|| Condition::internal("a blank volume needs no copy"))?;
         copy_in(cx, from, v.id).await?;
     }

@@ -142,7 +142,14 @@ impl JobStep for MakeTarget {
             let args: Args = cx.args()?;
             let v = row(cx, args.volume).await?;
             let store = cx.world.store(args.to).await?;
-            store.create(v.id, &Source::Blank, &NewBytes { size: v.size }, &Label::of_volume(&v)).await?;
+            store
+                .create(
+                    v.id,
+                    &Source::Blank,
+                    &NewBytes { size: v.size, placement: v.placement.clone() },
+                    &Label::of_volume(&v),
+                )
+                .await?;
             let commit: Commit = Box::new(move |tx| {
                 let mut v: Volume = tx.read().get(Scope::All, args.volume)?;
                 v.migration = Some(Migration::Migrating);

@@ -31,6 +31,15 @@ pub(in crate::cli) enum Volume {
         /// Its pool [default: local]
         #[arg(long)]
         pool: Option<String>,
+        /// Copies on different disks, 1 to 3 [default: 1]
+        #[arg(long)]
+        replication: Option<u8>,
+        /// The placement group of all copies but the last [default: every disk]
+        #[arg(long, value_name = "GROUP")]
+        place: Option<String>,
+        /// The placement group of the last copy, which is read [default: that of the others]
+        #[arg(long, value_name = "GROUP")]
+        place_tail: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -205,8 +214,9 @@ fn path(volume: &str) -> String {
 impl Volume {
     pub(in crate::cli) fn run(self) -> anyhow::Result<()> {
         match self {
-            Volume::Create { name, size, pool, common } => {
-                let wish = VolumeWish { name, size: Some(size), pool, source: None };
+            Volume::Create { name, size, pool, replication, place, place_tail, common } => {
+                let size = Some(size);
+                let wish = VolumeWish { name, size, pool, source: None, replication, place, place_tail };
                 let v: VolumeDoc = Client::of(&common)?.post("/volumes", &wish)?;
                 print::one(&common, &v)
             }
@@ -242,7 +252,7 @@ impl Volume {
                 print::one(&common, &s)
             }
             Volume::Clone { source, name, pool, common } => {
-                let wish = VolumeWish { name, size: None, pool, source: Some(source) };
+                let wish = VolumeWish { name, pool, source: Some(source), ..VolumeWish::default() };
                 let client = Client::of(&common)?;
                 let turning = progress::spinner("cloning");
                 let v: anyhow::Result<VolumeDoc> = client.post("/volumes", &wish);

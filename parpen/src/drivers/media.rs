@@ -1,0 +1,225 @@
+//! The disks of a local pool, as operators see and change them.
+
+use parpen_array::{Class, MemberInfo, Order, State, TaskInfo};
+use parpen_base::Boxed;
+use parpen_engine::{BLOCK, EngineError};
+use parpen_model::ports::Media;
+use parpen_model::{
+    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Kind, ScrubVerb, Scrubbed,
+    Task, TaskClass,
+};
+
+use super::store::{PoolStore, condition};
+
+/// Bytes of an object, the unit in which disks count.
+const OBJECT: u64 = 32 << 20;
+/// Bytes of an allocation group, as disks are described.
+const GROUP: u64 = 512 << 20;
+
+/// What operators hear of a disk that cannot do what they ask.
+fn refused(disk: u16) -> impl Fn(EngineError) -> Condition {
+    move |e| match e {
+        EngineError::Invalid(why) => Condition::Conflict(format!("disk {disk}: {why}")),
+        EngineError::NotFound => Condition::not_found(Kind::Disk, disk),
+        e => condition(e),
+    }
+}
+
+fn state_of(m: &MemberInfo) -> DiskState {
+    match m.state {
+        State::InSync => DiskState::Up,
+        State::Resyncing => DiskState::Resyncing,
+        State::Ejecting | State::Empty => DiskState::Ejecting,
+        State::EjectPaused => DiskState::Paused,
+        State::Out if m.trouble.is_none() => DiskState::Absent,
+        State::Out | State::Forgotten => DiskState::Failed,
+    }
+}
+
+fn class_of(class: Class) -> TaskClass {
+    match class {
+        Class::Recovery => TaskClass::Recovery,
+        Class::Eject => TaskClass::SoftEject,
+        Class::Balance => TaskClass::Balance,
+        Class::Scrub => TaskClass::Scrub,
+    }
+}
+
+/// One number per reason and disk: what a disk does for one reason is one transaction.
+fn transaction(t: &TaskInfo) -> u64 {
+    let class = match t.class {
+        Class::Recovery => 1,
+        Class::Eject => 2,
+        Class::Balance => 3,
+        Class::Scrub => 4,
+    };
+    class << 16 | u64::from(t.disk)
+}
+
+fn scrubbed(m: &MemberInfo, tasks: &[TaskInfo]) -> Scrubbed {
+    let task = tasks.iter().find(|t| t.class == Class::Scrub && t.disk == m.number);
+    let going = task.is_some_and(|t| t.completed + t.stuck < t.all);
+    Scrubbed {
+        running: going,
+        paused: going && task.is_some_and(|t| t.paused),
+        bytes: task.map_or(0, |t| t.bytes),
+        of: m.space.map_or(0, |s| s.data),
+        bad: m.faults.bad,
+        repaired: m.faults.healed,
+    }
+}
+
+impl PoolStore {
+    fn disk(&self, place: &DiskPlace, m: Option<&MemberInfo>, tasks: &[TaskInfo]) -> Disk {
+        let space = m.and_then(|m| m.space);
+        let size = space.map_or(place.capacity, |s| s.capacity);
+        let lost = m.map_or(0, |m| m.faults.lost);
+        let trouble = m.and_then(|m| m.trouble.clone());
+        Disk {
+            id: place.number,
+            uuid: m.map(|m| m.uuid).unwrap_or_default(),
+            pool: self.pool,
+            path: self.drivers.at(place).display().to_string(),
+            description: place.description.clone(),
+            ssd: place.ssd,
+            state: m.map_or(DiskState::Absent, state_of),
+            fault: trouble.or((lost > 0).then(|| format!("{lost} blocks are damaged and have no good copy"))),
+            size,
+            used: space.map_or(0, |s| s.data + s.metadata + s.deferred),
+            objects: m.map_or(0, |m| m.objects),
+            objects_max: size / OBJECT * 4,
+            entries: space.map_or(0, |s| s.data / BLOCK),
+            entries_max: size / BLOCK,
+            group_size: GROUP,
+            scrub: m.map(|m| scrubbed(m, tasks)).unwrap_or_default(),
+        }
+    }
+
+    async fn order(&self, disk: u16, order: Order) -> Result<(), Condition> {
+        self.store.order(order).await.map_err(refused(disk))
+    }
+
+    async fn member(&self, disk: u16) -> Result<MemberInfo, Condition> {
+        let all = self.store.members().await.map_err(condition)?;
+        all.into_iter().find(|m| m.number == disk).ok_or_else(|| Condition::not_found(Kind::Disk, disk))
+    }
+
+    /// A disk that serves is let go when everything on it is elsewhere, too; one that is away, as it is.
+    async fn forget(&self, disk: u16) -> Result<(), Condition> {
+        let member = match self.member(disk).await {
+            Ok(m) if m.state != State::Forgotten => m,
+            // Said twice, done once.
+            Ok(_) | Err(Condition::NotFound { .. }) => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        if member.state != State::Out {
+            self.order(disk, Order::Eject { disk, force: false }).await?;
+        }
+        self.order(disk, Order::Forget(disk)).await?;
+        self.places().retain(|p| p.number != disk);
+        self.tell_groups().await
+    }
+
+    async fn eject(&self, disk: u16) -> Result<(), Condition> {
+        match self.member(disk).await?.state {
+            State::Out => Ok(()),
+            _ => self.order(disk, Order::Eject { disk, force: true }).await,
+        }
+    }
+}
+
+impl Media for PoolStore {
+    fn disks(&self) -> Boxed<'_, Result<Vec<Disk>, Condition>> {
+        Box::pin(async move {
+            let members = self.store.members().await.map_err(condition)?;
+            let tasks = self.store.tasks().await.map_err(condition)?;
+            let of = |place: &DiskPlace| members.iter().find(|m| m.number == place.number);
+            Ok(self.places().iter().map(|place| self.disk(place, of(place), &tasks)).collect())
+        })
+    }
+
+    fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>> {
+        Box::pin(async move {
+            let task = |t: TaskInfo| Task {
+                disk: t.disk,
+                transaction: transaction(&t),
+                class: class_of(t.class),
+                objects: t.all,
+                done: t.completed,
+                under_way: t.dispatched,
+                bytes: t.bytes,
+                paused: t.paused,
+            };
+            let all = self.store.tasks().await.map_err(condition)?;
+            Ok(all.into_iter().filter(|t| t.completed + t.stuck < t.all).map(task).collect())
+        })
+    }
+
+    fn add<'a>(&'a self, place: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>> {
+        Box::pin(async move {
+            let Some(pool) = self.row() else {
+                return Err(Condition::Unsupported("this pool has no disks of its own".into()));
+            };
+            self.drivers.join(&self.store, &pool, place).await?;
+            {
+                let mut places = self.places();
+                places.retain(|p| p.number != place.number);
+                places.push(place.clone());
+                places.sort_by_key(|p| p.number);
+            }
+            self.tell_groups().await
+        })
+    }
+
+    fn change(&self, disk: u16, verb: DiskVerb) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async move {
+            match verb {
+                DiskVerb::SoftEject => self.order(disk, Order::SoftEject(disk)).await,
+                DiskVerb::PauseEject => self.order(disk, Order::PauseEject(disk)).await,
+                DiskVerb::CancelEject => self.order(disk, Order::CancelEject(disk)).await,
+                DiskVerb::Eject => self.eject(disk).await,
+                DiskVerb::Forget => self.forget(disk).await,
+                DiskVerb::Return => {
+                    let place = self.places().iter().find(|p| p.number == disk).cloned();
+                    let place = place.ok_or_else(|| Condition::not_found(Kind::Disk, disk))?;
+                    self.drivers.bring_back(&self.store, &place).await
+                }
+                DiskVerb::Scrub(ScrubVerb::Start | ScrubVerb::Continue) => {
+                    self.order(disk, Order::Scrub(disk)).await
+                }
+                DiskVerb::Scrub(ScrubVerb::Pause) => self.order(disk, Order::PauseScrub(disk)).await,
+                DiskVerb::Scrub(ScrubVerb::Stop) => self.order(disk, Order::StopScrub(disk)).await,
+            }
+        })
+    }
+
+    fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>> {
+        Box::pin(async move {
+            let going = self.store.balance_plan().await.map_err(condition)?.filter(|p| p.committed);
+            let plan = match going {
+                Some(plan) => plan,
+                None => self.store.compute_balance().await.map_err(condition)?,
+            };
+            Ok(BalancePlan {
+                moves: plan.moves.len() as u64,
+                bytes: plan.bytes,
+                disks: plan.disks.iter().map(|d| (d.disk, d.before, d.after)).collect(),
+                running: plan.committed,
+            })
+        })
+    }
+
+    fn rebalance(&self, verb: BalanceVerb) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async move {
+            let order = match verb {
+                BalanceVerb::Commit => {
+                    // What is carried out is what the disks ask for now.
+                    self.store.compute_balance().await.map_err(condition)?;
+                    Order::CommitBalance
+                }
+                BalanceVerb::Stop => Order::StopBalance,
+            };
+            self.store.order(order).await.map_err(condition)
+        })
+    }
+}
