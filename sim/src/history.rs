@@ -146,9 +146,7 @@ impl<R: Rules> World<R> {
 
     /// The invariants, and every byte, while the engine lives.
     fn judge_live(&mut self) -> Result<(), Failure> {
-        if let Some(violation) = self.engine().check().first() {
-            return Err(format!("check: {}", violation.0));
-        }
+        self.check()?;
         let ids: Vec<_> = self.model.devices.keys().copied().collect();
         for id in ids {
             let cells = self.model.get(id).image.cells();

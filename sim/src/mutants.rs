@@ -49,4 +49,6 @@ mutants! {
     NoFlushBeforeSwitch = FLUSH_BEFORE_SWITCH, "flush-before-switch", Crash;
     /// Writes of one block do not wait for each other.
     NoRangeLock = RANGE_LOCK, "range-lock", Crash;
+    /// Maps that are not checkpointed are dropped like others.
+    NoKeepDirty = KEEP_DIRTY, "keep-dirty", Crash;
 }

@@ -80,6 +80,7 @@ impl State {
             label: label.into(),
             label_version: 1,
             children: Vec::new(),
+            owned: 0,
             slot,
             leaf: BlobRef::default(),
         };
@@ -184,16 +185,16 @@ impl State {
                 }
             }
         }
-        let v = self.version_mut(slot);
-        v.write_version += 1;
-        v.generation = m.generation;
+        let row = self.version_mut(slot).row_mut();
+        row.write_version += 1;
+        row.generation = m.generation;
         self.dirty.version_pages.insert(slot);
         Ok(())
     }
 
     fn version_for_write(&mut self, lineage: u64, index: u64) -> usize {
-        if let Some(slot) = self.by_key.get(&(lineage, index)) {
-            return *slot;
+        if let Some(slot) = self.slot(lineage, index) {
+            return slot;
         }
         let parent = self.lookup(lineage, index);
         self.add_version(lineage, index, parent)
@@ -201,9 +202,9 @@ impl State {
 
     /// Makes a span a version's own, equal to what it inherits now.
     fn own(&mut self, slot: usize, span: usize) {
-        if matches!(self.version(slot).spans[span], Span::Inherit) {
+        if matches!(self.version(slot).row().spans[span], Span::Inherit) {
             let copy = self.inherited(slot, span).cloned();
-            self.version_mut(slot).spans[span] = Span::Own(copy);
+            self.set_span(slot, span, copy.map_or(Span::Holes, Span::Here));
             self.dirty.version_pages.insert(slot);
         }
         self.dirty.spans.insert((slot, span));
@@ -213,8 +214,7 @@ impl State {
     fn make_holes(&mut self, slot: usize, span: usize, range: Range<usize>, freed: &mut Freed) {
         self.own(slot, span);
         let above = self.inherited(slot, span).cloned();
-        let v = self.version_mut(slot);
-        let Span::Own(Some(map)) = &mut v.spans[span] else { return };
+        let Span::Here(map) = &mut self.version_mut(slot).row_mut().spans[span] else { return };
         let m = Rc::make_mut(map);
         let mut lost = 0;
         for i in range {
@@ -225,10 +225,9 @@ impl State {
             }
         }
         if m.mapped() == 0 {
-            v.spans[span] = Span::Own(None);
+            self.set_span(slot, span, Span::Holes);
         }
-        v.owned = v.owned.saturating_sub(lost);
-        self.mapped = self.mapped.saturating_sub(lost);
+        self.own_blocks(slot, 0, lost);
     }
 
     /// One block for each checksum, from `from` on, is mapped to the disk from `first.phys` on.
@@ -243,10 +242,12 @@ impl State {
     ) {
         self.own(slot, span);
         let above = self.inherited(slot, span).cloned();
-        let blocks = self.span_blocks;
-        let v = self.version_mut(slot);
-        let Span::Own(map) = &mut v.spans[span] else { return };
-        let m = Rc::make_mut(map.get_or_insert_with(|| Rc::new(SpanMap::empty(blocks))));
+        if matches!(self.version(slot).row().spans[span], Span::Holes) {
+            let empty = SpanMap::empty(self.span_blocks);
+            self.set_span(slot, span, Span::Here(Rc::new(empty)));
+        }
+        let Span::Here(map) = &mut self.version_mut(slot).row_mut().spans[span] else { return };
+        let m = Rc::make_mut(map);
         let mut lost = 0;
         for (n, crc) in crcs.iter().enumerate() {
             let i = from + n;
@@ -256,8 +257,7 @@ impl State {
                 lost += 1;
             }
         }
-        v.owned = (v.owned + crcs.len() as u64).saturating_sub(lost);
-        self.mapped = (self.mapped + crcs.len() as u64).saturating_sub(lost);
+        self.own_blocks(slot, crcs.len() as u64, lost);
     }
 }
 

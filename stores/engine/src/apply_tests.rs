@@ -90,7 +90,7 @@ fn the_operations_of_one_life_leave_nothing_behind() {
     ];
     life.iter().for_each(|op| state.apply(op, &mut freed).unwrap());
     assert_eq!(freed.0.len(), 1, "both children have overwritten what the ghost held");
-    assert_eq!((state.mapped, state.version(state.lookup(2, 0).unwrap()).generation), (8, 5));
+    assert_eq!((state.mapped, state.version(state.lookup(2, 0).unwrap()).row().generation), (8, 5));
     let end = [
         Op::Forget { lineage: 2 },
         Op::Settle { lineage: 2, index: 0 },

@@ -2,15 +2,18 @@
 
 use parpen_base::Buf;
 
-use crate::alloc::{Alloc, Run};
+use crate::alloc::Run;
+use crate::codec::BlobRef;
 use crate::engine::Engine;
 use crate::layout::BLOCK;
-use crate::recover::fixed_areas;
+use crate::recover::fixed_runs;
 use crate::state::{NodeKind, Span, State};
 use crate::{Disk, EngineError, Rules, Violation};
 
 /// Blocks read together by the data check.
 const READ_BLOCKS: usize = 256;
+/// Times that the maps are walked when they change meanwhile.
+const WALKS: usize = 3;
 /// More than this many are not listed one by one.
 const LISTED: usize = 100;
 
@@ -24,14 +27,56 @@ impl Report {
     }
 }
 
+/// Blocks that are used, one bit each.
+struct Used(Vec<u64>, u64);
+
+impl Used {
+    fn claim(&mut self, block: u64) -> bool {
+        let Some(word) = self.0.get_mut((block / 64) as usize) else { return false };
+        let bit = 1 << (block % 64);
+        let fresh = *word & bit == 0;
+        *word |= bit;
+        self.1 += u64::from(fresh);
+        fresh
+    }
+}
+
+/// What the walk over all maps sees.
+struct Walk<'a> {
+    report: &'a mut Report,
+    used: Used,
+    mapped: u64,
+    /// Objects whose maps cannot be read; then nothing is said of sums.
+    lost: Vec<String>,
+}
+
 impl<D: Disk, R: Rules> Engine<D, R> {
-    /// The invariants of the state in memory. The sum of all blocks is checked when nothing is in flight.
-    pub fn check(&self) -> Vec<Violation> {
+    /// The invariants of maps, catalogue, free blocks and log. What needs all of them at one instant is only
+    /// said when nothing changed meanwhile. A map that cannot be read is no violation but damage, which
+    /// [`Engine::fsck`] reports.
+    pub async fn check(&self) -> Vec<Violation> {
+        self.check_all().await.0
+    }
+
+    async fn check_all(&self) -> (Vec<Violation>, Vec<String>) {
+        for _ in 0..WALKS {
+            let before = self.moves.get();
+            let mut report = Report(Vec::new());
+            check_tree(&self.state.borrow(), &mut report);
+            self.check_log(&mut report);
+            let lost = self.check_maps(&mut report).await;
+            if self.moves.get() == before {
+                return (report.0, lost);
+            }
+        }
+        tracing::info!("the disk is in use: the sums of its blocks were not checked");
         let mut report = Report(Vec::new());
-        let state = self.state.borrow();
-        check_tree(&state, &mut report);
-        check_versions(&state, &mut report);
-        self.check_blocks(&state, &mut report);
+        check_tree(&self.state.borrow(), &mut report);
+        self.check_log(&mut report);
+        (report.0, Vec::new())
+    }
+
+    fn check_log(&self, report: &mut Report) {
         let log = self.log.borrow();
         report.say(log.durable_upto < log.next_seq, || {
             "the log counts records as durable that it never wrote".into()
@@ -39,56 +84,130 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         report.say(log.pos - self.superblock.get().wal_first_pos <= self.layout.wal_bytes, || {
             "the log has overwritten records that recovery still needs".into()
         });
-        report.0
     }
 
-    fn check_blocks(&self, state: &State, report: &mut Report) {
+    /// Walks over all maps; gives the objects whose maps cannot be read.
+    async fn check_maps(&self, report: &mut Report) -> Vec<String> {
+        let blocks = self.superblock.get().disk_bytes / BLOCK;
+        let used = Used(vec![0; blocks.div_ceil(64) as usize], 0);
+        let mut walk = Walk { report, used, mapped: 0, lost: Vec::new() };
+        self.claim_fixed(&mut walk);
+        let keys: Vec<(u64, u64)> = self.state.borrow().by_key.keys().copied().collect();
+        for (lineage, index) in keys {
+            let loaded = self
+                .load(|state, needs| {
+                    let Some(slot) = state.slot(lineage, index) else { return };
+                    (0..state.spans_per_object()).for_each(|span| state.need_both(slot, span, needs));
+                })
+                .await;
+            match loaded {
+                Ok(_held) => self.check_version(lineage, index, &mut walk).await,
+                Err(_) => walk.lost.push(format!("the map of object {index} of {lineage} cannot be read")),
+            }
+        }
+        if walk.lost.is_empty() {
+            self.check_sums(&mut walk);
+        }
+        walk.lost
+    }
+
+    fn claim(&self, run: Run, what: &str, walk: &mut Walk<'_>) {
         let room = self.room.borrow();
-        let log = self.log.borrow();
-        let mut fresh = Alloc::new(room.alloc.blocks());
-        fixed_areas(&mut fresh, &self.superblock.get());
-        let mut claim = |run: Run, what: &str| {
-            for b in run.phys..run.phys + run.len {
-                report.say(fresh.claim(b), || format!("block {b} of {what} is used by something else, too"));
-                report.say(room.alloc.is_used(b), || format!("block {b} of {what} counts as free"));
+        for b in run.phys..run.phys + run.len {
+            let fresh = walk.used.claim(b);
+            walk.report.say(fresh, || format!("block {b} of {what} is used by something else, too"));
+            walk.report.say(room.alloc.is_used(b), || format!("block {b} of {what} counts as free"));
+        }
+    }
+
+    /// Superblocks, log, what waits to become free, and the checkpoint but for the maps.
+    fn claim_fixed(&self, walk: &mut Walk<'_>) {
+        for run in fixed_runs(&self.superblock.get()) {
+            for block in run.phys..run.phys + run.len {
+                walk.used.claim(block);
             }
+        }
+        let blobs: Vec<BlobRef> = {
+            let (pages, state) = (self.pages.borrow(), self.state.borrow());
+            let pages = pages.versions.iter().chain(&pages.nodes).chain([&pages.root]).copied();
+            let leaves = state.dirty.gone.iter().copied().chain(state.nodes.values().map(|n| n.leaf));
+            pages.chain(leaves).filter(|b| !b.is_none()).collect()
         };
-        let pages = self.pages.borrow();
-        let leaves = state.by_key.values().flat_map(|slot| state.version(*slot).leaves.iter());
-        let blobs = pages.versions.iter().chain(&pages.nodes).chain([&pages.root]).chain(&state.dirty.gone);
-        for blob in blobs.chain(leaves).chain(state.nodes.values().map(|n| &n.leaf)).filter(|b| !b.is_none())
-        {
-            room.blobs.runs(*blob).into_iter().for_each(|run| claim(run, "the checkpoint"));
+        for blob in blobs {
+            let runs = self.room.borrow().blobs.runs(blob);
+            runs.into_iter().for_each(|run| self.claim(run, "the checkpoint", walk));
         }
-        for slot in state.by_key.values() {
-            let v = state.version(*slot);
-            for (number, span) in v.spans.iter().enumerate() {
-                let Span::Own(Some(map)) = span else { continue };
-                let above = state.inherited(*slot, number);
-                for (i, d) in map.iter().filter(|(i, d)| above.is_none_or(|p| p.phys(*i) != d.phys)) {
-                    let what = format!("lineage {} object {} span {number} place {i}", v.lineage, v.index);
-                    claim(Run { phys: d.phys, len: 1 }, &what);
-                }
+        let freed: Vec<Run> = self.log.borrow().freed.iter().map(|(run, _)| *run).collect();
+        for run in freed {
+            self.claim(run, "the blocks that become free with the next commit", walk);
+        }
+    }
+
+    async fn check_version(&self, lineage: u64, index: u64, walk: &mut Walk<'_>) {
+        let Some(slot) = self.state.borrow().slot(lineage, index) else { return };
+        let leaves = self.state.borrow().version(slot).row().leaves.clone();
+        for leaf in leaves.iter().filter(|leaf| !leaf.is_none()) {
+            match self.runs_of(*leaf).await {
+                Ok(runs) => runs.into_iter().for_each(|run| self.claim(run, "the checkpoint", walk)),
+                Err(_) => walk.lost.push(format!("the map of object {index} of {lineage} cannot be read")),
             }
         }
-        for (run, _) in &log.freed {
-            claim(*run, "the blocks that become free with the next commit");
+        let state = self.state.borrow();
+        let Some(slot) = state.slot(lineage, index) else { return };
+        let v = state.version(slot);
+        walk.report.say((v.lineage, v.index) == (lineage, index), || {
+            format!("object {index} of {lineage} is misplaced")
+        });
+        let above = state.nodes.get(&lineage).map(|n| n.parent);
+        walk.report
+            .say(above.is_some(), || format!("object {index} belongs to lineage {lineage}, which is gone"));
+        let parent = above.and_then(|p| state.lookup(p, index));
+        walk.report
+            .say(v.parent() == parent, || format!("object {index} of {lineage} has lost its older version"));
+        let mut owned = 0;
+        for (number, span) in v.row().spans.iter().enumerate() {
+            let Span::Here(map) = span else { continue };
+            let above = state.inherited(slot, number);
+            for (i, d) in map.iter().filter(|(i, d)| above.is_none_or(|p| p.phys(*i) != d.phys)) {
+                let what = format!("lineage {lineage} object {index} span {number} place {i}");
+                self.claim(Run { phys: d.phys, len: 1 }, &what, walk);
+                owned += 1;
+            }
         }
+        walk.report.say(u64::from(v.owned) == owned, || {
+            format!("object {index} of {lineage} owns {owned} blocks, not {}", v.owned)
+        });
+        walk.mapped += owned;
+    }
+
+    fn check_sums(&self, walk: &mut Walk<'_>) {
+        let (room, log, state) = (self.room.borrow(), self.log.borrow(), self.state.borrow());
         let freed_twice = room.alloc.freed_twice();
-        report.say(freed_twice == 0, || format!("{freed_twice} blocks were freed that were free"));
+        walk.report.say(freed_twice == 0, || format!("{freed_twice} blocks were freed that were free"));
         let quiet = !self.turns.running.get() && room.in_flight == 0 && !self.fenced.get();
-        let (counted, kept) = (fresh.free(), room.alloc.free());
-        report.say(!quiet || counted == kept, || {
+        let (counted, kept) = (room.alloc.blocks() - walk.used.1, room.alloc.free());
+        walk.report.say(!quiet || counted == kept, || {
             format!("{kept} blocks count as free, but {counted} are used by nothing")
         });
         let deferred: u64 = log.freed.iter().map(|(run, _)| run.len).sum();
-        report.say(!quiet || deferred == room.deferred, || "the count of deferred blocks is wrong".into());
+        walk.report
+            .say(!quiet || deferred == room.deferred, || "the count of deferred blocks is wrong".into());
+        walk.report.say(state.mapped == walk.mapped, || {
+            format!("{} blocks are mapped, not {}", walk.mapped, state.mapped)
+        });
+        let of_nodes: u64 = state.nodes.values().map(|n| n.owned).sum();
+        walk.report.say(of_nodes == walk.mapped, || {
+            format!("volumes and snapshots own {} blocks, not {of_nodes}", walk.mapped)
+        });
     }
 
-    /// [`Engine::check`], and with `data` every stored block is read and its checksum verified.
+    /// [`Engine::check`]; maps that cannot be read are reported; and with `data` every stored block is read
+    /// and its checksum verified.
     pub async fn fsck(&self, data: bool) -> Result<Vec<Violation>, EngineError> {
         self.alive()?;
-        let mut report = Report(self.check());
+        let (violations, lost) = self.check_all().await;
+        let mut report = Report(violations);
+        lost.into_iter().for_each(|what| report.say(false, || what));
         if !data {
             return Ok(report.0);
         }
@@ -110,6 +229,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         len: usize,
         report: &mut Report,
     ) -> Result<(), EngineError> {
+        let Ok(_held) = self.load(|state, needs| state.need_range(lineage, first, len, needs)).await else {
+            // The walk over the maps has said so.
+            return Ok(());
+        };
         let map = self.state.borrow().entries(lineage, first, len);
         let mut at = 0;
         while at < len {
@@ -167,24 +290,4 @@ fn check_tree(state: &State, report: &mut Report) {
     report.say(state.names.len() + state.dead.len() == state.nodes.len(), || {
         "the names are not all there".into()
     });
-}
-
-fn check_versions(state: &State, report: &mut Report) {
-    let mut mapped = 0;
-    for (&(lineage, index), &slot) in &state.by_key {
-        let v = state.version(slot);
-        report.say((v.lineage, v.index) == (lineage, index), || {
-            format!("object {index} of {lineage} is misplaced")
-        });
-        let above = state.nodes.get(&lineage).map(|n| n.parent);
-        report.say(above.is_some(), || format!("object {index} belongs to lineage {lineage}, which is gone"));
-        let parent = above.and_then(|p| state.lookup(p, index));
-        report.say(v.parent == parent, || format!("object {index} of {lineage} has lost its older version"));
-        let owned: u64 = (0..v.spans.len()).map(|s| state.count_owned(slot, s)).sum();
-        report.say(v.owned == owned, || {
-            format!("object {index} of {lineage} owns {owned} blocks, not {}", v.owned)
-        });
-        mapped += owned;
-    }
-    report.say(state.mapped == mapped, || format!("{mapped} blocks are mapped, not {}", state.mapped));
 }

@@ -43,7 +43,8 @@ struct DirtySpan {
     map: Rc<SpanMap>,
 }
 
-struct Row {
+/// A version as it goes into its page.
+struct Line {
     lineage: u64,
     index: u64,
     write_version: u64,
@@ -55,7 +56,7 @@ struct Row {
 struct Capture {
     dirty: Dirty,
     spans: Vec<DirtySpan>,
-    versions: BTreeMap<usize, Vec<Option<Row>>>,
+    versions: BTreeMap<usize, Vec<Option<Line>>>,
     nodes: Vec<(u64, Vec<u8>)>,
     node_pages: BTreeMap<usize, Vec<(u64, BlobRef)>>,
     next_lineage: u64,
@@ -76,16 +77,17 @@ struct Written {
     root: BlobRef,
 }
 
-fn row(state: &State, slot: usize) -> Option<Row> {
+fn line(state: &State, slot: usize) -> Option<Line> {
     let v = state.versions.get(slot)?.as_ref()?;
+    let row = v.row();
     let place = |(span, leaf): (&Span, &BlobRef)| match span {
         Span::Inherit => INHERIT,
-        Span::Own(None) => HOLES,
-        Span::Own(Some(_)) => *leaf,
+        Span::Holes => HOLES,
+        Span::Stored | Span::Here(_) => *leaf,
     };
-    let spans = v.spans.iter().zip(&v.leaves).map(place).collect();
-    let (write_version, generation) = (v.write_version, v.generation);
-    Some(Row { lineage: v.lineage, index: v.index, write_version, generation, spans })
+    let spans = row.spans.iter().zip(&row.leaves).map(place).collect();
+    let (write_version, generation) = (row.write_version, row.generation);
+    Some(Line { lineage: v.lineage, index: v.index, write_version, generation, spans })
 }
 
 fn node_leaf(of: Identity, lineage: u64, n: &Node) -> Vec<u8> {
@@ -125,16 +127,18 @@ impl Capture {
         for &(slot, span) in &dirty.spans {
             let v = state.version(slot);
             births.insert(slot, v.birth);
-            if let Span::Own(Some(map)) = &v.spans[span] {
-                let key = (v.lineage, v.index);
-                spans.push(DirtySpan { slot, birth: v.birth, span, key, map: map.clone() });
-            } else {
-                holes.push((slot, v.birth, span));
+            match &v.row().spans[span] {
+                Span::Here(map) => {
+                    let key = (v.lineage, v.index);
+                    spans.push(DirtySpan { slot, birth: v.birth, span, key, map: map.clone() });
+                }
+                Span::Holes | Span::Inherit => holes.push((slot, v.birth, span)),
+                Span::Stored => {}
             }
         }
         let stale = dirty.spans.iter().map(|(slot, _)| slot).chain(&dirty.version_pages);
         let stale: BTreeSet<usize> = stale.map(|slot| slot / per_page).collect();
-        let rows = |p: usize| (p * per_page..(p + 1) * per_page).map(|slot| row(state, slot)).collect();
+        let rows = |p: usize| (p * per_page..(p + 1) * per_page).map(|slot| line(state, slot)).collect();
         let versions = stale.into_iter().map(|p| (p, rows(p))).collect();
         let leaf = |lineage: &u64| state.nodes.get(lineage).map(|n| (*lineage, node_leaf(of, *lineage, n)));
         let nodes = dirty.nodes.iter().filter_map(leaf).collect();
@@ -174,7 +178,12 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             self.state.borrow_mut().dirty = capture.dirty;
             return Ok(());
         }
-        self.state.borrow_mut().checkpointing = true;
+        {
+            let mut state = self.state.borrow_mut();
+            state.checkpointing = true;
+            state.cache.captured_spans = capture.dirty.spans.clone();
+            state.cache.captured_pages = capture.versions.keys().copied().collect();
+        }
         self.room.borrow_mut().promised = need;
         let mut plan = Plan::default();
         let written = self.write_checkpoint(&mut capture, &mut plan).await;
@@ -183,7 +192,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             Ok(written) => match self.switch(written.root, boot).await {
                 Ok(()) => {
                     let freed = self.install(capture, written);
-                    self.state.borrow_mut().checkpointing = false;
+                    self.state.borrow_mut().checkpoint_ended(!R::KEEP_DIRTY);
                     self.make_reusable(freed).await;
                     return Ok(());
                 }
@@ -191,7 +200,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             },
             Err(EngineError::NoSpace) => {
                 self.undo(capture, &plan, tail);
-                self.state.borrow_mut().checkpointing = false;
+                self.state.borrow_mut().checkpoint_ended(!R::KEEP_DIRTY);
                 return Err(EngineError::NoSpace);
             }
             Err(e) => Err(e),
@@ -214,10 +223,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 let bytes = d.map.encode(self.id, (d.key.0, d.key.1, d.span as u32));
                 let blob = self.place(bytes, plan)?;
                 spans.push(blob);
-                if let Some(Some(row)) =
+                if let Some(Some(line)) =
                     c.versions.get_mut(&(d.slot / per_page)).map(|p| &mut p[d.slot % per_page])
                 {
-                    row.spans[d.span] = blob;
+                    line.spans[d.span] = blob;
                 }
             }
             plan.write(&self.disk).await?;
@@ -227,8 +236,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             nodes.insert(lineage, self.place(bytes, plan)?);
         }
         let mut version_pages = BTreeMap::new();
-        for (number, rows) in &c.versions {
-            version_pages.insert(*number, self.place(self.version_page(*number, rows), plan)?);
+        for (number, lines) in &c.versions {
+            let empty = lines.iter().all(|line| line.is_none());
+            let page =
+                if empty { BlobRef::default() } else { self.place(self.version_page(*number, lines), plan)? };
+            version_pages.insert(*number, page);
         }
         let mut node_pages = BTreeMap::new();
         for (number, entries) in &c.node_pages {
@@ -242,11 +254,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         Ok(Written { spans, nodes, version_pages, node_pages, root })
     }
 
-    fn version_page(&self, number: usize, rows: &[Option<Row>]) -> Vec<u8> {
+    fn version_page(&self, number: usize, lines: &[Option<Line>]) -> Vec<u8> {
         let spans = self.state.borrow().spans_per_object();
         page(self.id, Type::VersionPage, number, |w| {
-            for row in rows {
-                match row {
+            for line in lines {
+                match line {
                     Some(r) => {
                         [r.lineage, r.index, r.write_version, r.generation, 0].iter().for_each(|v| w.u64(*v));
                         r.spans.iter().for_each(|s| s.put(w));
@@ -318,7 +330,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let mut late = Vec::new();
         for (d, new) in c.spans.iter().zip(&written.spans) {
             match state.versions.get_mut(d.slot).and_then(|v| v.as_mut()).filter(|v| v.birth == d.birth) {
-                Some(v) => old.push(std::mem::replace(&mut v.leaves[d.span], *new)),
+                Some(v) => old.push(std::mem::replace(&mut v.row_mut().leaves[d.span], *new)),
                 None => late.push(*new),
             }
         }
@@ -326,7 +338,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             if let Some(v) =
                 state.versions.get_mut(slot).and_then(|v| v.as_mut()).filter(|v| v.birth == birth)
             {
-                old.push(std::mem::take(&mut v.leaves[span]));
+                old.push(std::mem::take(&mut v.row_mut().leaves[span]));
             }
         }
         for (lineage, new) in written.nodes {

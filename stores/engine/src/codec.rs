@@ -232,6 +232,12 @@ impl BlobRef {
         self.block == 0
     }
 
+    /// Blocks that it takes, with the block that lists its extents.
+    pub(crate) fn blocks(&self) -> u64 {
+        let bytes = u64::from(self.len).div_ceil(crate::layout::BLOCK);
+        if self.is_none() { 0 } else { bytes + u64::from(self.indirect) }
+    }
+
     pub(crate) fn put(&self, w: &mut Writer) {
         w.u64(self.block | if self.indirect { INDIRECT } else { 0 });
         w.u32(self.len);

@@ -73,6 +73,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     async fn lead(&self, by: By) -> Result<(), EngineError> {
         let turns = &self.turns;
+        self.moved();
         turns.running.set(true);
         turns.started.set(turns.started.get() + 1);
         let mut leading = Leading(self, false);
@@ -91,6 +92,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             Err(e) => Err(e),
         };
         leading.1 = true;
+        self.moved();
         turns.running.set(false);
         turns.ended.fire();
         result

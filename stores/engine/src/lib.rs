@@ -9,6 +9,7 @@
 mod alloc;
 mod apply;
 mod blob;
+mod cache;
 mod catalogue;
 mod check;
 mod checkpoint;
@@ -21,6 +22,7 @@ mod error;
 mod layout;
 mod load;
 mod map;
+mod paging;
 #[doc(hidden)]
 pub mod parse;
 mod read;
@@ -36,6 +38,7 @@ mod superblock;
 mod sync;
 mod view;
 mod wal;
+mod wants;
 mod write;
 
 pub use device::{EngineDevice, LocalTask};

@@ -11,8 +11,7 @@ use crate::checkpoint::{HOLES, INHERIT, NODES_PER_PAGE};
 use crate::codec::{BlobRef, Identity, Malformed, Reader, Type, unseal};
 use crate::engine::Pages;
 use crate::layout::{BLOCK, LABEL_MAX, Layout, VOLUME_MAX};
-use crate::map::SpanMap;
-use crate::state::{Node, NodeKind, Span, State, Version};
+use crate::state::{Node, NodeKind, Row, Span, State};
 use crate::superblock::Superblock;
 use crate::sync::join_all;
 use crate::{Disk, OpenError};
@@ -22,8 +21,16 @@ pub(crate) struct Loaded {
     pub(crate) state: State,
     pub(crate) pages: Pages,
     pub(crate) blobs: Blobs,
-    /// Every block that the checkpoint's own structures stand in.
+    /// The blocks of root, pages and nodes.
     pub(crate) runs: Vec<Run>,
+}
+
+/// A version as its page has it.
+pub(crate) struct Stored {
+    pub(crate) slot: usize,
+    /// Lineage and object.
+    pub(crate) key: (u64, u64),
+    pub(crate) row: Row,
 }
 
 struct Loader<'a, D: Disk> {
@@ -67,27 +74,27 @@ pub(crate) fn node_page(
     Ok(leaves)
 }
 
-/// The versions in a page of the version table: `(slot, version)`; their spans are not loaded yet.
+/// The versions in a page of the version table, in the order of their slots; their maps are not loaded.
 pub(crate) fn version_page(
     bytes: &[u8],
     of: Identity,
     number: usize,
     layout: &Layout,
     disk_blocks: u64,
-) -> Result<Vec<(usize, Version)>, Malformed> {
+) -> Result<Vec<Stored>, Malformed> {
     let shape = State::new(layout, disk_blocks, true);
     let (per_page, spans) = (shape.versions_per_page(), shape.spans_per_object());
     let mut r = page_body(bytes, of, Type::VersionPage, number)?;
     let mut all = Vec::new();
     for i in 0..per_page {
-        if let Some(v) = version(&mut r, spans)? {
-            all.push((number * per_page + i, v));
+        if let Some((key, row)) = version(&mut r, spans)? {
+            all.push(Stored { slot: number * per_page + i, key, row });
         }
     }
     Ok(all)
 }
 
-fn version(r: &mut Reader<'_>, spans: usize) -> Result<Option<Version>, Malformed> {
+fn version(r: &mut Reader<'_>, spans: usize) -> Result<Option<((u64, u64), Row)>, Malformed> {
     let (lineage, index) = (r.u64()?, r.u64()?);
     let (write_version, generation, _) = (r.u64()?, r.u64()?, r.u64()?);
     let refs = (0..spans).map(|_| BlobRef::get(r)).collect::<Result<Vec<_>, _>>()?;
@@ -98,10 +105,14 @@ fn version(r: &mut Reader<'_>, spans: usize) -> Result<Option<Version>, Malforme
     if !refs.iter().all(known) {
         return Err(Malformed);
     }
-    let spans = refs.iter().map(|b| if *b == INHERIT { Span::Inherit } else { Span::Own(None) }).collect();
+    let span = |b: &BlobRef| match *b {
+        INHERIT => Span::Inherit,
+        HOLES => Span::Holes,
+        _ => Span::Stored,
+    };
+    let spans = refs.iter().map(span).collect();
     let leaves = refs.iter().map(|b| if b.is_none() { BlobRef::default() } else { *b }).collect();
-    let (birth, parent, owned) = (0, None, 0);
-    Ok(Some(Version { lineage, index, birth, parent, spans, leaves, write_version, generation, owned }))
+    Ok(Some(((lineage, index), Row { write_version, generation, spans, leaves })))
 }
 
 pub(crate) fn node(bytes: &[u8], of: Identity, slot: usize, leaf: BlobRef) -> Result<(u64, Node), Malformed> {
@@ -124,7 +135,19 @@ pub(crate) fn node(bytes: &[u8], of: Identity, slot: usize, leaf: BlobRef) -> Re
     let children = Vec::new();
     Ok((
         lineage,
-        Node { parent, kind, id: name, of: from, bytes, label, label_version, children, slot, leaf },
+        Node {
+            parent,
+            kind,
+            id: name,
+            of: from,
+            bytes,
+            label,
+            label_version,
+            children,
+            owned: 0,
+            slot,
+            leaf,
+        },
     ))
 }
 
@@ -188,35 +211,19 @@ impl<D: Disk> Loader<'_, D> {
     async fn versions(&mut self) -> Result<(), OpenError> {
         const WHAT: &str = "the table of objects";
         let damaged = |_| OpenError::Damaged { what: WHAT };
-        let mut leaves = Vec::new();
-        for (number, page) in self.out.pages.versions.clone().into_iter().enumerate() {
-            if page.is_none() {
-                continue;
-            }
-            let bytes = self.blobs(&[page], WHAT).await?.remove(0);
-            let versions =
-                version_page(&bytes, self.of, number, &self.layout, self.disk_blocks).map_err(damaged)?;
-            for (slot, version) in versions {
-                let own = version.leaves.iter().enumerate().filter(|(_, l)| !l.is_none());
-                leaves.extend(own.map(|(span, l)| (slot, span, version.index, *l)));
-                self.out.state.place_version(slot, version).map_err(damaged)?;
+        let pages: Vec<(usize, BlobRef)> = self.out.pages.versions.iter().copied().enumerate().collect();
+        for chunk in pages.chunks(DEPTH) {
+            let there: Vec<_> = chunk.iter().filter(|(_, page)| !page.is_none()).collect();
+            let refs: Vec<BlobRef> = there.iter().map(|(_, page)| *page).collect();
+            for (bytes, (number, _)) in self.blobs(&refs, WHAT).await?.iter().zip(there) {
+                let all = version_page(bytes, self.of, *number, &self.layout, self.disk_blocks);
+                for Stored { slot, key, row } in all.map_err(damaged)? {
+                    self.out.blobs.blocks += row.leaves.iter().map(BlobRef::blocks).sum::<u64>();
+                    self.out.state.place_version(slot, key, 0).map_err(damaged)?;
+                }
             }
         }
-        self.spans(&leaves).await
-    }
-
-    async fn spans(&mut self, leaves: &[(usize, usize, u64, BlobRef)]) -> Result<(), OpenError> {
-        const WHAT: &str = "the map of an object";
-        let blocks = self.out.state.span_blocks;
-        for chunk in leaves.chunks(DEPTH) {
-            let refs: Vec<BlobRef> = chunk.iter().map(|(_, _, _, b)| *b).collect();
-            for (bytes, (slot, span, index, _)) in self.blobs(&refs, WHAT).await?.iter().zip(chunk) {
-                let map = SpanMap::decode(bytes, self.of, (*index, *span as u32), blocks, self.disk_blocks)
-                    .map_err(|_| OpenError::Damaged { what: WHAT })?;
-                self.out.state.version_mut(*slot).spans[*span] = Span::Own(Some(Rc::new(map)));
-            }
-        }
-        Ok(())
+        self.out.state.settle_load(pages.len()).map_err(damaged)
     }
 }
 
@@ -230,7 +237,6 @@ pub(crate) async fn load<D: Disk>(disk: &D, sb: &Superblock, ghosts: bool) -> Re
     loader.nodes().await?;
     loader.versions().await?;
     let mut out = loader.out;
-    out.state.settle_load().map_err(|_| OpenError::Damaged { what: "the table of objects" })?;
     out.state.next_lineage = out.state.next_lineage.max(next);
     out.state.dirty = Default::default();
     Ok(out)

@@ -22,7 +22,7 @@ struct Stretch {
 const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the volume");
 
 impl State {
-    /// Where blocks `first..first + count` of a lineage stand; `None`: a hole.
+    /// Where blocks `first..first + count` of a lineage stand; `None`: a hole. Their maps were loaded before.
     pub(crate) fn entries(&self, lineage: u64, first: u64, count: usize) -> Vec<Option<Data>> {
         let mut out = Vec::with_capacity(count);
         while out.len() < count {
@@ -96,6 +96,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let mut before = Vec::new();
         let mut failure = EngineError::DataLost;
         loop {
+            let _held = match self.load_range(id, first, count).await {
+                Ok(held) => held,
+                Err(e) => return (Err(e), buf),
+            };
             let map = match self.find(id, |lineage, _| self.state.borrow().entries(lineage, first, count)) {
                 Ok(map) => map,
                 Err(e) => return (Err(e), buf),
@@ -162,7 +166,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// The map of a range, from `offset` on; the pieces add up to `len`.
-    pub fn extents(&self, id: Uuid, offset: u64, len: u64) -> Result<Vec<Extent>, EngineError> {
+    pub async fn extents(&self, id: Uuid, offset: u64, len: u64) -> Result<Vec<Extent>, EngineError> {
         let (lineage, size) = self.find(id, |lineage, n| (lineage, n.bytes))?;
         let range = ByteRange::within(offset, len, size).map_err(|_| OUTSIDE)?;
         let mut out: Vec<Extent> = Vec::new();
@@ -180,16 +184,16 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         if range.is_empty() {
             return Ok(out);
         }
-        let state = self.state.borrow();
-        let object = state.object_blocks * BLOCK;
+        let blocks = u64::from(self.layout.object_blocks);
+        let object = blocks * BLOCK;
         let (from, to) = (range.start() / object, (range.end() - 1) / object);
-        for index in state.touched_objects(lineage, from, to) {
+        let touched = self.state.borrow().touched_objects(lineage, from, to);
+        for index in touched {
             upto(index * object, true);
-            for (i, d) in state
-                .entries(lineage, index * state.object_blocks, state.object_blocks as usize)
-                .iter()
-                .enumerate()
-            {
+            let _held = self.load_range(id, index * blocks, blocks as usize).await?;
+            let lineage = self.find(id, |lineage, _| lineage)?;
+            let map = self.state.borrow().entries(lineage, index * blocks, blocks as usize);
+            for (i, d) in map.iter().enumerate() {
                 upto(index * object + (i as u64 + 1) * BLOCK, d.is_none());
             }
         }

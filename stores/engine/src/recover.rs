@@ -2,6 +2,7 @@
 //! durable.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,16 +12,19 @@ use uuid::Uuid;
 
 use crate::alloc::{Alloc, Run};
 use crate::blob::{Blobs, DEPTH, Plan};
+use crate::cache::CACHE_BYTES;
 use crate::checkpoint::{Boot, repair_superblocks, write_superblocks};
 use crate::codec::{BlobRef, Identity, Type, begin, seal};
 use crate::engine::{Engine, Log, Room, Turns, block_checksum};
 use crate::layout::BLOCK;
-use crate::load::{Loaded, load};
+use crate::load::load;
+use crate::paging::Loads;
 use crate::record::{Mapping, Op, Piece, SKIP};
 use crate::state::{Freed, Span, State};
-use crate::superblock::{self, COPIES, Superblock, offsets, wal_start};
+use crate::superblock::{self, Superblock, offsets, wal_start};
 use crate::sync::{RangeLocks, join_all};
 use crate::wal::{At, Queue, Record, RecordHead, Ring};
+use crate::wants::Needs;
 use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules};
 
 /// Largest read of the verification, in blocks.
@@ -28,14 +32,17 @@ const VERIFY_BLOCKS: u32 = 256;
 /// Times that a block of the tail is read before its fate is decided without it.
 const VERIFY_TRIES: u32 = 3;
 
-/// Marks what never holds data: the superblocks and the log.
-pub(crate) fn fixed_areas(alloc: &mut Alloc, sb: &Superblock) {
-    for at in offsets(sb.disk_bytes) {
-        alloc.claim(at / BLOCK);
-    }
-    let wal = wal_start(sb.disk_bytes) / BLOCK;
-    for block in wal..wal + sb.layout.wal_bytes / BLOCK {
-        alloc.claim(block);
+/// What never holds data: the superblocks and the log.
+pub(crate) fn fixed_runs(sb: &Superblock) -> Vec<Run> {
+    let log = Run { phys: wal_start(sb.disk_bytes) / BLOCK, len: sb.layout.wal_bytes / BLOCK };
+    offsets(sb.disk_bytes).into_iter().map(|at| Run { phys: at / BLOCK, len: 1 }).chain([log]).collect()
+}
+
+fn fixed_areas(alloc: &mut Alloc, sb: &Superblock) {
+    for run in fixed_runs(sb) {
+        for block in run.phys..run.phys + run.len {
+            alloc.claim(block);
+        }
     }
 }
 
@@ -82,32 +89,33 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     /// Opens the disk: recovers, makes the outcome durable, then serves.
     pub async fn open(disk: D, entropy: Arc<dyn Entropy>) -> Result<Rc<Self>, OpenError> {
-        Self::open_store(disk, entropy, None).await
+        Self::open_store(disk, entropy, None, CACHE_BYTES).await
     }
 
-    /// [`Engine::open`], but only a disk of this store.
+    /// [`Engine::open`], but only a disk of this store, and with `cache` as in [`Engine::set_cache`] from the
+    /// first byte on.
     pub async fn open_store(
         disk: D,
         entropy: Arc<dyn Entropy>,
         store: Option<Uuid>,
+        cache: usize,
     ) -> Result<Rc<Self>, OpenError> {
         let verdict = superblock::load(&disk).await?;
         let sb = verdict.chosen;
         if let Some(wanted) = store.filter(|s| *s != sb.id.store) {
             return Err(OpenError::OtherStore { found: sb.id.store, wanted });
         }
-        let mut loaded = load(&disk, &sb, R::GHOSTS).await?;
+        let loaded = load(&disk, &sb, R::GHOSTS).await?;
         let (records, log) = read_log::<D, R>(&disk, &sb).await?;
-        replay::<D, R>(&disk, &sb, &mut loaded.state, records).await?;
-        let room = count_room(&sb, &mut loaded)?;
-        repair_superblocks(&disk, &sb, verdict.stale).await?;
+        let mut alloc = Alloc::new(sb.disk_bytes / BLOCK);
+        fixed_areas(&mut alloc, &sb);
         let boot = Boot { epoch: verdict.max_epoch.saturating_add(1), nonce: entropy.u64() };
         let engine = Rc::new(Engine {
             disk,
             id: sb.id,
             layout: sb.layout,
             state: RefCell::new(loaded.state),
-            room: RefCell::new(room),
+            room: RefCell::new(Room::new(alloc, loaded.blobs)),
             log: RefCell::new(log),
             pages: RefCell::new(loaded.pages),
             superblock: Cell::new(sb),
@@ -117,8 +125,14 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             locks: RangeLocks::default(),
             generation: Cell::new(0),
             reclaiming: Cell::new(false),
+            loads: Loads::default(),
+            moves: Cell::new(0),
             rules: PhantomData,
         });
+        engine.set_cache(cache);
+        engine.replay(records).await?;
+        engine.count_room(&loaded.runs).await?;
+        repair_superblocks(&engine.disk, &sb, verdict.stale).await?;
         engine.begin_service(boot).await.map_err(|e| match e {
             EngineError::NoSpace => OpenError::NoSpace,
             _ => OpenError::Io,
@@ -176,29 +190,87 @@ async fn read_log<D: Disk, R: Rules>(disk: &D, sb: &Superblock) -> Result<(Vec<R
     Ok((records, log))
 }
 
-/// Applies the records; of those that may not have been durable, only mappings whose data is there.
-async fn replay<D: Disk, R: Rules>(
-    disk: &D,
-    sb: &Superblock,
-    state: &mut State,
-    records: Vec<Record>,
-) -> Result<(), OpenError> {
-    let durable = records.last().map_or(0, |r| r.head.durable_upto);
-    for record in records {
-        let tail = record.head.seq > durable;
-        for mut op in record.ops {
-            if let Op::Map(m) = &mut op
-                && tail
-                && R::VERIFY_TAIL
-            {
-                verify::<D, R>(disk, sb, m).await?;
-            }
-            state
-                .apply(&op, &mut Freed::default())
-                .map_err(|_| OpenError::Damaged { what: "the log (it contradicts the checkpoint)" })?;
-        }
+/// What opening says when a map that it needs cannot be had.
+fn no_map(e: EngineError) -> OpenError {
+    match e {
+        EngineError::Io => OpenError::Io,
+        _ => OpenError::Damaged { what: "the map of an object" },
     }
-    Ok(())
+}
+
+impl<D: Disk, R: Rules> Engine<D, R> {
+    /// Applies the records; of those that may not have been durable, only mappings whose data is there.
+    async fn replay(&self, records: Vec<Record>) -> Result<(), OpenError> {
+        let durable = records.last().map_or(0, |r| r.head.durable_upto);
+        for record in records {
+            let tail = record.head.seq > durable;
+            for mut op in record.ops {
+                if let Op::Map(m) = &mut op
+                    && tail
+                    && R::VERIFY_TAIL
+                {
+                    verify::<D, R>(&self.disk, &self.superblock.get(), m).await?;
+                }
+                let _held = self.load(|state, needs| state.need_op(&op, needs)).await.map_err(no_map)?;
+                let applied = self.state.borrow_mut().apply(&op, &mut Freed::default());
+                applied
+                    .map_err(|_| OpenError::Damaged { what: "the log (it contradicts the checkpoint)" })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the free blocks: all that neither the fixed areas nor the checkpoint nor any map uses. A block
+    /// that two want is damage, and better found now than by overwriting somebody's data.
+    async fn count_room(&self, runs: &[Run]) -> Result<(), OpenError> {
+        const SHARED: OpenError =
+            OpenError::Damaged { what: "the checkpoint (two structures share a block)" };
+        let claim = |run: Run| {
+            let mut room = self.room.borrow_mut();
+            (run.phys..run.phys + run.len).all(|b| room.alloc.claim(b))
+        };
+        let mut fine = runs.iter().all(|r| claim(*r));
+        // Replay may have dropped nodes, whose blocks are among the runs, and maps, whose blocks are not.
+        let known: BTreeSet<u64> = runs.iter().map(|run| run.phys).collect();
+        let gone = self.state.borrow().dirty.gone.clone();
+        for blob in gone.into_iter().filter(|blob| !known.contains(&blob.block)) {
+            fine &= self.runs_of(blob).await.map_err(no_map)?.into_iter().all(claim);
+        }
+        self.state.borrow_mut().forget_owned();
+        let slots: Vec<usize> = self.state.borrow().slots().collect();
+        for slot in slots {
+            let row = |state: &State, needs: &mut Needs| {
+                state.need_row(slot, needs);
+            };
+            let _row = self.load(row).await.map_err(no_map)?;
+            let leaves = self.state.borrow().version(slot).row().leaves.clone();
+            for leaf in leaves.iter().filter(|leaf| !leaf.is_none()) {
+                fine &= self.runs_of(*leaf).await.map_err(no_map)?.into_iter().all(claim);
+            }
+            for span in 0..leaves.len() {
+                let _both = self.load(|state, needs| state.need_both(slot, span, needs)).await;
+                let _both = _both.map_err(no_map)?;
+                self.count_span(slot, span, claim)?;
+            }
+        }
+        if fine { Ok(()) } else { Err(SHARED) }
+    }
+
+    fn count_span(&self, slot: usize, span: usize, claim: impl Fn(Run) -> bool) -> Result<(), OpenError> {
+        let mut state = self.state.borrow_mut();
+        let Span::Here(map) = &state.version(slot).row().spans[span] else { return Ok(()) };
+        let above = state.inherited(slot, span);
+        let mut owned = 0;
+        for (i, d) in map.iter() {
+            let mine = above.is_none_or(|p| p.phys(i) != d.phys);
+            owned += u64::from(mine);
+            if mine && !claim(Run { phys: d.phys, len: 1 }) {
+                return Err(OpenError::Damaged { what: "the maps (two objects share a block)" });
+            }
+        }
+        state.own_blocks(slot, owned, 0);
+        Ok(())
+    }
 }
 
 /// Replaces by skips what is not on the disk as the log says. A block that cannot be read at all keeps its
@@ -260,30 +332,4 @@ async fn read_piece<D: Disk>(disk: &D, piece: Piece) -> Result<Buf, DiskError> {
     }
     let (result, buf) = disk.read(piece.phys * BLOCK, buf).await;
     result.map(|()| buf)
-}
-
-/// Finds the free blocks: all that neither the fixed areas nor the checkpoint nor any map uses. A block that
-/// two want is damage, and better found now than by overwriting somebody's data.
-fn count_room(sb: &Superblock, loaded: &mut Loaded) -> Result<Room, OpenError> {
-    let mut alloc = Alloc::new(sb.disk_bytes / BLOCK);
-    debug_assert_eq!(offsets(sb.disk_bytes).len(), COPIES);
-    fixed_areas(&mut alloc, sb);
-    let mut claim = |run: Run| (run.phys..run.phys + run.len).all(|b| alloc.claim(b));
-    if !loaded.runs.iter().all(|r| claim(*r)) {
-        return Err(OpenError::Damaged { what: "the checkpoint (two structures share a block)" });
-    }
-    let state = &loaded.state;
-    for slot in state.by_key.values() {
-        for (number, span) in state.version(*slot).spans.iter().enumerate() {
-            let Span::Own(Some(map)) = span else { continue };
-            let above = state.inherited(*slot, number);
-            for (i, d) in map.iter() {
-                let mine = above.is_none_or(|p| p.phys(i) != d.phys);
-                if mine && !claim(Run { phys: d.phys, len: 1 }) {
-                    return Err(OpenError::Damaged { what: "the maps (two objects share a block)" });
-                }
-            }
-        }
-    }
-    Ok(Room::new(alloc, std::mem::take(&mut loaded.blobs)))
 }

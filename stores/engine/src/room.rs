@@ -108,7 +108,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 return Ok(());
             }
             if !space {
-                if tries == 2 || (tries == 1 && !self.trim_ghosts()?) {
+                if tries == 2 || (tries == 1 && !self.trim_ghosts().await?) {
                     return Err(EngineError::NoSpace);
                 }
                 tries += 1;

@@ -27,6 +27,8 @@ pub trait Rules: 'static {
     const FLUSH_BEFORE_SWITCH: bool = true;
     /// Writes that touch the same block of a volume wait for each other.
     const RANGE_LOCK: bool = true;
+    /// Maps that are not checkpointed stay in memory.
+    const KEEP_DIRTY: bool = true;
 }
 
 /// All rules hold: the product.

@@ -13,6 +13,7 @@ use parpen_base::Entropy;
 use parpen_block::{Completion, Home, Request};
 use uuid::Uuid;
 
+use crate::cache::CACHE_BYTES;
 use crate::device::{EngineDevice, LocalTask};
 use crate::engine::Engine;
 use crate::{Disk, EngineError, Format, Found, Kind, OpenError, Rules, Sound, Space, Violation};
@@ -34,6 +35,7 @@ pub(crate) trait Local {
     fn lookup(&self, id: Uuid) -> Option<Found>;
     fn space(&self) -> Space;
     fn set_generation(&self, generation: u64);
+    fn set_cache(&self, bytes: usize);
     fn serve(&self, id: Uuid, r: Request) -> LocalTask<'_, Completion>;
 }
 
@@ -75,6 +77,9 @@ impl<D: Disk, R: Rules> Local for Engine<D, R> {
     }
     fn set_generation(&self, generation: u64) {
         self.set_generation(generation);
+    }
+    fn set_cache(&self, bytes: usize) {
+        self.set_cache(bytes);
     }
     fn serve(&self, id: Uuid, r: Request) -> LocalTask<'_, Completion> {
         Box::pin(self.serve(id, r))
@@ -240,7 +245,7 @@ impl Store {
                     if let Some(format) = format {
                         Engine::<D, Sound>::format(&disk, format).await.map_err(StoreError::Format)?;
                     }
-                    let engine = Engine::<D, Sound>::open_store(disk, entropy, store).await?;
+                    let engine = Engine::<D, Sound>::open_store(disk, entropy, store, CACHE_BYTES).await?;
                     Ok(Store::register(engine, at, spawn))
                 };
                 give.give(opened.await);
@@ -350,6 +355,15 @@ impl Store {
     pub async fn set_generation(&self, generation: u64) -> Result<(), EngineError> {
         self.call(vec![], move |e| {
             e.set_generation(generation);
+            Box::pin(async { Ok(()) })
+        })
+        .await
+    }
+
+    /// [`Engine::set_cache`].
+    pub async fn set_cache(&self, bytes: usize) -> Result<(), EngineError> {
+        self.call(vec![], move |e| {
+            e.set_cache(bytes);
             Box::pin(async { Ok(()) })
         })
         .await

@@ -68,7 +68,7 @@ fn rotten_bits_are_told_or_harmless_but_never_served() {
                 continue;
             }
         };
-        assert_eq!(e.check(), []);
+        assert_eq!(block_on(e.check()), []);
         let mut any = false;
         for volume in [id(1), id(2), id(3)] {
             if e.lookup(volume).is_none() {
