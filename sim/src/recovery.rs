@@ -84,7 +84,7 @@ impl<R: Rules> World<R> {
         let (disk, entropy, cache) = (self.disk.clone(), self.entropy.clone(), self.cache);
         let answer = self
             .exec
-            .spawn(async move { Engine::<SimDisk, R>::open_store(disk, entropy, None, cache).await });
+            .spawn(async move { Engine::<SimDisk, R>::open_cached(disk, entropy, None, cache).await });
         let limit = cut.map_or(u64::MAX, |n| self.disk.steps() + n as u64);
         for _ in 0..1_000_000 {
             if let Some(opened) = answer.take() {

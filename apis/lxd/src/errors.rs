@@ -86,6 +86,10 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Credential
         | Kind::Token
         | Kind::PlacementGroup
-        | Kind::Disk => Condition::not_found(what, name).to_string(),
+        | Kind::Disk
+        | Kind::Qos
+        | Kind::Quota
+        | Kind::Service
+        | Kind::Message => Condition::not_found(what, name).to_string(),
     }
 }

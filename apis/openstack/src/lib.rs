@@ -17,8 +17,11 @@ mod lookups;
 mod metadata;
 mod microversion;
 mod paging;
+mod qos;
+mod quotas;
 mod router;
 mod snapshots;
+mod strict;
 mod to_wire;
 mod types;
 mod versions;
@@ -135,6 +138,7 @@ impl Api for OpenStack {
             _ => errors::fault(status, &text),
         };
         match status {
+            StatusCode::PAYLOAD_TOO_LARGE => reply.with(http::header::RETRY_AFTER, "0"),
             StatusCode::UNAUTHORIZED => reply.with(WWW_AUTHENTICATE, "Keystone uri=\"/identity\""),
             _ => reply,
         }

@@ -112,7 +112,10 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let actor = cx.actor()?;
     let types = types::list(cx.ports(), actor).await?;
     let id = VolumeId(cx.ports().entropy.uuid());
-    let new = from_wire::new_volume(&fields, actor, &types, id)?;
+    let mut new = from_wire::new_volume(&fields, actor, &types, id)?;
+    if fields.get("volume_type").is_none_or(|t| t == "") {
+        new.place.volume_type = crate::types::implied(&cx, &new).await?;
+    }
     volumes::create(cx.ports(), actor, new).await?;
     let view = volumes::get(cx.ports(), actor, &Key::Id(id)).await?;
     shown(&cx, StatusCode::ACCEPTED, &view, Shape::Made)

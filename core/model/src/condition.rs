@@ -36,13 +36,21 @@ pub enum Kind {
     PlacementGroup,
     /// A disk.
     Disk,
+    /// Quality-of-service specs.
+    Qos,
+    /// The ceilings of a project or class.
+    Quota,
+    /// A part of the service that operators switch.
+    Service,
+    /// What went wrong after its request was answered.
+    Message,
     /// Something that only one API has a word for; the name says what.
     Other,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Volume,
         Kind::Snapshot,
         Kind::Pool,
@@ -58,6 +66,10 @@ impl Kind {
         Kind::Token,
         Kind::PlacementGroup,
         Kind::Disk,
+        Kind::Qos,
+        Kind::Quota,
+        Kind::Service,
+        Kind::Message,
         Kind::Other,
     ];
 
@@ -84,13 +96,17 @@ impl Kind {
             Kind::Token => "token",
             Kind::PlacementGroup => "placement group",
             Kind::Disk => "disk",
+            Kind::Qos => "qos specs",
+            Kind::Quota => "quota",
+            Kind::Service => "service",
+            Kind::Message => "message",
             Kind::Other => "object",
         }
     }
 
     /// Whether a change of such a row is a change of configuration (it moves the generation) or only progress.
     pub fn is_configuration(self) -> bool {
-        !matches!(self, Kind::Job | Kind::Token | Kind::Pin)
+        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Message)
     }
 }
 

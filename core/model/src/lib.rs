@@ -15,14 +15,10 @@ mod rows;
 
 pub use condition::{Condition, Kind};
 pub use ids::{
-    AttachmentId, CredentialId, HostId, JobId, LockId, PinId, PoolId, PrincipalId, ProjectId, SnapshotId,
-    TokenId, VolumeId, VolumeTypeId,
+    AttachmentId, CredentialId, HostId, JobId, LockId, MessageId, PinId, PoolId, PrincipalId, ProjectId,
+    QosId, QuotaId, ServiceId, SnapshotId, TokenId, VolumeId, VolumeTypeId,
 };
 pub use label::Label;
 pub use names::{HANDLE_MAX, Handle, NAME_MAX, check_pool_name};
-pub use nouns::{
-    Alias, Api, Attachment, Attributes, Disk, Driver, Export, Found, HANDLES, Host, Job, JobState, Limits,
-    Lock, NewBytes, Pin, Placement, Pool, Project, Rights, Snapshot, Source, Space, Stamp, Subject, Volume,
-    VolumeType, alias_space,
-};
+pub use nouns::*;
 pub use rows::{Noun, Query, ReadTx, Row, Scope, WriteTx, read, write};

@@ -30,6 +30,10 @@ pub(crate) struct Stored {
     pub(crate) slot: usize,
     /// Lineage and object.
     pub(crate) key: (u64, u64),
+    pub(crate) owned: u32,
+    pub(crate) write_version: u64,
+    pub(crate) generation: u64,
+    pub(crate) digest: u64,
     pub(crate) row: Row,
 }
 
@@ -47,14 +51,19 @@ fn page_body(bytes: &[u8], of: Identity, kind: Type, number: usize) -> Result<Re
     if id == of && n as usize == number { Ok(r) } else { Err(Malformed) }
 }
 
-pub(crate) fn root(bytes: &[u8], of: Identity) -> Result<(u64, Pages), Malformed> {
+/// Next lineage, count of the catalogue's operations, pages.
+pub(crate) fn root(bytes: &[u8], of: Identity) -> Result<(u64, u64, Pages), Malformed> {
     let (id, mut r) = unseal(bytes, Type::Root)?;
     let (next, versions, nodes) = (r.u64()?, r.u32()?, r.u32()?);
-    if id != of || (u64::from(versions) + u64::from(nodes)) * 16 != r.left() as u64 {
+    let refs = (u64::from(versions) + u64::from(nodes)) * 16;
+    // Disks without the feature have no count.
+    let counted = r.left() as u64 == refs + 8;
+    if id != of || !(counted || r.left() as u64 == refs) {
         return Err(Malformed);
     }
     let mut list = |n: u32| (0..n).map(|_| BlobRef::get(&mut r)).collect::<Result<Vec<_>, _>>();
-    Ok((next, Pages { versions: list(versions)?, nodes: list(nodes)?, root: BlobRef::default() }))
+    let pages = Pages { versions: list(versions)?, nodes: list(nodes)?, root: BlobRef::default() };
+    Ok((next, if counted { r.u64()? } else { 0 }, pages))
 }
 
 /// The leaves in a page of the node table: `(slot, leaf)`.
@@ -87,16 +96,14 @@ pub(crate) fn version_page(
     let mut r = page_body(bytes, of, Type::VersionPage, number)?;
     let mut all = Vec::new();
     for i in 0..per_page {
-        if let Some((key, row)) = version(&mut r, spans)? {
-            all.push(Stored { slot: number * per_page + i, key, row });
-        }
+        all.extend(version(&mut r, number * per_page + i, spans)?);
     }
     Ok(all)
 }
 
-fn version(r: &mut Reader<'_>, spans: usize) -> Result<Option<((u64, u64), Row)>, Malformed> {
+fn version(r: &mut Reader<'_>, slot: usize, spans: usize) -> Result<Option<Stored>, Malformed> {
     let (lineage, index) = (r.u64()?, r.u64()?);
-    let (write_version, generation, _) = (r.u64()?, r.u64()?, r.u64()?);
+    let (write_version, generation, digest) = (r.u64()?, r.u64()?, r.u64()?);
     let refs = (0..spans).map(|_| BlobRef::get(r)).collect::<Result<Vec<_>, _>>()?;
     if lineage == 0 {
         return Ok(None);
@@ -112,7 +119,8 @@ fn version(r: &mut Reader<'_>, spans: usize) -> Result<Option<((u64, u64), Row)>
     };
     let spans = refs.iter().map(span).collect();
     let leaves = refs.iter().map(|b| if b.is_none() { BlobRef::default() } else { *b }).collect();
-    Ok(Some(((lineage, index), Row { write_version, generation, spans, leaves })))
+    let (key, owned, row) = ((lineage, index), 0, Row { spans, leaves });
+    Ok(Some(Stored { slot, key, owned, write_version, generation, digest, row }))
 }
 
 pub(crate) fn node(bytes: &[u8], of: Identity, slot: usize, leaf: BlobRef) -> Result<(u64, Node), Malformed> {
@@ -122,9 +130,12 @@ pub(crate) fn node(bytes: &[u8], of: Identity, slot: usize, leaf: BlobRef) -> Re
         0 => NodeKind::Volume,
         1 => NodeKind::Snapshot,
         2 => NodeKind::Ghost,
+        3 => NodeKind::Record,
         _ => return Err(Malformed),
     };
-    r.bytes(7)?;
+    let mut tree = [0; 8];
+    tree[..7].copy_from_slice(r.bytes(7)?);
+    let tree = u64::from_le_bytes(tree);
     let (name, from): (Uuid, Uuid) = (r.uuid()?, r.uuid()?);
     let (bytes, label_version) = (r.u64()?, r.u64()?);
     let (label_len, _) = (r.u32()? as usize, r.u32()?);
@@ -137,6 +148,7 @@ pub(crate) fn node(bytes: &[u8], of: Identity, slot: usize, leaf: BlobRef) -> Re
         lineage,
         Node {
             parent,
+            tree,
             kind,
             id: name,
             of: from,
@@ -171,13 +183,14 @@ impl<D: Disk> Loader<'_, D> {
         Ok(all)
     }
 
-    async fn root(&mut self, root: BlobRef) -> Result<u64, OpenError> {
+    async fn root(&mut self, root: BlobRef) -> Result<(u64, u64), OpenError> {
         const WHAT: &str = "the root of the checkpoint";
         let bytes = self.blobs(&[root], WHAT).await?.remove(0);
-        let (next, mut pages) = self::root(&bytes, self.of).map_err(|_| OpenError::Damaged { what: WHAT })?;
+        let (next, seq, mut pages) =
+            self::root(&bytes, self.of).map_err(|_| OpenError::Damaged { what: WHAT })?;
         pages.root = root;
         self.out.pages = pages;
-        Ok(next)
+        Ok((next, seq))
     }
 
     async fn nodes(&mut self) -> Result<(), OpenError> {
@@ -217,9 +230,9 @@ impl<D: Disk> Loader<'_, D> {
             let refs: Vec<BlobRef> = there.iter().map(|(_, page)| *page).collect();
             for (bytes, (number, _)) in self.blobs(&refs, WHAT).await?.iter().zip(there) {
                 let all = version_page(bytes, self.of, *number, &self.layout, self.disk_blocks);
-                for Stored { slot, key, row } in all.map_err(damaged)? {
-                    self.out.blobs.blocks += row.leaves.iter().map(BlobRef::blocks).sum::<u64>();
-                    self.out.state.place_version(slot, key, 0).map_err(damaged)?;
+                for version in all.map_err(damaged)? {
+                    self.out.blobs.blocks += version.row.leaves.iter().map(BlobRef::blocks).sum::<u64>();
+                    self.out.state.place_version(&version).map_err(damaged)?;
                 }
             }
         }
@@ -233,11 +246,12 @@ pub(crate) async fn load<D: Disk>(disk: &D, sb: &Superblock, ghosts: bool) -> Re
     let state = State::new(&sb.layout, disk_blocks, ghosts);
     let out = Loaded { state, pages: Pages::default(), blobs: Blobs::default(), runs: Vec::new() };
     let mut loader = Loader { disk, of: sb.id, disk_blocks, layout: sb.layout, out };
-    let next = loader.root(sb.root).await?;
+    let (next, seq) = loader.root(sb.root).await?;
     loader.nodes().await?;
     loader.versions().await?;
     let mut out = loader.out;
     out.state.next_lineage = out.state.next_lineage.max(next);
+    out.state.catalogue_seq = seq;
     out.state.dirty = Default::default();
     Ok(out)
 }

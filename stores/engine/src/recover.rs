@@ -19,13 +19,14 @@ use crate::engine::{Engine, Log, Room, Turns, block_checksum};
 use crate::layout::BLOCK;
 use crate::load::load;
 use crate::paging::Loads;
-use crate::record::{Mapping, Op, Piece, SKIP};
+use crate::record::{Mapping, Piece, SKIP};
 use crate::state::{Freed, Span, State};
 use crate::superblock::{self, Superblock, offsets, wal_start};
 use crate::sync::{RangeLocks, join_all};
+use crate::tail::verify_op;
 use crate::wal::{At, Queue, Record, RecordHead, Ring};
 use crate::wants::Needs;
-use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules};
+use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules, features};
 
 /// Largest read of the verification, in blocks.
 const VERIFY_BLOCKS: u32 = 256;
@@ -65,6 +66,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let mut sb = Superblock {
             id,
             sequence: 1,
+            incompat: features::INCOMPAT,
+            ro_compat: features::RO_COMPAT,
             disk_bytes,
             layout: options.layout,
             boot_epoch: 1,
@@ -78,6 +81,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let mut root = begin(Type::Root, id);
         root.u64(1);
         root.u64(0);
+        root.u64(0);
         let mut plan = Plan::default();
         let placed = Blobs::default().place(&mut alloc, id, seal(root), &mut plan);
         sb.root = placed.ok_or(EngineError::Invalid("the disk is too small for its log and reserve"))?;
@@ -89,12 +93,20 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     /// Opens the disk: recovers, makes the outcome durable, then serves.
     pub async fn open(disk: D, entropy: Arc<dyn Entropy>) -> Result<Rc<Self>, OpenError> {
-        Self::open_store(disk, entropy, None, CACHE_BYTES).await
+        Self::open_store(disk, entropy, None).await
     }
 
-    /// [`Engine::open`], but only a disk of this store, and with `cache` as in [`Engine::set_cache`] from the
-    /// first byte on.
+    /// [`Engine::open`], but only a disk of this store.
     pub async fn open_store(
+        disk: D,
+        entropy: Arc<dyn Entropy>,
+        store: Option<Uuid>,
+    ) -> Result<Rc<Self>, OpenError> {
+        Self::open_cached(disk, entropy, store, CACHE_BYTES).await
+    }
+
+    /// [`Engine::open_store`] with `cache` as in [`Engine::set_cache`] from the first byte on.
+    pub async fn open_cached(
         disk: D,
         entropy: Arc<dyn Entropy>,
         store: Option<Uuid>,
@@ -124,6 +136,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             fenced: Cell::new(false),
             locks: RangeLocks::default(),
             generation: Cell::new(0),
+            era: Cell::new(0),
             reclaiming: Cell::new(false),
             loads: Loads::default(),
             moves: Cell::new(0),
@@ -205,11 +218,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         for record in records {
             let tail = record.head.seq > durable;
             for mut op in record.ops {
-                if let Op::Map(m) = &mut op
-                    && tail
-                    && R::VERIFY_TAIL
-                {
-                    verify::<D, R>(&self.disk, &self.superblock.get(), m).await?;
+                if tail && R::VERIFY_TAIL {
+                    verify_op::<D, R>(&self.disk, &self.superblock.get(), &mut op).await?;
                 }
                 let _held = self.load(|state, needs| state.need_op(&op, needs)).await.map_err(no_map)?;
                 let applied = self.state.borrow_mut().apply(&op, &mut Freed::default());
@@ -237,6 +247,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             fine &= self.runs_of(blob).await.map_err(no_map)?.into_iter().all(claim);
         }
         self.state.borrow_mut().forget_owned();
+        let digests = self.superblock.get().ro_compat & features::DIGESTS == 0;
         let slots: Vec<usize> = self.state.borrow().slots().collect();
         for slot in slots {
             let row = |state: &State, needs: &mut Needs| {
@@ -250,14 +261,26 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             for span in 0..leaves.len() {
                 let _both = self.load(|state, needs| state.need_both(slot, span, needs)).await;
                 let _both = _both.map_err(no_map)?;
-                self.count_span(slot, span, claim)?;
+                self.count_span(slot, span, digests, claim)?;
             }
         }
         if fine { Ok(()) } else { Err(SHARED) }
     }
 
-    fn count_span(&self, slot: usize, span: usize, claim: impl Fn(Run) -> bool) -> Result<(), OpenError> {
+    fn count_span(
+        &self,
+        slot: usize,
+        span: usize,
+        digests: bool,
+        claim: impl Fn(Run) -> bool,
+    ) -> Result<(), OpenError> {
         let mut state = self.state.borrow_mut();
+        if digests {
+            let digest = state.digest_of_span(slot, span);
+            let v = state.version_mut(slot);
+            v.digest = digest ^ if span == 0 { 0 } else { v.digest };
+            state.dirty.version_pages.insert(slot);
+        }
         let Span::Here(map) = &state.version(slot).row().spans[span] else { return Ok(()) };
         let above = state.inherited(slot, span);
         let mut owned = 0;
@@ -275,7 +298,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
 /// Replaces by skips what is not on the disk as the log says. A block that cannot be read at all keeps its
 /// new mapping: nobody can say that it was not written, and reading it says that it is lost.
-async fn verify<D: Disk, R: Rules>(disk: &D, sb: &Superblock, m: &mut Mapping) -> Result<(), OpenError> {
+pub(crate) async fn verify<D: Disk, R: Rules>(
+    disk: &D,
+    sb: &Superblock,
+    m: &mut Mapping,
+) -> Result<(), OpenError> {
     let object_blocks = u64::from(sb.layout.object_blocks);
     let disk_blocks = sb.disk_bytes / BLOCK;
     let base = m.index.saturating_mul(object_blocks).saturating_add(u64::from(m.start));

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::codec::Malformed;
+use crate::digest::mark_of;
 use crate::map::SpanMap;
 use crate::state::{Cause, Freed, NodeKind, Span, State};
 
@@ -140,6 +141,7 @@ impl State {
     }
 
     fn trim(&mut self, slot: usize, children: &[u64], index: u64, freed: &mut Freed) {
+        let blocks = self.span_blocks;
         for span in 0..self.spans_per_object() {
             let useless = self.useless(slot, children, index, span);
             if useless.is_empty() {
@@ -148,10 +150,17 @@ impl State {
             self.dirty.spans.insert((slot, span));
             self.dirty.version_pages.insert(slot);
             self.own_blocks(slot, 0, useless.len() as u64);
-            let Span::Here(map) = &mut self.version_mut(slot).row_mut().spans[span] else { continue };
+            let v = self.version_mut(slot);
+            let mut digest = v.digest;
+            let Span::Here(map) = &mut v.row_mut().spans[span] else { continue };
             let map = Rc::make_mut(map);
-            useless.into_iter().for_each(|i| freed.push(map.set(i, None), Cause::Deleted));
-            if map.mapped() == 0 {
+            for i in useless {
+                digest ^= mark_of(span * blocks + i, map.get(i));
+                freed.push(map.set(i, None), Cause::Deleted);
+            }
+            let empty = map.mapped() == 0;
+            v.digest = digest;
+            if empty {
                 self.set_span(slot, span, Span::Holes);
             }
         }
@@ -163,7 +172,11 @@ impl State {
         for child in children {
             let heir = match self.slot(*child, index) {
                 Some(heir) => heir,
-                None => self.add_version(*child, index, parent),
+                None => {
+                    let heir = self.add_version(*child, index, parent);
+                    self.version_mut(heir).digest = self.version(slot).digest;
+                    heir
+                }
             };
             for span in 0..self.spans_per_object() {
                 if matches!(self.version(heir).row().spans[span], Span::Inherit) {

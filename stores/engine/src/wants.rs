@@ -110,8 +110,35 @@ impl State {
                 self.need_map(m.lineage, m.index, u64::from(m.start), m.blocks(), needs);
             }
             Op::Settle { lineage, index } => self.need_settle(*lineage, *index, needs),
+            Op::Fill(f) if self.nodes.contains_key(&f.lineage) => {
+                self.need_fill(f.lineage, f.index, u64::from(f.start), f.blocks(), needs);
+            }
+            Op::Evict { tree, index } => {
+                for slot in self.family_slots(*tree, *index) {
+                    (0..self.spans_per_object()).for_each(|span| self.need_both(slot, span, needs));
+                }
+            }
             _ => {}
         }
+    }
+
+    /// For a filling: the versions below may follow.
+    pub(crate) fn need_fill(&self, lineage: u64, index: u64, start: u64, len: u64, needs: &mut Needs) {
+        let end = start + len;
+        if end > self.object_blocks || len == 0 {
+            return;
+        }
+        self.need_map(lineage, index, start, len, needs);
+        let above = self.nodes.get(&lineage).and_then(|n| self.lookup(n.parent, index));
+        let spans = start as usize / self.span_blocks..=(end - 1) as usize / self.span_blocks;
+        let mut open = vec![lineage];
+        while let Some(lineage) = open.pop() {
+            for slot in self.versions_below(lineage, index) {
+                spans.clone().for_each(|span| self.need_own(slot, span, needs));
+                open.push(self.version(slot).lineage);
+            }
+        }
+        spans.for_each(|span| self.need_view(above, span, needs));
     }
 
     fn need_settle(&self, lineage: u64, index: u64, needs: &mut Needs) {

@@ -10,6 +10,8 @@ mod attach;
 mod bad;
 mod life;
 mod login;
+mod quotas;
+mod types;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,14 @@ pub(crate) struct Got {
 }
 
 impl Got {
+    /// The names of the fields of the document below `key`; of the whole document where it is empty.
+    pub(crate) fn keys(&self, key: &str) -> Vec<&str> {
+        let inner = if key.is_empty() { &self.body } else { &self.body[key] };
+        let mut all: Vec<&str> = inner.as_object().unwrap().keys().map(String::as_str).collect();
+        all.sort_unstable();
+        all
+    }
+
     fn of(reply: Reply) -> Got {
         let bytes = reply.as_bytes().unwrap();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(bytes).unwrap() };
@@ -110,6 +120,14 @@ impl Cinder {
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Got {
         self.call(Method::POST, path, body).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Got {
+        self.call(Method::PUT, path, body).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Got {
+        self.call(Method::DELETE, path, Value::Null).await
     }
 
     /// The document of a login with the password.

@@ -10,7 +10,7 @@ use parpen_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
-use crate::{Ports, Started, access, attachments};
+use crate::{Ports, Started, access, attachments, parts};
 
 pub(crate) const KIND: &str = "snapshot-delete@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Close, &Remove];
@@ -40,6 +40,7 @@ pub async fn delete(
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut s: Snapshot = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(s.project))?;
+        parts::refuse_frozen(tx.read(), s.pool)?;
         let held = attachments::holders(tx.read(), id.into())?;
         if !held.is_empty() && !terms.force {
             return Err(Condition::in_use(Kind::Snapshot, &s.handle, held));
@@ -77,6 +78,7 @@ pub(crate) fn removal(id: JobId, s: &Snapshot, stamp: Stamp) -> Result<Job, Cond
         done: Vec::new(),
         state: JobState::Running,
         progress: None,
+        origin: None,
         error: None,
         stamp,
     })

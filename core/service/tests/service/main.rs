@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which the lint does not know for tests
 
 mod access;
+mod adopt;
 mod crash;
+mod disks;
 mod house;
 mod names;
+mod policy;
+mod quotas;
 mod volumes;

@@ -54,8 +54,18 @@ pub struct House {
 
 impl Disk {
     pub fn new() -> Disk {
+        Disk::seeded(1)
+    }
+
+    /// One whose ids are others than those of another seed.
+    pub fn seeded(seed: u64) -> Disk {
         let meta = Arc::new(parpen_meta::Store::memory().unwrap());
-        Disk { meta, drivers: Arc::new(TestDrivers::default()), entropy: Arc::new(SeededEntropy::new(1)) }
+        Disk { meta, drivers: Arc::new(TestDrivers::default()), entropy: Arc::new(SeededEntropy::new(seed)) }
+    }
+
+    /// What the stores were told about disks.
+    pub fn said(&self) -> Vec<String> {
+        self.drivers.said()
     }
 
     /// Makes verbs of the stores fail, once each.
