@@ -175,6 +175,10 @@ impl<R: Rules> World<R> {
         }
         self.close_now()?;
         let space = self.engine().space();
+        if self.disk.silent_faults() > 0 {
+            // What a map that rotted on the medium names is known to nobody: it stays in use.
+            return Ok(());
+        }
         if space.data != 0 || space.free + 4096 * 8 < empty.free {
             return Err(format!("everything is deleted, but {space:?} remains where {empty:?} was"));
         }

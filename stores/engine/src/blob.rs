@@ -56,10 +56,10 @@ impl Blobs {
         }
     }
 
-    /// Frees the blocks of a blob.
-    pub(crate) fn free(&mut self, alloc: &mut Alloc, blob: BlobRef) {
+    /// A blob is gone; what happens to its blocks is the caller's.
+    pub(crate) fn free(&mut self, blob: BlobRef, mut each: impl FnMut(Run)) {
         for run in self.runs(blob) {
-            alloc.release(run);
+            each(run);
             self.blocks -= run.len;
         }
         if blob.indirect {
@@ -72,17 +72,17 @@ impl Blobs {
         &mut self,
         alloc: &mut Alloc,
         of: Identity,
-        bytes: Vec<u8>,
+        bytes: &[u8],
         plan: &mut Plan,
     ) -> Option<BlobRef> {
-        let (len, crc) = (bytes.len() as u32, crc32c_seeded(0, &bytes));
+        let (len, crc) = (bytes.len() as u32, crc32c_seeded(0, bytes));
         let mut runs = alloc.take(self.near, blocks_of(bytes.len()))?;
         let list = if runs.len() == 1 { None } else { alloc.take(self.near, 1).map(|mut l| l.remove(0)) };
         if runs.len() > 1 && (list.is_none() || runs.len() > EXTENTS_MAX) {
             runs.into_iter().chain(list).for_each(|r| alloc.release(r));
             return None;
         }
-        let mut rest = bytes.as_slice();
+        let mut rest = bytes;
         for run in &runs {
             let (head, tail) = rest.split_at(rest.len().min((run.len * BLOCK) as usize));
             plan.writes.push((run.phys, head.to_vec()));

@@ -21,6 +21,8 @@ pub(crate) enum Want {
     Page(usize),
     /// A span of the version in a slot.
     Span(usize, usize),
+    /// The bits of a group of blocks.
+    Group(usize),
 }
 
 enum Item {

@@ -27,26 +27,32 @@ impl Report {
     }
 }
 
-/// Blocks that are used, one bit each.
-struct Used(Vec<u64>, u64);
+/// Blocks, one bit each.
+struct Blocks(Vec<u64>);
 
-impl Used {
-    fn claim(&mut self, block: u64) -> bool {
+impl Blocks {
+    fn add(&mut self, block: u64) -> bool {
         let Some(word) = self.0.get_mut((block / 64) as usize) else { return false };
         let bit = 1 << (block % 64);
         let fresh = *word & bit == 0;
         *word |= bit;
-        self.1 += u64::from(fresh);
         fresh
+    }
+
+    fn has(&self, block: u64) -> bool {
+        self.0.get((block / 64) as usize).is_some_and(|word| word >> (block % 64) & 1 == 1)
     }
 }
 
 /// What the walk over all maps sees.
 struct Walk<'a> {
     report: &'a mut Report,
-    used: Used,
+    /// Blocks that are in use.
+    used: Blocks,
+    /// Those that a checkpoint of now would say to be in use.
+    recorded: Blocks,
     mapped: u64,
-    /// Objects whose maps cannot be read; then nothing is said of sums.
+    /// Maps that cannot be read; then nothing is said of sums.
     lost: Vec<String>,
 }
 
@@ -86,12 +92,12 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         });
     }
 
-    /// Walks over all maps; gives the objects whose maps cannot be read.
+    /// Walks over all maps; gives what cannot be read.
     async fn check_maps(&self, report: &mut Report) -> Vec<String> {
-        let blocks = self.superblock.get().disk_bytes / BLOCK;
-        let used = Used(vec![0; blocks.div_ceil(64) as usize], 0);
-        let mut walk = Walk { report, used, mapped: 0, lost: Vec::new() };
-        self.claim_fixed(&mut walk);
+        let words = (self.superblock.get().disk_bytes / BLOCK).div_ceil(64) as usize;
+        let (used, recorded) = (Blocks(vec![0; words]), Blocks(vec![0; words]));
+        let mut walk = Walk { report, used, recorded, mapped: 0, lost: Vec::new() };
+        self.claim_fixed(&mut walk).await;
         let keys: Vec<(u64, u64)> = self.state.borrow().by_key.keys().copied().collect();
         for (lineage, index) in keys {
             let loaded = self
@@ -105,42 +111,83 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 Err(_) => walk.lost.push(format!("the map of object {index} of {lineage} cannot be read")),
             }
         }
+        let groups = self.room.borrow().alloc.groups();
+        for group in 0..groups {
+            self.check_group(group, &mut walk).await;
+        }
         if walk.lost.is_empty() {
             self.check_sums(&mut walk);
         }
         walk.lost
     }
 
-    fn claim(&self, run: Run, what: &str, walk: &mut Walk<'_>) {
-        let room = self.room.borrow();
+    fn claim(&self, run: Run, what: &str, recorded: bool, walk: &mut Walk<'_>) {
         for b in run.phys..run.phys + run.len {
-            let fresh = walk.used.claim(b);
+            let fresh = walk.used.add(b);
             walk.report.say(fresh, || format!("block {b} of {what} is used by something else, too"));
-            walk.report.say(room.alloc.is_used(b), || format!("block {b} of {what} counts as free"));
+            if recorded {
+                walk.recorded.add(b);
+            }
         }
     }
 
     /// Superblocks, log, what waits to become free, and the checkpoint but for the maps.
-    fn claim_fixed(&self, walk: &mut Walk<'_>) {
+    async fn claim_fixed(&self, walk: &mut Walk<'_>) {
         for run in fixed_runs(&self.superblock.get()) {
             for block in run.phys..run.phys + run.len {
-                walk.used.claim(block);
+                walk.used.add(block);
             }
         }
-        let blobs: Vec<BlobRef> = {
-            let (pages, state) = (self.pages.borrow(), self.state.borrow());
-            let pages = pages.versions.iter().chain(&pages.nodes).chain([&pages.root]).copied();
+        let (recorded, apart): (Vec<BlobRef>, Vec<BlobRef>) = {
+            let (pages, state, room) = (self.pages.borrow(), self.state.borrow(), self.room.borrow());
             let leaves = state.dirty.gone.iter().copied().chain(state.nodes.values().map(|n| n.leaf));
-            pages.chain(leaves).filter(|b| !b.is_none()).collect()
+            let recorded = pages.versions.iter().chain(&pages.nodes).copied().chain(leaves);
+            let bits = (0..room.alloc.groups()).map(|g| room.alloc.leaf(g));
+            let apart = pages.groups.iter().chain([&pages.root]).copied().chain(bits);
+            (recorded.filter(|b| !b.is_none()).collect(), apart.filter(|b| !b.is_none()).collect())
         };
-        for blob in blobs {
-            let runs = self.room.borrow().blobs.runs(blob);
-            runs.into_iter().for_each(|run| self.claim(run, "the checkpoint", walk));
+        for (blobs, recorded) in [(recorded, true), (apart, false)] {
+            for blob in blobs {
+                match self.runs_of(blob).await {
+                    Ok(runs) => {
+                        runs.into_iter().for_each(|run| self.claim(run, "the checkpoint", recorded, walk))
+                    }
+                    Err(_) => walk.lost.push("a list of blocks of the checkpoint cannot be read".into()),
+                }
+            }
         }
         let freed: Vec<Run> = self.log.borrow().freed.iter().map(|(run, _)| *run).collect();
         for run in freed {
-            self.claim(run, "the blocks that become free with the next commit", walk);
+            self.claim(run, "the blocks that become free with the next commit", false, walk);
         }
+    }
+
+    /// The bits of a group say what the maps say.
+    async fn check_group(&self, group: usize, walk: &mut Walk<'_>) {
+        if !self.reach_group(group).await {
+            walk.lost.push(format!("the map of free blocks of group {group} cannot be read"));
+            return;
+        }
+        if !walk.lost.is_empty() {
+            return;
+        }
+        let quiet = self.is_quiet();
+        let room = self.room.borrow();
+        for block in room.alloc.blocks_of(group) {
+            let (used, recorded) = (room.alloc.is_used(block), room.alloc.is_recorded(block));
+            let (want_used, want_recorded) = (walk.used.has(block), walk.recorded.has(block));
+            walk.report.say(used || !want_used, || format!("block {block} is in use and counts as free"));
+            walk.report.say(!quiet || used == want_used, || {
+                format!("block {block} counts as used, but nothing uses it")
+            });
+            walk.report.say(recorded == want_recorded, || {
+                format!("block {block}: the next checkpoint would say {recorded} for in use")
+            });
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        !self.turns.running.get() && self.room.borrow().in_flight == 0 && !self.fenced.get()
     }
 
     async fn check_version(&self, lineage: u64, index: u64, walk: &mut Walk<'_>) {
@@ -148,7 +195,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let leaves = self.state.borrow().version(slot).row().leaves.clone();
         for leaf in leaves.iter().filter(|leaf| !leaf.is_none()) {
             match self.runs_of(*leaf).await {
-                Ok(runs) => runs.into_iter().for_each(|run| self.claim(run, "the checkpoint", walk)),
+                Ok(runs) => runs.into_iter().for_each(|run| self.claim(run, "the checkpoint", true, walk)),
                 Err(_) => walk.lost.push(format!("the map of object {index} of {lineage} cannot be read")),
             }
         }
@@ -170,7 +217,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let above = state.inherited(slot, number);
             for (i, d) in map.iter().filter(|(i, d)| above.is_none_or(|p| p.phys(*i) != d.phys)) {
                 let what = format!("lineage {lineage} object {index} span {number} place {i}");
-                self.claim(Run { phys: d.phys, len: 1 }, &what, walk);
+                self.claim(Run { phys: d.phys, len: 1 }, &what, true, walk);
                 owned += 1;
             }
         }
@@ -186,10 +233,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     fn check_sums(&self, walk: &mut Walk<'_>) {
         let (room, log, state) = (self.room.borrow(), self.log.borrow(), self.state.borrow());
-        let freed_twice = room.alloc.freed_twice();
-        walk.report.say(freed_twice == 0, || format!("{freed_twice} blocks were freed that were free"));
-        let quiet = !self.turns.running.get() && room.in_flight == 0 && !self.fenced.get();
-        let (counted, kept) = (room.alloc.blocks() - walk.used.1, room.alloc.free());
+        let broken = room.alloc.broken();
+        walk.report.say(broken == 0, || format!("{broken} blocks were freed that were free, or used twice"));
+        let quiet = self.is_quiet();
+        let used: u64 = walk.used.0.iter().map(|word| u64::from(word.count_ones())).sum();
+        let (counted, kept) = (room.alloc.blocks() - used, room.alloc.free());
         walk.report.say(!quiet || counted == kept, || {
             format!("{kept} blocks count as free, but {counted} are used by nothing")
         });

@@ -133,6 +133,8 @@ pub(crate) enum Type {
     Span = 6,
     Node = 7,
     Extents = 8,
+    Bits = 9,
+    GroupPage = 10,
 }
 
 /// Who a structure belongs to.

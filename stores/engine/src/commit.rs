@@ -2,7 +2,7 @@
 
 use parpen_base::Buf;
 
-use crate::alloc::{Alloc, Run};
+use crate::alloc::Run;
 use crate::codec::Identity;
 use crate::engine::{Engine, Log};
 use crate::layout::BLOCK;
@@ -191,7 +191,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
         // Crumbs that add up to a whole chunk go back together; a chunk within one run has gone already.
         for run in merged {
-            for chunk in Alloc::chunks_of(run) {
+            let chunks = self.room.borrow().alloc.chunks_of(run);
+            for chunk in chunks {
                 let taken = self.room.borrow_mut().alloc.take_chunk(chunk);
                 let Some(whole) = taken else { continue };
                 if whole.phys < run.phys || whole.phys + whole.len > run.phys + run.len {

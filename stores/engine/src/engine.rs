@@ -58,6 +58,7 @@ pub(crate) struct Log {
 pub(crate) struct Pages {
     pub(crate) versions: Vec<BlobRef>,
     pub(crate) nodes: Vec<BlobRef>,
+    pub(crate) groups: Vec<BlobRef>,
     pub(crate) root: BlobRef,
 }
 
@@ -150,6 +151,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             self.fence();
             return Err(EngineError::Fenced);
         }
+        self.account(&op, &freed.0);
         let mut log = self.log.borrow_mut();
         let mut room = self.room.borrow_mut();
         log.tail += 64;

@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use uuid::Uuid;
 
-use crate::alloc::Run;
+use crate::alloc::{LOST, Run};
 use crate::blob::{self, Blobs, DEPTH};
 use crate::checkpoint::{HOLES, INHERIT, NODES_PER_PAGE};
 use crate::codec::{BlobRef, Identity, Malformed, Reader, Type, unseal};
 use crate::engine::Pages;
 use crate::layout::{BLOCK, LABEL_MAX, Layout, VOLUME_MAX};
-use crate::state::{Node, NodeKind, Row, Span, State};
+use crate::space::{GROUPS_PER_PAGE, group_page};
+use crate::state::{LINEAGE_BITS, LINEAGES, Node, NodeKind, Row, Span, State};
 use crate::superblock::Superblock;
 use crate::sync::join_all;
 use crate::{Disk, OpenError};
@@ -21,8 +22,12 @@ pub(crate) struct Loaded {
     pub(crate) state: State,
     pub(crate) pages: Pages,
     pub(crate) blobs: Blobs,
-    /// The blocks of root, pages and nodes.
+    /// The blocks of nodes and of the pages of their and the versions' tables.
     pub(crate) runs: Vec<Run>,
+    /// The blocks of the root and of the table of groups.
+    pub(crate) apart: Vec<Run>,
+    /// Groups: where their bits stand, and how many blocks they record.
+    pub(crate) groups: Vec<(usize, BlobRef, u32)>,
 }
 
 /// A version as its page has it.
@@ -45,7 +50,12 @@ struct Loader<'a, D: Disk> {
     out: Loaded,
 }
 
-fn page_body(bytes: &[u8], of: Identity, kind: Type, number: usize) -> Result<Reader<'_>, Malformed> {
+pub(crate) fn page_body(
+    bytes: &[u8],
+    of: Identity,
+    kind: Type,
+    number: usize,
+) -> Result<Reader<'_>, Malformed> {
     let (id, mut r) = unseal(bytes, kind)?;
     let (n, _) = (r.u32()?, r.u32()?);
     if id == of && n as usize == number { Ok(r) } else { Err(Malformed) }
@@ -56,14 +66,24 @@ pub(crate) fn root(bytes: &[u8], of: Identity) -> Result<(u64, u64, Pages), Malf
     let (id, mut r) = unseal(bytes, Type::Root)?;
     let (next, versions, nodes) = (r.u64()?, r.u32()?, r.u32()?);
     let refs = (u64::from(versions) + u64::from(nodes)) * 16;
-    // Disks without the feature have no count.
-    let counted = r.left() as u64 == refs + 8;
-    if id != of || !(counted || r.left() as u64 == refs) {
+    if id != of || refs > r.left() as u64 {
         return Err(Malformed);
     }
-    let mut list = |n: u32| (0..n).map(|_| BlobRef::get(&mut r)).collect::<Result<Vec<_>, _>>();
-    let pages = Pages { versions: list(versions)?, nodes: list(nodes)?, root: BlobRef::default() };
-    Ok((next, if counted { r.u64()? } else { 0 }, pages))
+    fn list(n: u32, r: &mut Reader<'_>) -> Result<Vec<BlobRef>, Malformed> {
+        if u64::from(n) * 16 > r.left() as u64 {
+            return Err(Malformed);
+        }
+        (0..n).map(|_| BlobRef::get(r)).collect()
+    }
+    let mut pages =
+        Pages { versions: list(versions, &mut r)?, nodes: list(nodes, &mut r)?, ..Pages::default() };
+    // Disks without the features have no count, and no groups.
+    let seq = if r.is_empty() { 0 } else { r.u64()? };
+    if !r.is_empty() {
+        let (groups, _) = (r.u32()?, r.u32()?);
+        pages.groups = list(groups, &mut r)?;
+    }
+    if r.is_empty() { Ok((next, seq, pages)) } else { Err(Malformed) }
 }
 
 /// The leaves in a page of the node table: `(slot, leaf)`.
@@ -102,7 +122,8 @@ pub(crate) fn version_page(
 }
 
 fn version(r: &mut Reader<'_>, slot: usize, spans: usize) -> Result<Option<Stored>, Malformed> {
-    let (lineage, index) = (r.u64()?, r.u64()?);
+    let (first, index) = (r.u64()?, r.u64()?);
+    let (lineage, owned) = (first % LINEAGES, (first >> LINEAGE_BITS) as u32);
     let (write_version, generation, digest) = (r.u64()?, r.u64()?, r.u64()?);
     let refs = (0..spans).map(|_| BlobRef::get(r)).collect::<Result<Vec<_>, _>>()?;
     if lineage == 0 {
@@ -119,7 +140,7 @@ fn version(r: &mut Reader<'_>, slot: usize, spans: usize) -> Result<Option<Store
     };
     let spans = refs.iter().map(span).collect();
     let leaves = refs.iter().map(|b| if b.is_none() { BlobRef::default() } else { *b }).collect();
-    let (key, owned, row) = ((lineage, index), 0, Row { spans, leaves });
+    let (key, row) = ((lineage, index), Row { spans, leaves });
     Ok(Some(Stored { slot, key, owned, write_version, generation, digest, row }))
 }
 
@@ -190,6 +211,7 @@ impl<D: Disk> Loader<'_, D> {
             self::root(&bytes, self.of).map_err(|_| OpenError::Damaged { what: WHAT })?;
         pages.root = root;
         self.out.pages = pages;
+        self.out.apart = std::mem::take(&mut self.out.runs);
         Ok((next, seq))
     }
 
@@ -240,13 +262,46 @@ impl<D: Disk> Loader<'_, D> {
     }
 }
 
+impl<D: Disk> Loader<'_, D> {
+    async fn groups(&mut self) -> Result<(), OpenError> {
+        const WHAT: &str = "the table of free blocks";
+        let pages: Vec<(usize, BlobRef)> = self.out.pages.groups.iter().copied().enumerate().collect();
+        let runs = std::mem::take(&mut self.out.runs);
+        for chunk in pages.chunks(DEPTH) {
+            for (number, page) in chunk.iter().filter(|(_, page)| !page.is_none()) {
+                let read = self.blobs(&[*page], WHAT).await.map(|mut all| all.remove(0));
+                let groups = match read {
+                    Ok(bytes) => group_page(&bytes, self.of, *number).ok(),
+                    Err(OpenError::Damaged { .. }) => {
+                        // Its blocks are known all the same: such a page is one block.
+                        self.out.runs.push(Run { phys: page.block, len: page.blocks() });
+                        self.out.blobs.blocks += page.blocks();
+                        None
+                    }
+                    Err(e) => return Err(e),
+                };
+                let all = number * GROUPS_PER_PAGE..(number + 1) * GROUPS_PER_PAGE;
+                let lost = || all.map(|g| (g, LOST, 0)).collect();
+                self.out.groups.extend(groups.unwrap_or_else(lost));
+            }
+        }
+        let more = std::mem::replace(&mut self.out.runs, runs);
+        self.out.apart.extend(more);
+        let leaves = self.out.groups.iter().map(|(_, leaf, _)| leaf.blocks());
+        self.out.blobs.blocks += leaves.sum::<u64>();
+        Ok(())
+    }
+}
+
 /// Loads the checkpoint that the superblock names.
 pub(crate) async fn load<D: Disk>(disk: &D, sb: &Superblock, ghosts: bool) -> Result<Loaded, OpenError> {
     let disk_blocks = sb.disk_bytes / BLOCK;
     let state = State::new(&sb.layout, disk_blocks, ghosts);
-    let out = Loaded { state, pages: Pages::default(), blobs: Blobs::default(), runs: Vec::new() };
+    let (pages, blobs) = (Pages::default(), Blobs::default());
+    let out = Loaded { state, pages, blobs, runs: Vec::new(), apart: Vec::new(), groups: Vec::new() };
     let mut loader = Loader { disk, of: sb.id, disk_blocks, layout: sb.layout, out };
     let (next, seq) = loader.root(sb.root).await?;
+    loader.groups().await?;
     loader.nodes().await?;
     loader.versions().await?;
     let mut out = loader.out;

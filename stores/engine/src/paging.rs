@@ -76,9 +76,13 @@ fn lost(e: OpenError) -> EngineError {
 impl<D: Disk, R: Rules> Engine<D, R> {
     /// Bytes of maps that stay in memory although they could be read again.
     pub fn set_cache(&self, bytes: usize) {
-        let mut state = self.state.borrow_mut();
-        state.cache.ceiling = bytes;
-        state.evict(!R::KEEP_DIRTY);
+        {
+            let mut state = self.state.borrow_mut();
+            state.cache.ceiling = bytes;
+            state.evict(!R::KEEP_DIRTY);
+        }
+        let most = self.groups_max();
+        self.room.borrow_mut().alloc.evict(most);
     }
 
     /// Loads what `wants` names; it stays until the answer is dropped. What it names may change at the next
@@ -153,7 +157,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
     }
 
-    async fn bring(&self, want: Want) -> Result<(), EngineError> {
+    pub(crate) async fn bring(&self, want: Want) -> Result<(), EngineError> {
         let busy = self.loads.running.borrow().contains(&want);
         if busy {
             self.loads.ended.wait().await;
@@ -166,6 +170,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let result = match want {
                 Want::Page(page) => self.bring_page(page).await,
                 Want::Span(slot, span) => self.bring_span(slot, span).await,
+                Want::Group(group) => self.bring_group(group).await,
             };
             if result != Err(EngineError::DataLost) || tries == TRIES {
                 return result;
@@ -174,7 +179,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
     }
 
-    async fn read_blob(&self, blob: BlobRef) -> Result<Vec<u8>, EngineError> {
+    pub(crate) async fn read_blob(&self, blob: BlobRef) -> Result<Vec<u8>, EngineError> {
         let disk_blocks = self.superblock.get().disk_bytes / BLOCK;
         let (bytes, runs) =
             blob::read(&self.disk, self.id, blob, disk_blocks, "a map").await.map_err(lost)?;

@@ -2,7 +2,6 @@
 //! durable.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use crate::checkpoint::{Boot, repair_superblocks, write_superblocks};
 use crate::codec::{BlobRef, Identity, Type, begin, seal};
 use crate::engine::{Engine, Log, Room, Turns, block_checksum};
 use crate::layout::BLOCK;
-use crate::load::load;
+use crate::load::{Loaded, load};
 use crate::paging::Loads;
 use crate::record::{Mapping, Piece, SKIP};
 use crate::state::{Freed, Span, State};
@@ -39,12 +38,25 @@ pub(crate) fn fixed_runs(sb: &Superblock) -> Vec<Run> {
     offsets(sb.disk_bytes).into_iter().map(|at| Run { phys: at / BLOCK, len: 1 }).chain([log]).collect()
 }
 
-fn fixed_areas(alloc: &mut Alloc, sb: &Superblock) {
-    for run in fixed_runs(sb) {
-        for block in run.phys..run.phys + run.len {
-            alloc.claim(block);
-        }
+/// A disk on which only superblocks and log are in use.
+fn bare(sb: &Superblock) -> Alloc {
+    let mut alloc = Alloc::new(sb.disk_bytes / BLOCK, sb.layout.ag_blocks);
+    fixed_runs(sb).into_iter().for_each(|run| alloc.set_apart(run));
+    alloc
+}
+
+/// What the checkpoint says of the blocks; false when it contradicts itself.
+fn load_alloc(alloc: &mut Alloc, loaded: &Loaded) -> bool {
+    let leaves = loaded.groups.iter().map(|(_, leaf, _)| leaf).filter(|leaf| !leaf.is_none());
+    let apart: Vec<Run> =
+        leaves.map(|leaf| Run { phys: leaf.block, len: leaf.blocks() }).chain(loaded.apart.clone()).collect();
+    let blocks = alloc.blocks();
+    let within = |run: &Run| run.len > 0 && run.phys.checked_add(run.len).is_some_and(|end| end <= blocks);
+    if !apart.iter().all(within) || loaded.groups.iter().any(|(_, leaf, _)| leaf.indirect) {
+        return false;
     }
+    apart.into_iter().for_each(|run| alloc.set_apart(run));
+    loaded.groups.iter().all(|(g, leaf, recorded)| alloc.load_group(*g, *leaf, *recorded))
 }
 
 impl<D: Disk, R: Rules> Engine<D, R> {
@@ -76,14 +88,14 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             wal_first_pos: 0,
             chain: 1,
         };
-        let mut alloc = Alloc::new(disk_bytes / BLOCK);
-        fixed_areas(&mut alloc, &sb);
+        let mut alloc = bare(&sb);
         let mut root = begin(Type::Root, id);
         root.u64(1);
         root.u64(0);
         root.u64(0);
+        root.u64(0);
         let mut plan = Plan::default();
-        let placed = Blobs::default().place(&mut alloc, id, seal(root), &mut plan);
+        let placed = Blobs::default().place(&mut alloc, id, &seal(root), &mut plan);
         sb.root = placed.ok_or(EngineError::Invalid("the disk is too small for its log and reserve"))?;
         plan.write(disk).await?;
         disk.flush().await?;
@@ -119,8 +131,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
         let loaded = load(&disk, &sb, R::GHOSTS).await?;
         let (records, log) = read_log::<D, R>(&disk, &sb).await?;
-        let mut alloc = Alloc::new(sb.disk_bytes / BLOCK);
-        fixed_areas(&mut alloc, &sb);
+        let mut alloc = bare(&sb);
+        let counted = sb.incompat & features::SPACE != 0;
+        if !load_alloc(&mut alloc, &loaded) {
+            return Err(OpenError::Damaged { what: "the table of free blocks" });
+        }
         let boot = Boot { epoch: verdict.max_epoch.saturating_add(1), nonce: entropy.u64() };
         let engine = Rc::new(Engine {
             disk,
@@ -143,8 +158,12 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             rules: PhantomData,
         });
         engine.set_cache(cache);
+        if !counted {
+            engine.survey(&loaded.runs).await?;
+        } else if engine.room.borrow().alloc.any_lost() {
+            engine.rebuild(&loaded.runs).await?;
+        }
         engine.replay(records).await?;
-        engine.count_room(&loaded.runs).await?;
         repair_superblocks(&engine.disk, &sb, verdict.stale).await?;
         engine.begin_service(boot).await.map_err(|e| match e {
             EngineError::NoSpace => OpenError::NoSpace,
@@ -222,30 +241,50 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                     verify_op::<D, R>(&self.disk, &self.superblock.get(), &mut op).await?;
                 }
                 let _held = self.load(|state, needs| state.need_op(&op, needs)).await.map_err(no_map)?;
-                let applied = self.state.borrow_mut().apply(&op, &mut Freed::default());
+                let mut freed = Freed::default();
+                let applied = self.state.borrow_mut().apply(&op, &mut freed);
                 applied
                     .map_err(|_| OpenError::Damaged { what: "the log (it contradicts the checkpoint)" })?;
+                self.account(&op, &freed.0);
+                let mut room = self.room.borrow_mut();
+                freed.0.into_iter().for_each(|(run, _)| room.alloc.release(run));
             }
         }
+        // A block that two want is damage, and better found now than by overwriting somebody's data.
+        self.settle_groups().await;
+        match self.room.borrow().alloc.broken() {
+            0 => Ok(()),
+            _ => Err(OpenError::Damaged { what: "the map of free blocks (two structures share a block)" }),
+        }
+    }
+
+    /// Finds out anew which blocks are in use, as the checkpoint's own account of it is damaged. Where a map is
+    /// damaged, too, that cannot be known: then the groups whose bits are lost stay as they are, all used.
+    async fn rebuild(&self, runs: &[Run]) -> Result<(), OpenError> {
+        tracing::warn!("the map of free blocks is damaged: it is made anew from all maps");
+        self.room.borrow_mut().alloc.restart();
+        let error = match self.survey(runs).await {
+            Err(error @ OpenError::Damaged { .. }) => error,
+            other => return other,
+        };
+        tracing::warn!(%error, "the map of free blocks cannot be made anew");
+        let sb = self.superblock.get();
+        let loaded = load(&self.disk, &sb, R::GHOSTS).await?;
+        let mut alloc = bare(&sb);
+        load_alloc(&mut alloc, &loaded);
+        let cache = self.state.borrow().cache.ceiling;
+        *self.state.borrow_mut() = loaded.state;
+        self.state.borrow_mut().cache.ceiling = cache;
+        *self.room.borrow_mut() = Room::new(alloc, loaded.blobs);
+        *self.pages.borrow_mut() = loaded.pages;
         Ok(())
     }
 
-    /// Finds the free blocks: all that neither the fixed areas nor the checkpoint nor any map uses. A block
-    /// that two want is damage, and better found now than by overwriting somebody's data.
-    async fn count_room(&self, runs: &[Run]) -> Result<(), OpenError> {
-        const SHARED: OpenError =
-            OpenError::Damaged { what: "the checkpoint (two structures share a block)" };
-        let claim = |run: Run| {
-            let mut room = self.room.borrow_mut();
-            (run.phys..run.phys + run.len).all(|b| room.alloc.claim(b))
-        };
-        let mut fine = runs.iter().all(|r| claim(*r));
-        // Replay may have dropped nodes, whose blocks are among the runs, and maps, whose blocks are not.
-        let known: BTreeSet<u64> = runs.iter().map(|run| run.phys).collect();
-        let gone = self.state.borrow().dirty.gone.clone();
-        for blob in gone.into_iter().filter(|blob| !known.contains(&blob.block)) {
-            fine &= self.runs_of(blob).await.map_err(no_map)?.into_iter().all(claim);
-        }
+    /// Walks over all maps of a disk whose checkpoint does not say which blocks are in use: finds that, and what
+    /// the versions own and, where it is not known, read as.
+    async fn survey(&self, runs: &[Run]) -> Result<(), OpenError> {
+        let claim = |run: Run| self.room.borrow_mut().alloc.record(run);
+        runs.iter().for_each(|run| claim(*run));
         self.state.borrow_mut().forget_owned();
         let digests = self.superblock.get().ro_compat & features::DIGESTS == 0;
         let slots: Vec<usize> = self.state.borrow().slots().collect();
@@ -256,43 +295,38 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let _row = self.load(row).await.map_err(no_map)?;
             let leaves = self.state.borrow().version(slot).row().leaves.clone();
             for leaf in leaves.iter().filter(|leaf| !leaf.is_none()) {
-                fine &= self.runs_of(*leaf).await.map_err(no_map)?.into_iter().all(claim);
+                self.runs_of(*leaf).await.map_err(no_map)?.into_iter().for_each(claim);
             }
             for span in 0..leaves.len() {
                 let _both = self.load(|state, needs| state.need_both(slot, span, needs)).await;
                 let _both = _both.map_err(no_map)?;
-                self.count_span(slot, span, digests, claim)?;
+                self.survey_span(slot, span, digests);
             }
+            self.state.borrow_mut().dirty.version_pages.insert(slot);
         }
-        if fine { Ok(()) } else { Err(SHARED) }
+        match self.room.borrow().alloc.broken() {
+            0 => Ok(()),
+            _ => Err(OpenError::Damaged { what: "the maps (two objects share a block)" }),
+        }
     }
 
-    fn count_span(
-        &self,
-        slot: usize,
-        span: usize,
-        digests: bool,
-        claim: impl Fn(Run) -> bool,
-    ) -> Result<(), OpenError> {
+    fn survey_span(&self, slot: usize, span: usize, digests: bool) {
         let mut state = self.state.borrow_mut();
         if digests {
             let digest = state.digest_of_span(slot, span);
             let v = state.version_mut(slot);
             v.digest = digest ^ if span == 0 { 0 } else { v.digest };
-            state.dirty.version_pages.insert(slot);
         }
-        let Span::Here(map) = &state.version(slot).row().spans[span] else { return Ok(()) };
+        let Span::Here(map) = &state.version(slot).row().spans[span] else { return };
         let above = state.inherited(slot, span);
-        let mut owned = 0;
-        for (i, d) in map.iter() {
-            let mine = above.is_none_or(|p| p.phys(i) != d.phys);
-            owned += u64::from(mine);
-            if mine && !claim(Run { phys: d.phys, len: 1 }) {
-                return Err(OpenError::Damaged { what: "the maps (two objects share a block)" });
-            }
-        }
-        state.own_blocks(slot, owned, 0);
-        Ok(())
+        let mine: Vec<u64> = map
+            .iter()
+            .filter(|(i, d)| above.is_none_or(|p| p.phys(*i) != d.phys))
+            .map(|(_, d)| d.phys)
+            .collect();
+        let mut room = self.room.borrow_mut();
+        mine.iter().for_each(|phys| room.alloc.record(Run { phys: *phys, len: 1 }));
+        state.own_blocks(slot, mine.len() as u64, 0);
     }
 }
 

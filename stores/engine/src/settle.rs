@@ -101,9 +101,12 @@ impl State {
         let own = self.set_span(slot, span, Span::Inherit);
         let leaf = std::mem::take(&mut self.version_mut(slot).row_mut().leaves[span]);
         self.set_span(heir, span, own);
-        self.version_mut(heir).row_mut().leaves[span] = leaf;
-        // The leaf that moves may be older than the state that a checkpoint in flight has captured.
+        // A checkpoint in flight gives the map another place and frees this one; what it writes may be older than
+        // the map by now.
         let captured = self.cache.captured_spans.contains(&(slot, span));
+        if !captured {
+            self.version_mut(heir).row_mut().leaves[span] = leaf;
+        }
         if self.dirty.spans.remove(&(slot, span)) || captured {
             self.dirty.spans.insert((heir, span));
         }
