@@ -53,4 +53,6 @@ mutants! {
     NoKeepOldBits = KEEP_OLD_BITS, "keep-old-bits", Recovery;
     /// Maps that are not checkpointed are dropped like others.
     NoKeepDirty = KEEP_DIRTY, "keep-dirty", Crash;
+    /// A lineage is cut off before what it holds is durable.
+    NoFlushBeforeCut = FLUSH_BEFORE_CUT, "flush-before-cut", Crash;
 }

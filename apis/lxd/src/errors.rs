@@ -87,9 +87,16 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Token
         | Kind::PlacementGroup
         | Kind::Disk
+        | Kind::Backup
+        | Kind::Image
+        | Kind::Key
         | Kind::Qos
         | Kind::Quota
         | Kind::Service
-        | Kind::Message => Condition::not_found(what, name).to_string(),
+        | Kind::Message
+        | Kind::Group
+        | Kind::GroupType
+        | Kind::GroupSnapshot
+        | Kind::Transfer => Condition::not_found(what, name).to_string(),
     }
 }

@@ -136,7 +136,7 @@ async fn volume(
                 false => volumes::Snapshots::Refuse,
             };
             let force = from_wire::flag(&request, "force", false)?;
-            let terms = volumes::DeleteTerms { snapshots, force, ignore_lock: false };
+            let terms = volumes::DeleteTerms { snapshots, force, ..Default::default() };
             ports.jobs.wait(volumes::delete(ports, actor, id, terms).await?.job).await?;
             gone()
         }
@@ -189,11 +189,8 @@ async fn volume_change(
     let (ports, id) = (&house.ports, view.volume.id);
     from_wire::positive(change.size)?;
     if let Some(bytes) = change.size {
-        let terms = volumes::ResizeTerms {
-            allow_shrink: change.shrink,
-            require_detached: false,
-            force: change.force,
-        };
+        let terms =
+            volumes::ResizeTerms { allow_shrink: change.shrink, force: change.force, ..Default::default() };
         ports.jobs.wait(volumes::resize(ports, actor, id, bytes, terms).await?.job).await?;
     }
     if let Some(name) = &change.name {
@@ -237,7 +234,10 @@ async fn snapshot(
     let view = from_wire::snapshot(ports, actor, params.get("snapshot")).await?;
     match e {
         Endpoint::SnapshotDelete => {
-            let terms = snapshots::DeleteTerms { force: from_wire::flag(&request, "force", false)? };
+            let terms = snapshots::DeleteTerms {
+                force: from_wire::flag(&request, "force", false)?,
+                ..Default::default()
+            };
             ports.jobs.wait(snapshots::delete(ports, actor, view.snapshot.id, terms).await?.job).await?;
             gone()
         }

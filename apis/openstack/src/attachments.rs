@@ -2,18 +2,23 @@
 
 use http::StatusCode;
 use parpen_http::Reply;
+use parpen_model::lifecycle::{AttachState, Standing, When};
 use parpen_model::{Attachment, AttachmentId, Condition, Kind};
-use parpen_service::attachments::{self, Connect};
+use parpen_service::attachments::{self, Attach};
 use parpen_service::volumes::Attached;
 use serde_json::{Value, json};
 
+use crate::connections::in_use;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, required};
 use crate::from_wire;
 use crate::paging::{Listed, Page, page};
-use crate::to_wire;
+use crate::states::{self, bad, reword};
+use crate::{to_wire, volumes};
 
 impl Listed for Attached {
+    const FILTERS: &'static [&'static str] = &["volume_id", "status", "instance_id", "attach_status", "id"];
+
     fn id(&self) -> String {
         self.attachment.id.to_string()
     }
@@ -36,6 +41,15 @@ impl Listed for Attached {
     }
 }
 
+/// An announcement of the old flow is none of this one's attachments until somebody connects.
+fn shows(a: &Attachment) -> bool {
+    !(a.by_volume && a.host.is_none() && a.state == AttachState::Attaching)
+}
+
+/// Whence a volume is reserved, and one that many may attach.
+const EXCLUSIVE: When = When::Only(&[Standing::Free, Standing::Downloading]);
+const SHARED: When = When::Only(&[Standing::Free, Standing::Attached, Standing::Downloading]);
+
 fn id(cx: &Cx) -> Result<AttachmentId, Condition> {
     from_wire::id_in_path(Kind::Attachment, cx.param("id")).map(AttachmentId)
 }
@@ -45,7 +59,7 @@ async fn paged(cx: &Cx) -> Result<Page<Attached>, Condition> {
     let actor = cx.actor()?;
     let everyones = cx.asks("all_tenants");
     let all = attachments::list(cx.ports(), actor).await?;
-    let mine = |a: &Attached| everyones || a.attachment.project == actor.project;
+    let mine = |a: &Attached| shows(&a.attachment) && (everyones || a.attachment.project == actor.project);
     page(cx, all.into_iter().filter(|a| a.attachment.subject.kind() == Kind::Volume && mine(a)).collect())
 }
 
@@ -70,27 +84,35 @@ fn shown(cx: &Cx, a: &Attachment) -> Result<Reply, Condition> {
     one(StatusCode::OK, "attachment", to_wire::attachment(a, &cx.house.config.nbd))
 }
 
-/// Names the holder and waits until the gate lets it in: the answer's address must work.
-async fn connect(cx: &Cx, id: AttachmentId, by: Connect) -> Result<Attachment, Condition> {
-    let started = attachments::connect(cx.ports(), cx.actor()?, id, by).await?;
-    cx.ports().jobs.wait(started.job).await?;
-    Ok(started.now)
-}
-
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read(&mut cx.request, "attachment").await?;
-    let (want, by) = from_wire::new_attachment(&fields)?;
-    let (reserved, _) = attachments::reserve(cx.ports(), cx.actor()?, want).await?;
-    let Some(by) = by else { return shown(&cx, &reserved) };
-    match connect(&cx, reserved.id, by).await {
-        Ok(connected) => shown(&cx, &connected),
-        Err(condition) => {
-            // All or nothing: a holder that is refused leaves no reservation.
-            let undo = attachments::detach(cx.ports(), cx.actor()?, reserved.id).await?;
-            cx.ports().jobs.wait(undo.job).await?;
-            Err(condition)
-        }
+    let (reserve, by) = from_wire::new_attachment(&fields, cx.version)?;
+    let (ports, actor) = (cx.ports(), cx.actor()?);
+    let v = volumes::named(&cx, reserve.volume).await?.volume;
+    if matches!(v.standing(), Standing::Error | Standing::ErrorDeleting | Standing::ErrorResizing) {
+        return Err(bad(format!(
+            "Invalid volume: Volume attachments can not be created if the volume is in an error state. The Volume {} \
+             currently has a status of: {} ",
+            v.id,
+            states::of_volume(&v)
+        )));
     }
+    let (when, wanted) = match v.shared {
+        true => (SHARED, "available or in-use or downloading"),
+        false => (EXCLUSIVE, "available or downloading"),
+    };
+    let made = attachments::attach(ports, actor, Attach { reserve, by, when }).await;
+    let (a, job) = reword(made, |now| {
+        format!(
+            "Invalid volume: Volume {} status must be {wanted} to reserve, but the current status is {now}.",
+            v.id
+        )
+    })?;
+    if let Some(job) = job {
+        // The address in the answer must work, so the gate lets the holder in first.
+        ports.jobs.wait(job).await?;
+    }
+    shown(&cx, &a)
 }
 
 pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
@@ -100,7 +122,17 @@ pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read(&mut cx.request, "attachment").await?;
     let by = from_wire::connector(&fields)?.ok_or_else(|| required("connector"))?;
-    shown(&cx, &connect(&cx, id(&cx)?, by).await?)
+    let (ports, actor) = (cx.ports(), cx.actor()?);
+    let started = match attachments::connect(ports, actor, id(&cx)?, by).await {
+        // Cinder calls it a conflict where somebody else is connected already.
+        Err(Condition::InUse { name, by, .. }) => Err(Condition::Conflict(format!(
+            "Resource conflict: duplicate connectors detected on volume {name}: {}",
+            by.join(", ")
+        ))),
+        other => other,
+    }?;
+    ports.jobs.wait(started.job).await?;
+    shown(&cx, &started.now)
 }
 
 pub(crate) async fn complete(cx: Cx) -> Result<Reply, Condition> {
@@ -110,10 +142,11 @@ pub(crate) async fn complete(cx: Cx) -> Result<Reply, Condition> {
 
 pub(crate) async fn delete(cx: Cx) -> Result<Reply, Condition> {
     let actor = cx.actor()?;
-    let started = attachments::detach(cx.ports(), actor, id(&cx)?).await?;
+    let terms = cx.detach_terms().await?;
+    let started = attachments::detach(cx.ports(), actor, id(&cx)?, terms).await.map_err(in_use)?;
     cx.ports().jobs.wait(started.job).await?;
     let all = attachments::list(cx.ports(), actor).await?;
-    let left = all.iter().filter(|a| a.attachment.subject == started.now.subject);
+    let left = all.iter().filter(|a| shows(&a.attachment) && a.attachment.subject == started.now.subject);
     let left: Vec<Value> = left.map(|a| to_wire::attachment_summary(&a.attachment)).collect();
     Ok(Reply::json(StatusCode::OK, &json!({ "attachments": left })))
 }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use http::StatusCode;
 use parpen_http::path::Params;
 use parpen_http::{HttpRequest, Reply};
-use parpen_identity::{Actor, Token};
+use parpen_identity::{Actor, Power, Token, may};
 use parpen_model::Condition;
 use parpen_service::Ports;
+use parpen_service::attachments::DetachTerms;
 use serde_json::{Map, Value};
 
 use crate::config::Config;
+use crate::identity;
 use crate::microversion::Microversion;
 
 /// Who calls.
@@ -30,6 +32,8 @@ pub(crate) struct House {
 /// One call.
 pub(crate) struct Cx {
     pub(crate) house: Arc<House>,
+    /// The house's ports, for this request.
+    pub(crate) ports: Ports,
     pub(crate) caller: Caller,
     pub(crate) request: HttpRequest,
     pub(crate) params: Params,
@@ -54,8 +58,24 @@ impl Cx {
         }
     }
 
+    /// Whether the caller is an operator.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.actor().is_ok_and(|actor| may(actor, Power::Operate, None).is_ok())
+    }
+
+    /// How documents look for this caller.
+    pub(crate) fn look(&self) -> Look<'_> {
+        Look { base: &self.base, version: self.version, admin: self.is_admin() }
+    }
+
+    /// The terms under which attachments are taken away: other services may do what users may not.
+    pub(crate) async fn detach_terms(&self) -> Result<DetachTerms, Condition> {
+        let service = identity::is_service(&self.house, &self.request).await?;
+        Ok(DetachTerms { respect_machines: !service })
+    }
+
     pub(crate) fn ports(&self) -> &Ports {
-        &self.house.ports
+        &self.ports
     }
 
     /// A segment of the path.
@@ -77,6 +97,16 @@ impl Cx {
     pub(crate) fn argument(&self) -> crate::fields::Fields {
         crate::fields::Fields(self.argument.as_object().cloned().unwrap_or_else(Map::new))
     }
+}
+
+/// What decides how a document looks.
+#[derive(Clone, Copy)]
+pub(crate) struct Look<'a> {
+    /// The root of addresses.
+    pub(crate) base: &'a str,
+    pub(crate) version: Microversion,
+    /// Operators see more.
+    pub(crate) admin: bool,
 }
 
 /// One document below its key.

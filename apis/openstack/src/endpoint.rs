@@ -7,7 +7,8 @@ use parpen_model::Condition;
 
 use crate::cx::Cx;
 use crate::{
-    attachments, house, identity, lookups, metadata, qos, quotas, snapshots, types, versions, volumes,
+    actions, attachments, backups, connections, group_snapshots, group_types, groups, house, identity,
+    manage, metadata, qos, quotas, snapshots, transfers, types, versions, volumes,
 };
 
 macro_rules! operations {
@@ -86,32 +87,55 @@ async fn not_built(endpoint: Endpoint) -> Result<Reply, Condition> {
 
 operations! {
     paths {
-    IdentityVersions GET "/identity" since 0 => identity::versions;
-    IdentityVersion GET "/identity/v3" since 0 => identity::version;
-    TokenIssue POST "/identity/v3/auth/tokens" since 0 => identity::issue;
-    TokenValidate GET "/identity/v3/auth/tokens" since 0 => identity::validate;
-    TokenRevoke DELETE "/identity/v3/auth/tokens" since 0 => identity::revoke;
-    AuthCatalog GET "/identity/v3/auth/catalog" since 0 => identity::catalog;
-    AuthProjects GET "/identity/v3/auth/projects" since 0 => lookups::own_projects;
-    AuthDomains GET "/identity/v3/auth/domains" since 0 => lookups::domains;
-    ProjectsList GET "/identity/v3/projects" since 0 => lookups::projects;
-    ProjectShow GET "/identity/v3/projects/{id}" since 0 => lookups::project;
-    ProjectCreate POST "/identity/v3/projects" since 0;
-    ProjectUpdate PATCH "/identity/v3/projects/{id}" since 0;
-    ProjectDelete DELETE "/identity/v3/projects/{id}" since 0;
-    UsersList GET "/identity/v3/users" since 0 => lookups::users;
-    UserShow GET "/identity/v3/users/{id}" since 0 => lookups::user;
-    UserProjects GET "/identity/v3/users/{id}/projects" since 0 => lookups::user_projects;
-    UserCreate POST "/identity/v3/users" since 0;
-    UserUpdate PATCH "/identity/v3/users/{id}" since 0;
-    UserDelete DELETE "/identity/v3/users/{id}" since 0;
-    RolesList GET "/identity/v3/roles" since 0 => lookups::roles;
-    RoleShow GET "/identity/v3/roles/{id}" since 0 => lookups::role;
-    RoleAssignments GET "/identity/v3/role_assignments" since 0 => lookups::assignments;
-    RoleGrant PUT "/identity/v3/projects/{id}/users/{user}/roles/{role}" since 0;
-    RoleTake DELETE "/identity/v3/projects/{id}/users/{user}/roles/{role}" since 0;
-    DomainsList GET "/identity/v3/domains" since 0 => lookups::domains;
-    DomainShow GET "/identity/v3/domains/{id}" since 0 => lookups::domain;
+    IdentityVersions GET "/identity" since 0 => identity::tokens::versions;
+    IdentityVersion GET "/identity/v3" since 0 => identity::tokens::version;
+    TokenIssue POST "/identity/v3/auth/tokens" since 0 => identity::tokens::issue;
+    TokenValidate GET "/identity/v3/auth/tokens" since 0 => identity::tokens::validate;
+    TokenRevoke DELETE "/identity/v3/auth/tokens" since 0 => identity::tokens::revoke;
+    AuthCatalog GET "/identity/v3/auth/catalog" since 0 => identity::tokens::catalog;
+    AuthProjects GET "/identity/v3/auth/projects" since 0 => identity::lookups::own_projects;
+    AuthDomains GET "/identity/v3/auth/domains" since 0 => identity::lookups::domains;
+    AuthSystem GET "/identity/v3/auth/system" since 0 => identity::lookups::system;
+    ProjectsList GET "/identity/v3/projects" since 0 => identity::projects::list;
+    ProjectShow GET "/identity/v3/projects/{id}" since 0 => identity::projects::show;
+    ProjectCreate POST "/identity/v3/projects" since 0 => identity::projects::create;
+    ProjectUpdate PATCH "/identity/v3/projects/{id}" since 0 => identity::projects::update;
+    ProjectDelete DELETE "/identity/v3/projects/{id}" since 0 => identity::projects::delete;
+    UsersList GET "/identity/v3/users" since 0 => identity::users::list;
+    UserShow GET "/identity/v3/users/{id}" since 0 => identity::users::show;
+    UserProjects GET "/identity/v3/users/{id}/projects" since 0 => identity::users::projects;
+    UserCreate POST "/identity/v3/users" since 0 => identity::users::create;
+    UserUpdate PATCH "/identity/v3/users/{id}" since 0 => identity::users::update;
+    UserDelete DELETE "/identity/v3/users/{id}" since 0 => identity::users::delete;
+    UserPassword POST "/identity/v3/users/{id}/password" since 0 => identity::users::password;
+    ApplicationsList GET "/identity/v3/users/{id}/application_credentials" since 0
+        => identity::applications::list;
+    ApplicationShow GET "/identity/v3/users/{id}/application_credentials/{credential}" since 0
+        => identity::applications::show;
+    ApplicationCreate POST "/identity/v3/users/{id}/application_credentials" since 0
+        => identity::applications::create;
+    ApplicationDelete DELETE "/identity/v3/users/{id}/application_credentials/{credential}" since 0
+        => identity::applications::delete;
+    RolesList GET "/identity/v3/roles" since 0 => identity::roles::list;
+    RoleShow GET "/identity/v3/roles/{id}" since 0 => identity::roles::show;
+    RoleAssignments GET "/identity/v3/role_assignments" since 0 => identity::roles::assignments;
+    RolesInProject GET "/identity/v3/projects/{id}/users/{user}/roles" since 0 => identity::roles::in_project;
+    RoleCheck GET "/identity/v3/projects/{id}/users/{user}/roles/{role}" since 0 => identity::roles::check;
+    RoleGrant PUT "/identity/v3/projects/{id}/users/{user}/roles/{role}" since 0 => identity::roles::grant;
+    RoleTake DELETE "/identity/v3/projects/{id}/users/{user}/roles/{role}" since 0 => identity::roles::take;
+    DomainRoles GET "/identity/v3/domains/{domain}/users/{user}/roles" since 0 => identity::roles::in_project;
+    DomainRoleCheck GET "/identity/v3/domains/{domain}/users/{user}/roles/{role}" since 0
+        => identity::roles::check;
+    DomainRoleGrant PUT "/identity/v3/domains/{domain}/users/{user}/roles/{role}" since 0
+        => identity::roles::grant;
+    DomainRoleTake DELETE "/identity/v3/domains/{domain}/users/{user}/roles/{role}" since 0
+        => identity::roles::take;
+    SystemRoles GET "/identity/v3/system/users/{user}/roles" since 0 => identity::roles::in_project;
+    SystemRoleCheck GET "/identity/v3/system/users/{user}/roles/{role}" since 0 => identity::roles::check;
+    SystemRoleGrant PUT "/identity/v3/system/users/{user}/roles/{role}" since 0 => identity::roles::grant;
+    SystemRoleTake DELETE "/identity/v3/system/users/{user}/roles/{role}" since 0 => identity::roles::take;
+    DomainsList GET "/identity/v3/domains" since 0 => identity::lookups::domains;
+    DomainShow GET "/identity/v3/domains/{id}" since 0 => identity::lookups::domain;
 
     Versions GET "/volume" since 0 => versions::all;
     Version GET "/volume/v3" since 0 => versions::v3_only;
@@ -131,10 +155,10 @@ operations! {
     VolumeMetadataItemSet PUT "/volume/v3/volumes/{id}/metadata/{key}" since 0 => metadata::volume_set;
     VolumeMetadataItemDelete DELETE "/volume/v3/volumes/{id}/metadata/{key}" since 0 => metadata::volume_unset;
     VolumeAction POST "/volume/v3/volumes/{id}/action" since 0;
-    VolumeManage POST "/volume/v3/os-volume-manage" since 0;
-    VolumeManageableList GET "/volume/v3/manageable_volumes" since 8;
-    VolumeManageableDetail GET "/volume/v3/manageable_volumes/detail" since 8;
-    VolumeManageNew POST "/volume/v3/manageable_volumes" since 8;
+    VolumeManage POST "/volume/v3/os-volume-manage" since 0 => manage::volume;
+    VolumeManageableList GET "/volume/v3/manageable_volumes" since 8 => manage::volumes_list;
+    VolumeManageableDetail GET "/volume/v3/manageable_volumes/detail" since 8 => manage::volumes_detail;
+    VolumeManageNew POST "/volume/v3/manageable_volumes" since 8 => manage::volume;
 
     SnapshotsList GET "/volume/v3/snapshots" since 0 => snapshots::list;
     SnapshotsDetail GET "/volume/v3/snapshots/detail" since 0 => snapshots::detail;
@@ -150,10 +174,10 @@ operations! {
     SnapshotMetadataItemDelete DELETE "/volume/v3/snapshots/{id}/metadata/{key}" since 0
         => metadata::snapshot_unset;
     SnapshotAction POST "/volume/v3/snapshots/{id}/action" since 0;
-    SnapshotManage POST "/volume/v3/os-snapshot-manage" since 0;
-    SnapshotManageableList GET "/volume/v3/manageable_snapshots" since 8;
-    SnapshotManageableDetail GET "/volume/v3/manageable_snapshots/detail" since 8;
-    SnapshotManageNew POST "/volume/v3/manageable_snapshots" since 8;
+    SnapshotManage POST "/volume/v3/os-snapshot-manage" since 0 => manage::snapshot;
+    SnapshotManageableList GET "/volume/v3/manageable_snapshots" since 8 => manage::snapshots_list;
+    SnapshotManageableDetail GET "/volume/v3/manageable_snapshots/detail" since 8 => manage::snapshots_detail;
+    SnapshotManageNew POST "/volume/v3/manageable_snapshots" since 8 => manage::snapshot;
 
     AttachmentsList GET "/volume/v3/attachments" since 27 => attachments::list;
     AttachmentsDetail GET "/volume/v3/attachments/detail" since 27 => attachments::detail;
@@ -163,15 +187,15 @@ operations! {
     AttachmentDelete DELETE "/volume/v3/attachments/{id}" since 27 => attachments::delete;
     AttachmentAction POST "/volume/v3/attachments/{id}/action" since 44;
 
-    BackupsList GET "/volume/v3/backups" since 0;
-    BackupsDetail GET "/volume/v3/backups/detail" since 0;
-    BackupCreate POST "/volume/v3/backups" since 0;
-    BackupImport POST "/volume/v3/backups/import_record" since 0;
-    BackupShow GET "/volume/v3/backups/{id}" since 0;
-    BackupUpdate PUT "/volume/v3/backups/{id}" since 9;
-    BackupDelete DELETE "/volume/v3/backups/{id}" since 0;
-    BackupRestore POST "/volume/v3/backups/{id}/restore" since 0;
-    BackupExport GET "/volume/v3/backups/{id}/export_record" since 0;
+    BackupsList GET "/volume/v3/backups" since 0 => backups::list;
+    BackupsDetail GET "/volume/v3/backups/detail" since 0 => backups::detail;
+    BackupCreate POST "/volume/v3/backups" since 0 => backups::create;
+    BackupImport POST "/volume/v3/backups/import_record" since 0 => backups::import;
+    BackupShow GET "/volume/v3/backups/{id}" since 0 => backups::show;
+    BackupUpdate PUT "/volume/v3/backups/{id}" since 9 => backups::update;
+    BackupDelete DELETE "/volume/v3/backups/{id}" since 0 => backups::delete;
+    BackupRestore POST "/volume/v3/backups/{id}/restore" since 0 => backups::restore;
+    BackupExport GET "/volume/v3/backups/{id}/export_record" since 0 => backups::export;
     BackupAction POST "/volume/v3/backups/{id}/action" since 0;
 
     TypesList GET "/volume/v3/types" since 0 => types::list;
@@ -197,43 +221,43 @@ operations! {
     DefaultTypeSet PUT "/volume/v3/default-types/{project}" since 62 => types::defaults::set;
     DefaultTypeUnset DELETE "/volume/v3/default-types/{project}" since 62 => types::defaults::unset;
 
-    GroupsList GET "/volume/v3/groups" since 13;
-    GroupsDetail GET "/volume/v3/groups/detail" since 13;
-    GroupCreate POST "/volume/v3/groups" since 13;
-    GroupCreateFrom POST "/volume/v3/groups/action" since 14;
-    GroupShow GET "/volume/v3/groups/{id}" since 13;
-    GroupUpdate PUT "/volume/v3/groups/{id}" since 13;
+    GroupsList GET "/volume/v3/groups" since 13 => groups::list;
+    GroupsDetail GET "/volume/v3/groups/detail" since 13 => groups::detail;
+    GroupCreate POST "/volume/v3/groups" since 13 => groups::create;
+    GroupCreateFrom POST "/volume/v3/groups/action" since 14 => groups::create_from;
+    GroupShow GET "/volume/v3/groups/{id}" since 13 => groups::show;
+    GroupUpdate PUT "/volume/v3/groups/{id}" since 13 => groups::update;
     GroupAction POST "/volume/v3/groups/{id}/action" since 13;
-    GroupSnapshotsList GET "/volume/v3/group_snapshots" since 14;
-    GroupSnapshotsDetail GET "/volume/v3/group_snapshots/detail" since 14;
-    GroupSnapshotCreate POST "/volume/v3/group_snapshots" since 14;
-    GroupSnapshotShow GET "/volume/v3/group_snapshots/{id}" since 14;
-    GroupSnapshotDelete DELETE "/volume/v3/group_snapshots/{id}" since 14;
+    GroupSnapshotsList GET "/volume/v3/group_snapshots" since 14 => group_snapshots::list;
+    GroupSnapshotsDetail GET "/volume/v3/group_snapshots/detail" since 14 => group_snapshots::detail;
+    GroupSnapshotCreate POST "/volume/v3/group_snapshots" since 14 => group_snapshots::create;
+    GroupSnapshotShow GET "/volume/v3/group_snapshots/{id}" since 14 => group_snapshots::show;
+    GroupSnapshotDelete DELETE "/volume/v3/group_snapshots/{id}" since 14 => group_snapshots::delete;
     GroupSnapshotAction POST "/volume/v3/group_snapshots/{id}/action" since 19;
-    GroupTypesList GET "/volume/v3/group_types" since 11;
-    GroupTypeDefault GET "/volume/v3/group_types/default" since 11;
-    GroupTypeCreate POST "/volume/v3/group_types" since 11;
-    GroupTypeShow GET "/volume/v3/group_types/{id}" since 11;
-    GroupTypeUpdate PUT "/volume/v3/group_types/{id}" since 11;
-    GroupTypeDelete DELETE "/volume/v3/group_types/{id}" since 11;
-    GroupSpecs GET "/volume/v3/group_types/{id}/group_specs" since 11;
-    GroupSpecsSet POST "/volume/v3/group_types/{id}/group_specs" since 11;
-    GroupSpec GET "/volume/v3/group_types/{id}/group_specs/{key}" since 11;
-    GroupSpecSet PUT "/volume/v3/group_types/{id}/group_specs/{key}" since 11;
-    GroupSpecDelete DELETE "/volume/v3/group_types/{id}/group_specs/{key}" since 11;
+    GroupTypesList GET "/volume/v3/group_types" since 11 => group_types::list;
+    GroupTypeDefault GET "/volume/v3/group_types/default" since 11 => group_types::default;
+    GroupTypeCreate POST "/volume/v3/group_types" since 11 => group_types::create;
+    GroupTypeShow GET "/volume/v3/group_types/{id}" since 11 => group_types::show;
+    GroupTypeUpdate PUT "/volume/v3/group_types/{id}" since 11 => group_types::update;
+    GroupTypeDelete DELETE "/volume/v3/group_types/{id}" since 11 => group_types::delete;
+    GroupSpecs GET "/volume/v3/group_types/{id}/group_specs" since 11 => group_types::specs;
+    GroupSpecsSet POST "/volume/v3/group_types/{id}/group_specs" since 11 => group_types::specs_set;
+    GroupSpec GET "/volume/v3/group_types/{id}/group_specs/{key}" since 11 => group_types::spec;
+    GroupSpecSet PUT "/volume/v3/group_types/{id}/group_specs/{key}" since 11 => group_types::spec_set;
+    GroupSpecDelete DELETE "/volume/v3/group_types/{id}/group_specs/{key}" since 11 => group_types::spec_delete;
 
-    TransfersList GET "/volume/v3/volume-transfers" since 55;
-    TransfersDetail GET "/volume/v3/volume-transfers/detail" since 55;
-    TransferCreate POST "/volume/v3/volume-transfers" since 55;
-    TransferShow GET "/volume/v3/volume-transfers/{id}" since 55;
-    TransferDelete DELETE "/volume/v3/volume-transfers/{id}" since 55;
-    TransferAccept POST "/volume/v3/volume-transfers/{id}/accept" since 55;
-    OldTransfersList GET "/volume/v3/os-volume-transfer" since 0;
-    OldTransfersDetail GET "/volume/v3/os-volume-transfer/detail" since 0;
-    OldTransferCreate POST "/volume/v3/os-volume-transfer" since 0;
-    OldTransferShow GET "/volume/v3/os-volume-transfer/{id}" since 0;
-    OldTransferDelete DELETE "/volume/v3/os-volume-transfer/{id}" since 0;
-    OldTransferAccept POST "/volume/v3/os-volume-transfer/{id}/accept" since 0;
+    TransfersList GET "/volume/v3/volume-transfers" since 55 => transfers::list;
+    TransfersDetail GET "/volume/v3/volume-transfers/detail" since 55 => transfers::detail;
+    TransferCreate POST "/volume/v3/volume-transfers" since 55 => transfers::create;
+    TransferShow GET "/volume/v3/volume-transfers/{id}" since 55 => transfers::show;
+    TransferDelete DELETE "/volume/v3/volume-transfers/{id}" since 55 => transfers::delete;
+    TransferAccept POST "/volume/v3/volume-transfers/{id}/accept" since 55 => transfers::accept;
+    OldTransfersList GET "/volume/v3/os-volume-transfer" since 0 => transfers::list;
+    OldTransfersDetail GET "/volume/v3/os-volume-transfer/detail" since 0 => transfers::detail;
+    OldTransferCreate POST "/volume/v3/os-volume-transfer" since 0 => transfers::create;
+    OldTransferShow GET "/volume/v3/os-volume-transfer/{id}" since 0 => transfers::show;
+    OldTransferDelete DELETE "/volume/v3/os-volume-transfer/{id}" since 0 => transfers::delete;
+    OldTransferAccept POST "/volume/v3/os-volume-transfer/{id}/accept" since 0 => transfers::accept;
 
     ServicesList GET "/volume/v3/os-services" since 0 => house::services;
     ServiceEnable PUT "/volume/v3/os-services/enable" since 0;
@@ -283,47 +307,47 @@ operations! {
     CgSnapshotCreate POST "/volume/v3/cgsnapshots" since 0;
     }
     actions {
-    VolumeExtend VolumeAction "os-extend" since 0 => volumes::extend;
-    VolumeExtendCompletion VolumeAction "os-extend_volume_completion" since 71;
-    VolumeReadonly VolumeAction "os-update_readonly_flag" since 0 => volumes::readonly;
-    VolumeRetype VolumeAction "os-retype" since 0;
-    VolumeBootable VolumeAction "os-set_bootable" since 0 => volumes::bootable;
+    VolumeExtend VolumeAction "os-extend" since 0 => actions::extend;
+    VolumeExtendCompletion VolumeAction "os-extend_volume_completion" since 71 => actions::extend_completion;
+    VolumeReadonly VolumeAction "os-update_readonly_flag" since 0 => actions::readonly;
+    VolumeRetype VolumeAction "os-retype" since 0 => actions::retype;
+    VolumeBootable VolumeAction "os-set_bootable" since 0 => actions::bootable;
     VolumeImageMetadataSet VolumeAction "os-set_image_metadata" since 0 => metadata::image_set;
     VolumeImageMetadataUnset VolumeAction "os-unset_image_metadata" since 0 => metadata::image_unset;
     VolumeImageMetadataShow VolumeAction "os-show_image_metadata" since 0 => metadata::image_show;
-    VolumeReset VolumeAction "os-reset_status" since 0;
-    VolumeForceDelete VolumeAction "os-force_delete" since 0 => volumes::force_delete;
-    VolumeRevert VolumeAction "revert" since 40 => volumes::revert;
-    VolumeAttach VolumeAction "os-attach" since 0;
-    VolumeDetach VolumeAction "os-detach" since 0;
-    VolumeForceDetach VolumeAction "os-force_detach" since 0;
-    VolumeUnmanage VolumeAction "os-unmanage" since 0;
-    VolumeMigrate VolumeAction "os-migrate_volume" since 0;
-    VolumeMigrateCompletion VolumeAction "os-migrate_volume_completion" since 0;
+    VolumeReset VolumeAction "os-reset_status" since 0 => actions::reset;
+    VolumeForceDelete VolumeAction "os-force_delete" since 0 => actions::force_delete;
+    VolumeRevert VolumeAction "revert" since 40 => actions::revert;
+    VolumeAttach VolumeAction "os-attach" since 0 => connections::attach;
+    VolumeDetach VolumeAction "os-detach" since 0 => connections::detach;
+    VolumeForceDetach VolumeAction "os-force_detach" since 0 => connections::force_detach;
+    VolumeUnmanage VolumeAction "os-unmanage" since 0 => manage::volume_release;
+    VolumeMigrate VolumeAction "os-migrate_volume" since 0 => actions::migrate;
+    VolumeMigrateCompletion VolumeAction "os-migrate_volume_completion" since 0 => actions::migrate_completion;
     VolumeUpload VolumeAction "os-volume_upload_image" since 0;
-    VolumeReserve VolumeAction "os-reserve" since 0;
-    VolumeUnreserve VolumeAction "os-unreserve" since 0;
-    VolumeBeginDetaching VolumeAction "os-begin_detaching" since 0;
-    VolumeRollDetaching VolumeAction "os-roll_detaching" since 0;
-    VolumeInitialize VolumeAction "os-initialize_connection" since 0;
-    VolumeTerminate VolumeAction "os-terminate_connection" since 0;
+    VolumeReserve VolumeAction "os-reserve" since 0 => connections::reserve;
+    VolumeUnreserve VolumeAction "os-unreserve" since 0 => connections::unreserve;
+    VolumeBeginDetaching VolumeAction "os-begin_detaching" since 0 => connections::begin_detaching;
+    VolumeRollDetaching VolumeAction "os-roll_detaching" since 0 => connections::roll_detaching;
+    VolumeInitialize VolumeAction "os-initialize_connection" since 0 => connections::initialize;
+    VolumeTerminate VolumeAction "os-terminate_connection" since 0 => connections::terminate;
     VolumeReimage VolumeAction "os-reimage" since 68;
     SnapshotForceDelete SnapshotAction "os-force_delete" since 0 => snapshots::force_delete;
-    SnapshotReset SnapshotAction "os-reset_status" since 0;
-    SnapshotStatus SnapshotAction "os-update_snapshot_status" since 0;
-    SnapshotUnmanage SnapshotAction "os-unmanage" since 0;
+    SnapshotReset SnapshotAction "os-reset_status" since 0 => snapshots::reset;
+    SnapshotStatus SnapshotAction "os-update_snapshot_status" since 0 => snapshots::update_status;
+    SnapshotUnmanage SnapshotAction "os-unmanage" since 0 => manage::snapshot_release;
     AttachmentComplete AttachmentAction "os-complete" since 44 => attachments::complete;
-    BackupForceDelete BackupAction "os-force_delete" since 0;
-    BackupReset BackupAction "os-reset_status" since 0;
+    BackupForceDelete BackupAction "os-force_delete" since 0 => backups::force_delete;
+    BackupReset BackupAction "os-reset_status" since 0 => backups::reset;
     TypeAddAccess TypeAction "addProjectAccess" since 0 => types::access::add;
     TypeRemoveAccess TypeAction "removeProjectAccess" since 0 => types::access::remove;
-    GroupDelete GroupAction "delete" since 13;
-    GroupReset GroupAction "reset_status" since 20;
-    GroupEnableReplication GroupAction "enable_replication" since 38;
-    GroupDisableReplication GroupAction "disable_replication" since 38;
-    GroupFailoverReplication GroupAction "failover_replication" since 38;
-    GroupReplicationTargets GroupAction "list_replication_targets" since 38;
-    GroupSnapshotReset GroupSnapshotAction "reset_status" since 19;
+    GroupDelete GroupAction "delete" since 13 => groups::delete;
+    GroupReset GroupAction "reset_status" since 20 => groups::reset;
+    GroupEnableReplication GroupAction "enable_replication" since 38 => groups::not_replicated;
+    GroupDisableReplication GroupAction "disable_replication" since 38 => groups::not_replicated;
+    GroupFailoverReplication GroupAction "failover_replication" since 38 => groups::not_replicated;
+    GroupReplicationTargets GroupAction "list_replication_targets" since 38 => groups::not_replicated;
+    GroupSnapshotReset GroupSnapshotAction "reset_status" since 19 => group_snapshots::reset;
     }
 }
 
@@ -339,6 +363,22 @@ impl Endpoint {
                 | Endpoint::TypeAction
                 | Endpoint::GroupAction
                 | Endpoint::GroupSnapshotAction
+        )
+    }
+
+    /// Makes something that the caller's project owns.
+    pub(crate) fn makes_in_project(self) -> bool {
+        matches!(
+            self,
+            Endpoint::VolumeCreate
+                | Endpoint::VolumeManage
+                | Endpoint::VolumeManageNew
+                | Endpoint::GroupCreate
+                | Endpoint::GroupCreateFrom
+                | Endpoint::BackupImport
+                | Endpoint::TransferAccept
+                | Endpoint::OldTransferAccept
+                | Endpoint::ConsistencyGroupCreate
         )
     }
 

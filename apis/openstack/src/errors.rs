@@ -5,6 +5,8 @@ use parpen_http::Reply;
 use parpen_model::{Condition, Kind};
 use serde_json::json;
 
+use crate::states;
+
 /// The key of Cinder's error document. What has no name of its own is a `computeFault`.
 fn name(status: StatusCode) -> &'static str {
     match status.as_u16() {
@@ -34,6 +36,35 @@ pub(crate) fn identity_fault(status: StatusCode, message: &str) -> Reply {
     Reply::json(status, &body)
 }
 
+/// The status of a condition and the text for the client, as Identity has them.
+pub(crate) fn identity_status_and_text(condition: &Condition) -> (StatusCode, String) {
+    let noun = |what: &Kind| match what {
+        Kind::Principal => "user",
+        Kind::Credential => "application_credential",
+        other => other.word(),
+    };
+    match condition {
+        Condition::NotFound { what: Kind::Other, name } => {
+            (StatusCode::NOT_FOUND, format!("Could not find {name}."))
+        }
+        Condition::NotFound { what, name } => {
+            (StatusCode::NOT_FOUND, format!("Could not find {}: {name}.", noun(what)))
+        }
+        Condition::Exists { what, name } => {
+            let noun = noun(what);
+            let text = format!(
+                "Conflict occurred attempting to store {noun} - Duplicate entry found with name {name} at domain \
+                 ID default."
+            );
+            (StatusCode::CONFLICT, text)
+        }
+        Condition::InUse { .. } => (StatusCode::CONFLICT, condition.to_string()),
+        other => status_and_text(other),
+    }
+}
+/// The fields that are whole things.
+const THINGS: [&str; 4] = ["volume", "snapshot", "group", "auth key"];
+
 /// The status of a condition and the text for the client.
 pub(crate) fn status_and_text(condition: &Condition) -> (StatusCode, String) {
     let plain = condition.to_string();
@@ -42,6 +73,7 @@ pub(crate) fn status_and_text(condition: &Condition) -> (StatusCode, String) {
         Condition::Exists { .. } => (StatusCode::CONFLICT, plain),
         Condition::WrongState { what, name, actual, wanted } => {
             let noun = noun(*what);
+            let (actual, wanted) = (states::in_words(actual), states::in_words(wanted));
             let text =
                 format!("Invalid {}: {noun} {name} is {actual}; it must be {wanted}.", noun.to_lowercase());
             (StatusCode::BAD_REQUEST, text)
@@ -60,6 +92,11 @@ pub(crate) fn status_and_text(condition: &Condition) -> (StatusCode, String) {
         Condition::NoSpace(_) => (StatusCode::PAYLOAD_TOO_LARGE, plain),
         Condition::Invalid { field, why } if field == "body" => {
             (StatusCode::BAD_REQUEST, format!("Malformed request body: {why}"))
+        }
+        Condition::Invalid { field, why } if field.is_empty() => (StatusCode::BAD_REQUEST, why.clone()),
+        // What is wrong with a thing and not with a value; Cinder has a sentence of its own for each kind.
+        Condition::Invalid { field, why } if THINGS.contains(&field.as_str()) => {
+            (StatusCode::BAD_REQUEST, format!("Invalid {field}: {why}"))
         }
         Condition::Invalid { field, why } if field == "request" => {
             (StatusCode::BAD_REQUEST, format!("Malformed request: {why}"))
@@ -96,10 +133,17 @@ fn noun(what: Kind) -> &'static str {
         Kind::Token => "Token",
         Kind::PlacementGroup => "Placement group",
         Kind::Disk => "Disk",
+        Kind::Backup => "Backup",
+        Kind::Image => "Image",
+        Kind::Key => "Key",
         Kind::Qos => "QoS specs",
         Kind::Quota => "Quota",
         Kind::Service => "Service",
         Kind::Message => "Message",
+        Kind::Group => "Group",
+        Kind::GroupType => "Group type",
+        Kind::GroupSnapshot => "GroupSnapshot",
+        Kind::Transfer => "Transfer",
         Kind::Other => "Resource",
     }
 }
@@ -145,10 +189,13 @@ pub(crate) fn invalid_input(reason: impl std::fmt::Display) -> Condition {
 }
 
 fn not_found(what: Kind, name: &str) -> String {
-    if what == Kind::Qos {
-        return format!("No such QoS spec {name}.");
+    match what {
+        Kind::Attachment => {
+            format!("Volume attachment could not be found with filter: attachment_id = {name}.")
+        }
+        Kind::Qos => format!("No such QoS spec {name}."),
+        _ => format!("{} {name} could not be found.", noun(what)),
     }
-    format!("{} {name} could not be found.", noun(what))
 }
 
 #[cfg(test)]

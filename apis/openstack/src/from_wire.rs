@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::fields::{Fields, refuse, required};
 use crate::microversion::Microversion;
+use crate::states::bad;
 
 /// Where this API keeps its own fields, and its documents of texts.
 pub(crate) const OWN: &str = "openstack";
@@ -61,7 +62,8 @@ fn bytes(gib: u64) -> Result<u64, Condition> {
     Ok(gib * GIB)
 }
 
-fn attributes(
+/// What is kept with something new: who made it, a description, metadata.
+pub(crate) fn attributes(
     fields: &Fields,
     who: &Actor,
     metadata: Option<Map<String, Value>>,
@@ -90,9 +92,7 @@ pub(crate) fn volume_type(types: &[VolumeType], name: &str) -> Result<Option<Vol
 fn refuse_foreign_sources(fields: &Fields) -> Result<(), Condition> {
     for (key, what) in [
         ("imageRef", "a volume from an image"),
-        ("backup_id", "a volume from a backup"),
         ("consistencygroup_id", "a volume in a consistency group"),
-        ("group_id", "a volume in a group"),
         ("cluster", "a volume in a cluster"),
     ] {
         if fields.get(key).is_some() {
@@ -102,7 +102,8 @@ fn refuse_foreign_sources(fields: &Fields) -> Result<(), Condition> {
     Ok(())
 }
 
-fn zone(fields: &Fields) -> Result<(), Condition> {
+/// Refuses any zone but the one there is.
+pub(crate) fn zone(fields: &Fields) -> Result<(), Condition> {
     match fields.text("availability_zone", TEXT_MAX)? {
         Some(zone) if zone != ZONE => {
             Err(Condition::invalid("availability_zone", format!("Availability zone '{zone}' is invalid.")))
@@ -119,6 +120,13 @@ pub(crate) fn new_volume(
     id: VolumeId,
 ) -> Result<NewVolume, Condition> {
     refuse_foreign_sources(fields)?;
+    if fields.flag("multiattach")?.unwrap_or(false) {
+        return Err(bad(
+            "multiattach parameter has been removed. The default behavior is to use multiattach enabled volume types. \
+             Contact your administrator to create a multiattach enabled volume type and use it to create multiattach \
+             volumes.",
+        ));
+    }
     zone(fields)?;
     let from = match (fields.id("snapshot_id")?, fields.id("source_volid")?) {
         (Some(_), Some(_)) => {
@@ -132,7 +140,7 @@ pub(crate) fn new_volume(
         (None, None) => From::Blank,
     };
     let size = fields.whole("size", 1)?.map(bytes).transpose()?;
-    if size.is_none() && from == From::Blank {
+    if size.is_none() && from == From::Blank && fields.get("backup_id").is_none() {
         return Err(required("size"));
     }
     let kind = fields.text("volume_type", TEXT_MAX)?.filter(|t| !t.is_empty());
@@ -144,8 +152,9 @@ pub(crate) fn new_volume(
     };
     let options = Options {
         project: None,
-        shared: fields.flag("multiattach")?.unwrap_or(false),
+        shared: false,
         attributes: attributes(fields, who, fields.texts("metadata")?)?,
+        group: None,
         keep_failed: true,
     };
     let place = Place { volume_type, ..Place::default() };
@@ -160,9 +169,12 @@ pub(crate) fn new_snapshot(
     version: Microversion,
 ) -> Result<(VolumeId, NewSnapshot), Condition> {
     let of = VolumeId(fields.required_id("volume_id")?);
-    // Snapshots of attached volumes are always taken; `force` only had to be said, and since 3.66 may not be denied.
+    // Until 3.66 `force` had to be said of a volume that is attached; since then it may not be denied.
     if fields.flag("force")? == Some(false) && version.has(66) {
-        return Err(refuse("force", &json!(false), "is not allowed since microversion 3.66"));
+        return Err(bad(
+            "Since microversion 3.66 the 'force' flag is invalid for this request.  For backward compatability, \
+             however, when the 'force' flag is passed with a value evaluating to True, it is silently ignored.",
+        ));
     }
     let naming = Naming {
         name: name(fields)?.unwrap_or_default(),
@@ -174,7 +186,7 @@ pub(crate) fn new_snapshot(
         }],
     };
     let attributes = attributes(fields, who, fields.texts("metadata")?)?;
-    Ok((of, NewSnapshot { id: Some(id), naming, bound: false, attributes }))
+    Ok((of, NewSnapshot { id: Some(id), naming, attributes, ..NewSnapshot::default() }))
 }
 
 /// The change that a `PUT` of a volume or snapshot makes to what is kept with it.
@@ -213,10 +225,19 @@ fn rights(fields: &Fields) -> Result<Rights, Condition> {
 }
 
 /// `POST /attachments`: what is announced, and who connects at once if a connector came with it.
-pub(crate) fn new_attachment(fields: &Fields) -> Result<(Reserve, Option<Connect>), Condition> {
+pub(crate) fn new_attachment(
+    fields: &Fields,
+    version: Microversion,
+) -> Result<(Reserve, Option<Connect>), Condition> {
+    // Before 3.54 the connector said it, and it still may.
+    let of_connector = match fields.get("connector") {
+        Some(Value::Object(map)) => rights(&Fields(map.clone()))?,
+        _ => Rights::ReadWrite,
+    };
+    let said = fields.get("mode").is_some_and(|m| m != "null") && version.has(54);
     let reserve = Reserve {
         volume: VolumeId(fields.required_id("volume_uuid")?),
-        rights: rights(fields)?,
+        rights: if said { rights(fields)? } else { of_connector },
         instance: fields.text("instance_uuid", TEXT_MAX)?.filter(|i| !i.is_empty()),
         attributes: Attributes::default(),
     };

@@ -49,14 +49,14 @@ async fn change(
     let (ports, actor) = (cx.ports(), cx.actor()?);
     let all = match of {
         Of::Volume => {
-            use parpen_service::volumes::{Edit, edit};
+            use parpen_service::volumes::Edit;
             let wanted = Edit { attributes: Some(attributes), expect, ..Edit::default() };
-            edit(ports, actor, volumes::id(cx)?, wanted).await?.0.attributes
+            volumes::edited(cx, volumes::id(cx).await?, wanted).await?.attributes
         }
         Of::Snapshot => {
             use parpen_service::snapshots::{Edit, edit};
             let wanted = Edit { attributes: Some(attributes), expect, ..Edit::default() };
-            edit(ports, actor, snapshots::id(cx)?, wanted).await?.0.attributes
+            edit(ports, actor, snapshots::id(cx).await?, wanted).await?.0.attributes
         }
     };
     Ok(to_wire::texts(&all, space))

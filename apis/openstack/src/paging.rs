@@ -6,12 +6,16 @@ use serde_json::Value;
 
 use crate::cx::Cx;
 use crate::fields::truth;
+use crate::states::bad;
 
 /// Largest page, as Cinder has it.
 const PAGE_MAX: usize = 1000;
 
 /// Something that lists select, order and page by the fields that it shows.
 pub(crate) trait Listed {
+    /// The filters that everybody may use; none: all are let through.
+    const FILTERS: &'static [&'static str] = &[];
+
     /// Its id as shown.
     fn id(&self) -> String;
     /// The value of a field that lists may filter and sort by; `None` if it is no such field.
@@ -32,6 +36,7 @@ pub(crate) struct Page<T> {
 /// The page that the query of this call asks for. `all` comes the oldest first.
 pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condition> {
     let query: Vec<(String, String)> = cx.request.query_pairs().collect();
+    refuse_unknown::<T>(cx, &query)?;
     for (name, wanted) in &query {
         match name.as_str() {
             "metadata" => {
@@ -43,7 +48,14 @@ pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condi
                 let moment = |item: &T| item.field(name).and_then(|have| moment(have.as_str()?));
                 all.retain(|item| moment(item).is_some_and(|at| bounds.iter().all(|b| b.admits(at))));
             }
-            name => all.retain(|item| item.field(name).is_none_or(|have| fits(&have, wanted))),
+            name if name.ends_with('~') && cx.version.has(34) => {
+                let name = name.trim_end_matches('~');
+                all.retain(|item| item.field(name).is_none_or(|have| text(&have).contains(wanted)));
+            }
+            name => {
+                strict_truth(cx, name, wanted)?;
+                all.retain(|item| item.field(name).is_none_or(|have| fits(&have, wanted)));
+            }
         }
     }
     all.reverse();
@@ -68,6 +80,48 @@ pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condi
     all.truncate(limit);
     let next = all.last().filter(|_| more).map(|last| next(cx, &query, &last.id()));
     Ok(Page { items: all, count, next })
+}
+
+/// What is no filter, whatever is listed.
+const OTHERS: [&str; 10] = [
+    "limit",
+    "marker",
+    "offset",
+    "sort",
+    "sort_key",
+    "sort_dir",
+    "all_tenants",
+    "with_count",
+    "list_volume",
+    "project_id",
+];
+
+/// Since 3.31 everybody but operators is told which filters are none.
+fn refuse_unknown<T: Listed>(cx: &Cx, query: &[(String, String)]) -> Result<(), Condition> {
+    if !cx.version.has(31) || T::FILTERS.is_empty() || cx.is_admin() {
+        return Ok(());
+    }
+    let known = |name: &str| {
+        let like = name.strip_suffix('~').filter(|_| cx.version.has(34));
+        OTHERS.contains(&name) || T::FILTERS.contains(&like.unwrap_or(name))
+    };
+    let wrong: Vec<&str> = query.iter().map(|(n, _)| n.as_str()).filter(|n| !known(n)).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(bad(format!(
+        "Invalid input received: Invalid filters {} are found in query options.",
+        wrong.join(", ")
+    )))
+}
+
+/// Since 3.2 truth values are written in one of a few ways.
+fn strict_truth(cx: &Cx, name: &str, wanted: &str) -> Result<(), Condition> {
+    let one = matches!(name, "bootable" | "multiattach" | "encrypted");
+    if one && cx.version.has(2) && truth(wanted).is_none() {
+        return Err(bad(format!("Invalid input received: '{name} = {wanted}'")));
+    }
+    Ok(())
 }
 
 /// A comparison with a moment.

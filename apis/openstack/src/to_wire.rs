@@ -6,66 +6,32 @@ pub(crate) mod policy;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use parpen_base::GIB;
-use parpen_model::lifecycle::{AttachState, Health, Life, Usage, Work};
+use parpen_model::lifecycle::{AttachState, Life};
 use parpen_model::{Attachment, Attributes, Pool, Rights, Subject, Volume, VolumeType};
 use parpen_service::volumes::Attached;
 use parpen_service::{snapshots, volumes};
 use serde_json::{Map, Value, json};
 
 use crate::config::Nbd;
+use crate::cx::Look;
 use crate::from_wire::{DEFAULT_TYPE, DEFAULT_TYPE_ID, IMAGE, METADATA, OWN, ZONE};
-use crate::microversion::Microversion;
+use crate::states;
+
+/// The road by which holders reach the bytes.
+const ROAD: &str = "nbd";
 
 /// A moment as Cinder prints it: microseconds, no zone.
 pub(crate) fn time(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string()
 }
 
-fn maybe_time(at: Option<Timestamp>) -> Value {
+pub(crate) fn maybe_time(at: Option<Timestamp>) -> Value {
     at.map_or(Value::Null, |at| json!(time(at)))
 }
 
 /// Bytes as gibibytes, rounded up.
 pub(crate) fn gib(bytes: u64) -> u64 {
     bytes.div_ceil(GIB)
-}
-
-/// A volume's state in one word, from all four axes.
-pub(crate) fn volume_status(v: &Volume) -> &'static str {
-    match v.life {
-        Life::Creating => return "creating",
-        Life::Deleting => return "deleting",
-        Life::Error => return "error",
-        Life::Ready => {}
-    }
-    match v.health {
-        Health::DataLost | Health::Down => return "error",
-        Health::Up | Health::UpSoon => {}
-    }
-    for work in &v.work {
-        match work {
-            Work::Resizing => return "extending",
-            Work::RollingBack => return "reverting",
-            Work::Copying => {}
-        }
-    }
-    match v.usage {
-        Usage::Free => "available",
-        Usage::Reserved => "reserved",
-        Usage::Attaching => "attaching",
-        Usage::Attached => "in-use",
-        Usage::Detaching => "detaching",
-    }
-}
-
-/// A snapshot's state in one word.
-pub(crate) fn snapshot_status(s: &parpen_model::Snapshot) -> &'static str {
-    match (s.life, s.health) {
-        (Life::Creating, _) => "creating",
-        (Life::Deleting, _) => "deleting",
-        (Life::Error, _) | (Life::Ready, Health::DataLost | Health::Down) => "error",
-        (Life::Ready, Health::Up | Health::UpSoon) => "available",
-    }
 }
 
 /// An attachment's state in one word.
@@ -98,11 +64,11 @@ pub(crate) fn backend(pool: &Pool) -> String {
     format!("parpen@{}", pool.name)
 }
 
-fn own(attributes: &Attributes, key: &str) -> Value {
+pub(crate) fn own(attributes: &Attributes, key: &str) -> Value {
     attributes.value(OWN, key).cloned().unwrap_or(Value::Null)
 }
 
-fn user(attributes: &Attributes) -> Value {
+pub(crate) fn user(attributes: &Attributes) -> Value {
     json!(attributes.text(OWN, "user_id").unwrap_or_default())
 }
 
@@ -140,7 +106,7 @@ pub(crate) fn volume_summary(base: &str, v: &Volume) -> Value {
 }
 
 /// A volume.
-pub(crate) fn volume(base: &str, view: &volumes::View, version: Microversion, shape: Shape) -> Value {
+pub(crate) fn volume(look: Look<'_>, view: &volumes::View, shape: Shape) -> Value {
     let v = &view.volume;
     let project = v.project.0.simple().to_string();
     let (snapshot, source) = match v.made_from {
@@ -150,7 +116,7 @@ pub(crate) fn volume(base: &str, view: &volumes::View, version: Microversion, sh
     };
     let mut doc = json!({
         "id": v.id.to_string(),
-        "status": volume_status(v),
+        "status": states::of_volume(v),
         "size": gib(v.size),
         "availability_zone": ZONE,
         "created_at": time(v.stamp.created),
@@ -160,23 +126,29 @@ pub(crate) fn volume(base: &str, view: &volumes::View, version: Microversion, sh
         "volume_type": type_name(view.volume_type.as_ref()),
         "snapshot_id": snapshot,
         "source_volid": source,
-        "metadata": texts(&v.attributes, METADATA),
-        "links": links(base, &project, "volumes", v.id),
+        "metadata": metadata(v, &view.attachments),
+        "links": links(look.base, &project, "volumes", v.id),
         "user_id": user(&v.attributes),
         "bootable": bootable(&v.attributes).to_string(),
         "encrypted": false,
         "replication_status": null,
         "consistencygroup_id": null,
         "multiattach": v.shared,
-        "attachments": volume_attachments(v, &view.attachments),
+        "attachments": volume_attachments(v, &view.attachments, look.admin),
     });
     let fields = doc.as_object_mut().expect("it was made as an object");
-    volume_by_version(fields, view, version);
+    let migration = json!(v.migration.map(states::of_migration));
+    if look.admin {
+        fields.insert("migration_status".into(), migration.clone());
+    }
+    volume_by_version(fields, view, look);
     if shape == Shape::Full {
         fields.insert("os-vol-tenant-attr:tenant_id".into(), json!(project));
-        fields.insert("os-vol-host-attr:host".into(), json!(pool_name(&view.pool)));
-        fields.insert("os-vol-mig-status-attr:migstat".into(), Value::Null);
-        fields.insert("os-vol-mig-status-attr:name_id".into(), Value::Null);
+        if look.admin {
+            fields.insert("os-vol-host-attr:host".into(), json!(pool_name(&view.pool)));
+            fields.insert("os-vol-mig-status-attr:migstat".into(), migration);
+            fields.insert("os-vol-mig-status-attr:name_id".into(), Value::Null);
+        }
         if let Some(image) = v.attributes.get(IMAGE) {
             fields.insert("volume_image_metadata".into(), Value::Object(image.clone()));
         }
@@ -185,13 +157,14 @@ pub(crate) fn volume(base: &str, view: &volumes::View, version: Microversion, sh
 }
 
 /// What later microversions added to a volume.
-fn volume_by_version(fields: &mut Map<String, Value>, view: &volumes::View, version: Microversion) {
+fn volume_by_version(fields: &mut Map<String, Value>, view: &volumes::View, look: Look<'_>) {
     let mut add = |since, key: &str, value| {
-        if version.has(since) {
+        let hidden = !look.admin && matches!(key, "provider_id" | "cluster_name");
+        if look.version.has(since) && !hidden {
             fields.insert(key.into(), value);
         }
     };
-    add(13, "group_id", Value::Null);
+    add(13, "group_id", json!(view.volume.group.map(|g| g.to_string())));
     add(21, "provider_id", Value::Null);
     add(48, "service_uuid", Value::Null);
     add(48, "shared_targets", json!(false));
@@ -200,17 +173,28 @@ fn volume_by_version(fields: &mut Map<String, Value>, view: &volumes::View, vers
     add(65, "consumes_quota", json!(true));
 }
 
-/// Who attaches a volume, once the holder is named.
-fn volume_attachments(v: &Volume, all: &[Attached]) -> Value {
-    let shown = all.iter().filter(|a| {
-        matches!(a.attachment.state, AttachState::Attaching | AttachState::Attached | AttachState::Detaching)
-    });
+/// A volume's metadata, with what the flow that knows volumes only adds to it.
+fn metadata(v: &Volume, all: &[Attached]) -> Value {
+    let mut document = texts(&v.attributes, METADATA);
+    let held = all.iter().find(|a| a.attachment.by_volume && a.attachment.state == AttachState::Attached);
+    if held.is_some() || v.attributes.value(OWN, "readonly_said").is_some() {
+        document["readonly"] = json!(if v.readonly { "True" } else { "False" });
+    }
+    if let Some(held) = held {
+        document["attached_mode"] = json!(mode(held.attachment.rights));
+    }
+    document
+}
+
+/// Who attaches a volume. Who that is on which host is for operators to know.
+fn volume_attachments(v: &Volume, all: &[Attached], admin: bool) -> Value {
+    let shown = all.iter().filter(|a| a.attachment.state == AttachState::Attached);
     let one = |a: &Attached| {
         json!({
             "server_id": a.attachment.instance,
             "attachment_id": a.attachment.id.to_string(),
             "attached_at": maybe_time(a.attachment.attached),
-            "host_name": a.host.as_ref().map(|h| &h.name),
+            "host_name": a.host.as_ref().filter(|_| admin).map(|h| &h.name),
             "volume_id": v.id.to_string(),
             "device": a.attachment.mountpoint,
             "id": v.id.to_string(),
@@ -229,27 +213,28 @@ pub(crate) fn snapshot_base(view: &snapshots::View) -> Value {
         "name": s.name,
         "description": own(&s.attributes, "description"),
         "volume_id": s.origin.to_string(),
-        "status": snapshot_status(s),
+        "status": states::word(s.standing()),
         "size": gib(s.size),
         "metadata": texts(&s.attributes, METADATA),
     })
 }
 
 /// A snapshot.
-pub(crate) fn snapshot(view: &snapshots::View, version: Microversion, shape: Shape) -> Value {
+pub(crate) fn snapshot(look: Look<'_>, view: &snapshots::View, shape: Shape) -> Value {
     let s = &view.snapshot;
     let mut doc = snapshot_base(view);
     let fields = doc.as_object_mut().expect("it was made as an object");
     let mut add = |since, key: &str, value| {
-        if version.has(since) {
+        if look.version.has(since) {
             fields.insert(key.into(), value);
         }
     };
-    add(14, "group_snapshot_id", Value::Null);
+    add(14, "group_snapshot_id", json!(s.group_snapshot.map(|g| g.to_string())));
     add(41, "user_id", user(&s.attributes));
     add(65, "consumes_quota", json!(true));
     if shape == Shape::Full {
-        let progress = if s.life == Life::Creating { "0%" } else { "100%" };
+        let plain = if s.life == Life::Creating { "0%" } else { "100%" };
+        let progress = s.attributes.text(OWN, "progress").unwrap_or(plain);
         add(0, "os-extended-snapshot-attributes:progress", json!(progress));
         add(0, "os-extended-snapshot-attributes:project_id", json!(s.project.0.simple().to_string()));
     }
@@ -270,10 +255,11 @@ pub(crate) fn attachment_summary(a: &Attachment) -> Value {
 pub(crate) fn attachment(a: &Attachment, nbd: &Nbd) -> Value {
     let mut doc = attachment_summary(a);
     let fields = doc.as_object_mut().expect("it was made as an object");
-    fields.insert("attached_at".into(), maybe_time(a.attached));
-    fields.insert("detached_at".into(), Value::Null);
+    let moment = |at: Option<Timestamp>| at.map_or_else(|| json!(""), |at| json!(time(at)));
+    fields.insert("attached_at".into(), moment(a.attached));
+    fields.insert("detached_at".into(), moment(None));
     fields.insert("attach_mode".into(), json!(mode(a.rights)));
-    fields.insert("connection_info".into(), Value::Object(connection(a, nbd)));
+    fields.insert("connection_info".into(), Value::Object(flat_connection(a, nbd)));
     doc
 }
 
@@ -284,15 +270,10 @@ fn mode(rights: Rights) -> &'static str {
     }
 }
 
-/// How the holder reaches the bytes, flat as the attachments API has it; empty while nobody is named.
-fn connection(a: &Attachment, nbd: &Nbd) -> Map<String, Value> {
+/// How the holder reaches the bytes: what both forms of connection information are made of.
+fn connection_data(a: &Attachment, nbd: &Nbd) -> Map<String, Value> {
     let mut info = Map::new();
-    if a.state == AttachState::Reserved {
-        return info;
-    }
     let mut put = |key: &str, value: Value| info.insert(key.into(), value);
-    put("driver_volume_type", json!("nbd"));
-    put("attachment_id", json!(a.id.to_string()));
     put("volume_id", json!(a.subject.uuid().to_string()));
     put("host", json!(nbd.host));
     put("port", json!(nbd.port));
@@ -306,4 +287,20 @@ fn connection(a: &Attachment, nbd: &Nbd) -> Map<String, Value> {
     put("qos_specs", Value::Null);
     put("cacheable", json!(false));
     info
+}
+
+/// Flat, as the attachments API has it; empty while nobody is named.
+fn flat_connection(a: &Attachment, nbd: &Nbd) -> Map<String, Value> {
+    if a.state == AttachState::Reserved {
+        return Map::new();
+    }
+    let mut info = connection_data(a, nbd);
+    info.insert("driver_volume_type".into(), json!(ROAD));
+    info.insert("attachment_id".into(), json!(a.id.to_string()));
+    info
+}
+
+/// Nested, as the old flow has it.
+pub(crate) fn nested_connection(a: &Attachment, nbd: &Nbd) -> Value {
+    json!({ "driver_volume_type": ROAD, "data": connection_data(a, nbd) })
 }

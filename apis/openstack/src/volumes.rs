@@ -4,20 +4,35 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use parpen_http::Reply;
-use parpen_model::{Condition, Kind, SnapshotId, VolumeId};
-use parpen_service::volumes::{
-    self, DeleteTerms, Edit, Filter, Key, ResizeTerms, RollbackTerms, Snapshots, View,
-};
-use parpen_service::{snapshots, types};
+use parpen_model::lifecycle::{Standing, When};
+use parpen_model::{Api, BackupId, Condition, GroupId, Kind, Subject, Volume, VolumeId};
+use parpen_service::volumes::{self, Edit, Filter, From, Key, View};
+use parpen_service::{groups, snapshots, types};
 use serde_json::{Value, json};
 
 use crate::cx::{Cx, one};
-use crate::fields::{Fields, document, required};
+use crate::fields::Fields;
 use crate::from_wire::{self, METADATA, OWN, ZONE};
 use crate::paging::{Listed, Page, page};
+use crate::states::{self, bad, reword};
 use crate::to_wire::{self, Shape};
+use crate::{actions, backups};
 
 impl Listed for View {
+    const FILTERS: &'static [&'static str] = &[
+        "name",
+        "status",
+        "metadata",
+        "bootable",
+        "migration_status",
+        "availability_zone",
+        "group_id",
+        "size",
+        "created_at",
+        "updated_at",
+        "consumes_quota",
+    ];
+
     fn id(&self) -> String {
         self.volume.id.to_string()
     }
@@ -27,7 +42,16 @@ impl Listed for View {
         Some(match name {
             "id" => json!(v.id.to_string()),
             "name" | "display_name" => json!(v.name),
-            "status" => json!(to_wire::volume_status(v)),
+            "status" => json!(states::of_volume(v)),
+            "description" => v.attributes.value(OWN, "description").cloned().unwrap_or(Value::Null),
+            "migration_status" => json!(v.migration.map(states::of_migration)),
+            "group_id" => json!(v.group.map(|g| g.to_string())),
+            "encrypted" => json!(false),
+            "consumes_quota" => json!(true),
+            "snapshot_id" => json!(v.made_from.and_then(|s| match s {
+                Subject::Snapshot(s) => Some(s.to_string()),
+                Subject::Volume(_) => None,
+            })),
             "size" => json!(to_wire::gib(v.size)),
             "created_at" => json!(to_wire::time(v.stamp.created)),
             "updated_at" => json!(v.stamp.updated.map(to_wire::time)),
@@ -48,20 +72,39 @@ impl Listed for View {
 }
 
 /// The volume that the path names.
-pub(crate) fn id(cx: &Cx) -> Result<VolumeId, Condition> {
-    from_wire::id_in_path(Kind::Volume, cx.param("id")).map(VolumeId)
+pub(crate) async fn id(cx: &Cx) -> Result<VolumeId, Condition> {
+    Ok(get(cx).await?.volume.id)
 }
 
 /// The volume that the path names, with what belongs to it.
 pub(crate) async fn get(cx: &Cx) -> Result<View, Condition> {
-    volumes::get(cx.ports(), cx.actor()?, &Key::Id(id(cx)?)).await
+    let id = from_wire::id_in_path(Kind::Volume, cx.param("id")).map(VolumeId)?;
+    named(cx, id).await
+}
+
+/// A volume that this side shows.
+pub(crate) async fn named(cx: &Cx, id: VolumeId) -> Result<View, Condition> {
+    let view = volumes::get(cx.ports(), cx.actor()?, &Key::Id(id)).await?;
+    match view.volume.hidden.contains(&Api::OpenStack) {
+        true => Err(Condition::not_found(Kind::Volume, id)),
+        false => Ok(view),
+    }
+}
+
+/// Changes a volume, which nobody may while it is in maintenance.
+pub(crate) async fn edited(cx: &Cx, id: VolumeId, edit: Edit) -> Result<Volume, Condition> {
+    let edit = Edit { when: When::AllBut(Standing::Maintenance), ..edit };
+    let done = volumes::edit(cx.ports(), cx.actor()?, id, edit).await;
+    let text = || "Invalid volume: The volume cannot be updated during maintenance.".to_string();
+    Ok(reword(done, |_| text())?.0)
 }
 
 /// The volumes that this call is about: the project's, or all that the caller sees.
 pub(crate) async fn all(cx: &Cx) -> Result<Vec<View>, Condition> {
     let actor = cx.actor()?;
     let project = Some(actor.project).filter(|_| !cx.asks("all_tenants"));
-    volumes::list(cx.ports(), actor, Filter { project, pool: None }).await
+    let all = volumes::list(cx.ports(), actor, Filter { project, pool: None }).await?;
+    Ok(all.into_iter().filter(|v| !v.volume.hidden.contains(&Api::OpenStack)).collect())
 }
 
 fn listed(cx: &Cx, page: Page<View>, print: impl Fn(&View) -> Value) -> Result<Reply, Condition> {
@@ -83,7 +126,7 @@ pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
 
 pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {
     let page = page(&cx, all(&cx).await?)?;
-    listed(&cx, page, |view| to_wire::volume(&cx.base, view, cx.version, Shape::Full))
+    listed(&cx, page, |view| to_wire::volume(cx.look(), view, Shape::Full))
 }
 
 pub(crate) async fn summary(cx: Cx) -> Result<Reply, Condition> {
@@ -104,7 +147,7 @@ pub(crate) async fn summary(cx: Cx) -> Result<Reply, Condition> {
 }
 
 fn shown(cx: &Cx, status: StatusCode, view: &View, shape: Shape) -> Result<Reply, Condition> {
-    one(status, "volume", to_wire::volume(&cx.base, view, cx.version, shape))
+    one(status, "volume", to_wire::volume(cx.look(), view, shape))
 }
 
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
@@ -116,9 +159,50 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     if fields.get("volume_type").is_none_or(|t| t == "") {
         new.place.volume_type = crate::types::implied(&cx, &new).await?;
     }
-    volumes::create(cx.ports(), actor, new).await?;
-    let view = volumes::get(cx.ports(), actor, &Key::Id(id)).await?;
+    if let Some(kind) = types.iter().find(|t| Some(t.id) == new.place.volume_type) {
+        new.options.shared = actions::is_shared(Some(kind));
+    }
+    check_sources(&cx, &new.from).await?;
+    if let Some(group) = fields.id("group_id")?.filter(|_| cx.version.has(13)) {
+        new.options.group = Some(joined(&cx, GroupId(group), new.place.volume_type).await?);
+    }
+    let view = match fields.id("backup_id")?.filter(|_| cx.version.has(47)) {
+        Some(backup) => backups::volume_from(&cx, BackupId(backup), new).await?,
+        None => {
+            volumes::create(cx.ports(), actor, new).await?;
+            volumes::get(cx.ports(), actor, &Key::Id(id)).await?
+        }
+    };
     shown(&cx, StatusCode::ACCEPTED, &view, Shape::Made)
+}
+
+/// What a volume is made from must be shown by this side.
+async fn check_sources(cx: &Cx, from: &From) -> Result<(), Condition> {
+    match from {
+        From::Blank => Ok(()),
+        From::Volume(v) => named(cx, *v).await.map(|_| ()),
+        From::Snapshot(s) => crate::snapshots::named(cx, *s).await.map(|_| ()),
+    }
+}
+
+/// The group that a new volume is born into.
+async fn joined(
+    cx: &Cx,
+    id: GroupId,
+    volume_type: Option<parpen_model::VolumeTypeId>,
+) -> Result<GroupId, Condition> {
+    let group = groups::get(cx.ports(), cx.actor()?, id).await?.group;
+    if group.standing() != Standing::Free {
+        return Err(bad(format!("Invalid group: Group {id} status must be available.")));
+    }
+    if !group.volume_types.contains(&volume_type) {
+        return Err(bad(format!(
+            "Invalid input received: Invalid volume_type provided: {} (requested type must be supported by this \
+             group).",
+            volume_type.map_or(from_wire::DEFAULT_TYPE.to_string(), |t| t.to_string())
+        )));
+    }
+    Ok(id)
 }
 
 pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
@@ -128,69 +212,12 @@ pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read(&mut cx.request, "volume").await?;
     let edit = from_wire::edit_volume(&fields)?;
-    volumes::edit(cx.ports(), cx.actor()?, id(&cx)?, edit).await?;
+    edited(&cx, id(&cx).await?, edit).await?;
     shown(&cx, StatusCode::OK, &get(&cx).await?, Shape::Made)
 }
 
-async fn remove(cx: Cx, terms: DeleteTerms) -> Result<Reply, Condition> {
-    volumes::delete(cx.ports(), cx.actor()?, id(&cx)?, terms).await?;
-    Ok(Reply::empty(StatusCode::ACCEPTED))
-}
-
 pub(crate) async fn delete(cx: Cx) -> Result<Reply, Condition> {
-    let snapshots = if cx.asks("cascade") { Snapshots::Delete } else { Snapshots::Refuse };
-    let terms = DeleteTerms { snapshots, force: cx.version.has(23) && cx.asks("force"), ignore_lock: false };
-    remove(cx, terms).await
-}
-
-pub(crate) async fn force_delete(cx: Cx) -> Result<Reply, Condition> {
-    let terms = DeleteTerms { snapshots: Snapshots::Refuse, force: true, ignore_lock: false };
-    remove(cx, terms).await
-}
-
-pub(crate) async fn extend(cx: Cx) -> Result<Reply, Condition> {
-    let bytes = from_wire::new_size(&cx.argument())?;
-    let terms = ResizeTerms { allow_shrink: false, require_detached: !cx.version.has(42), force: false };
-    volumes::resize(cx.ports(), cx.actor()?, id(&cx)?, bytes, terms).await?;
-    Ok(Reply::empty(StatusCode::ACCEPTED))
-}
-
-pub(crate) async fn readonly(cx: Cx) -> Result<Reply, Condition> {
-    let readonly = cx.argument().flag("readonly")?.ok_or_else(|| required("readonly"))?;
-    let edit = Edit { readonly: Some(readonly), ..Edit::default() };
-    volumes::edit(cx.ports(), cx.actor()?, id(&cx)?, edit).await?;
-    Ok(Reply::empty(StatusCode::ACCEPTED))
-}
-
-pub(crate) async fn bootable(cx: Cx) -> Result<Reply, Condition> {
-    let bootable = cx.argument().flag("bootable")?.ok_or_else(|| required("bootable"))?;
-    let change: volumes::ChangeAttributes = Box::new(move |attributes| {
-        attributes.entry(OWN).insert("bootable".into(), json!(bootable));
-    });
-    let edit = Edit { attributes: Some(change), ..Edit::default() };
-    volumes::edit(cx.ports(), cx.actor()?, id(&cx)?, edit).await?;
-    Ok(Reply::empty(StatusCode::OK))
-}
-
-pub(crate) async fn revert(cx: Cx) -> Result<Reply, Condition> {
-    let to = SnapshotId(cx.argument().required_id("snapshot_id")?);
-    let terms = RollbackTerms { only_latest: true, ..RollbackTerms::default() };
-    let begun = volumes::rollback(cx.ports(), cx.actor()?, id(&cx)?, to, terms).await;
-    // Cinder calls a volume that is not at rest a conflict here, and a bad request everywhere else.
-    begun.map_err(|condition| match condition {
-        Condition::InUse { .. } | Condition::WrongState { .. } => Condition::Conflict(condition.to_string()),
-        other => other,
-    })?;
-    Ok(Reply::empty(StatusCode::ACCEPTED))
-}
-
-/// The action that the body names: its key and argument.
-pub(crate) async fn named_action(cx: &mut Cx) -> Result<(String, Value), Condition> {
-    let mut entries = document(&mut cx.request).await?.into_iter();
-    match (entries.next(), entries.next()) {
-        (Some(action), None) => Ok(action),
-        _ => Err(Condition::invalid("body", "an action is an object with exactly one key")),
-    }
+    actions::delete(&cx, cx.asks("cascade"), cx.version.has(23) && cx.asks("force")).await
 }
 
 /// Snapshots of one volume or of all, as the caller sees them.
@@ -198,5 +225,6 @@ pub(crate) async fn snapshots_of(cx: &Cx) -> Result<Vec<snapshots::View>, Condit
     let actor = cx.actor()?;
     let all = snapshots::list(cx.ports(), actor, None, false).await?;
     let everyones = cx.asks("all_tenants");
-    Ok(all.into_iter().filter(|s| everyones || s.snapshot.project == actor.project).collect())
+    let shown = |s: &snapshots::View| !s.snapshot.hidden.contains(&Api::OpenStack);
+    Ok(all.into_iter().filter(|s| shown(s) && (everyones || s.snapshot.project == actor.project)).collect())
 }

@@ -124,7 +124,7 @@ impl At<'_> {
     /// Snapshots are none of this API's nouns: those that others took stay, as do their bytes.
     async fn delete(&self, id: VolumeId) -> Result<(), Condition> {
         let snapshots = volumes::Snapshots::Keep;
-        let terms = volumes::DeleteTerms { snapshots, force: false, ignore_lock: false };
+        let terms = volumes::DeleteTerms { snapshots, ..Default::default() };
         let started = volumes::delete(self.ports, self.actor, id, terms).await?;
         self.ports.jobs.wait(started.job).await.map(|_| ())
     }

@@ -27,11 +27,18 @@ fn noun(kind: Kind) -> &'static str {
         | Kind::Credential
         | Kind::Token
         | Kind::PlacementGroup
+        | Kind::Backup
+        | Kind::Image
+        | Kind::Key
         | Kind::Disk
         | Kind::Qos
         | Kind::Quota
         | Kind::Service
         | Kind::Message
+        | Kind::Group
+        | Kind::GroupType
+        | Kind::GroupSnapshot
+        | Kind::Transfer
         | Kind::Other => kind.word(),
     }
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod ceilings;
 pub mod conformance;
 mod copy;
 mod device;
@@ -14,6 +15,7 @@ mod memory;
 mod oneshot;
 mod pinned;
 mod remote;
+mod route;
 #[cfg(test)]
 mod testing;
 mod timer;
@@ -22,11 +24,14 @@ pub use access::{
     AccessTable, Address, Admits, Claim, ExportId, Exports, HostId, Peer, Refusal, Rights, SessionInfo, Whom,
     decide,
 };
-pub use copy::{Progress, copy};
+pub use ceilings::{Ceilings, Class};
+pub use copy::{Progress, copy, copy_ranges};
 pub use device::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, ReactorId, Request, Wake,
 };
+pub use filter::SectorCipher;
 pub use gate::{Fenced, Gate, Held, Session};
 pub use memory::Memory;
 pub use remote::{Extent, Remote};
+pub use route::{Frozen, Route, WeakRoute};
 pub use timer::Timer;

@@ -20,6 +20,23 @@ pub(crate) fn token_hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// A random key of 64 bits for people to pass on by hand; it fits one thing for a short time.
+pub fn short_secret(entropy: &dyn Entropy) -> String {
+    let mut bytes = [0; 8];
+    entropy.fill(&mut bytes);
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The hash under which a short secret is kept, with a salt of its own.
+pub fn secret_hash(text: &str) -> Result<String, Condition> {
+    password_hash(text)
+}
+
+/// Whether `text` is the one whose hash was kept.
+pub fn secret_fits(text: &str, hash: &str) -> bool {
+    password_fits(text, hash)
+}
+
 /// The hash under which a password is kept; deliberately slow (Argon2id).
 pub(crate) fn password_hash(password: &str) -> Result<String, Condition> {
     let hash = Argon2::default().hash_password(password.as_bytes());

@@ -36,6 +36,12 @@ pub enum Kind {
     PlacementGroup,
     /// A disk.
     Disk,
+    /// A backup.
+    Backup,
+    /// An image.
+    Image,
+    /// A data key.
+    Key,
     /// Quality-of-service specs.
     Qos,
     /// The ceilings of a project or class.
@@ -44,13 +50,21 @@ pub enum Kind {
     Service,
     /// What went wrong after its request was answered.
     Message,
+    /// A group of volumes.
+    Group,
+    /// A type of groups.
+    GroupType,
+    /// A snapshot of a group.
+    GroupSnapshot,
+    /// An offer of a volume to another project.
+    Transfer,
     /// Something that only one API has a word for; the name says what.
     Other,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 27] = [
         Kind::Volume,
         Kind::Snapshot,
         Kind::Pool,
@@ -66,10 +80,17 @@ impl Kind {
         Kind::Token,
         Kind::PlacementGroup,
         Kind::Disk,
+        Kind::Backup,
+        Kind::Image,
+        Kind::Key,
         Kind::Qos,
         Kind::Quota,
         Kind::Service,
         Kind::Message,
+        Kind::Group,
+        Kind::GroupType,
+        Kind::GroupSnapshot,
+        Kind::Transfer,
         Kind::Other,
     ];
 
@@ -96,17 +117,24 @@ impl Kind {
             Kind::Token => "token",
             Kind::PlacementGroup => "placement group",
             Kind::Disk => "disk",
+            Kind::Backup => "backup",
+            Kind::Image => "image",
+            Kind::Key => "key",
             Kind::Qos => "qos specs",
             Kind::Quota => "quota",
             Kind::Service => "service",
             Kind::Message => "message",
+            Kind::Group => "group",
+            Kind::GroupType => "group type",
+            Kind::GroupSnapshot => "group snapshot",
+            Kind::Transfer => "transfer",
             Kind::Other => "object",
         }
     }
 
     /// Whether a change of such a row is a change of configuration (it moves the generation) or only progress.
     pub fn is_configuration(self) -> bool {
-        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Message)
+        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Message | Kind::Key)
     }
 }
 

@@ -61,6 +61,12 @@ ids! {
     CredentialId;
     /// A token.
     TokenId;
+    /// A backup.
+    BackupId;
+    /// An image.
+    ImageId;
+    /// A data key.
+    KeyId;
     /// Quality-of-service specs.
     QosId;
     /// The ceilings of a project or class.
@@ -69,6 +75,14 @@ ids! {
     ServiceId;
     /// A message.
     MessageId;
+    /// A group of volumes.
+    GroupId;
+    /// A type of groups.
+    GroupTypeId;
+    /// A snapshot of a group.
+    GroupSnapshotId;
+    /// An offer of a volume to another project.
+    TransferId;
 }
 
 impl From<HostId> for parpen_block::HostId {

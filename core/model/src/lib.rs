@@ -14,10 +14,7 @@ pub mod ports;
 mod rows;
 
 pub use condition::{Condition, Kind};
-pub use ids::{
-    AttachmentId, CredentialId, HostId, JobId, LockId, MessageId, PinId, PoolId, PrincipalId, ProjectId,
-    QosId, QuotaId, ServiceId, SnapshotId, TokenId, VolumeId, VolumeTypeId,
-};
+pub use ids::*;
 pub use label::Label;
 pub use names::{HANDLE_MAX, Handle, NAME_MAX, check_pool_name};
 pub use nouns::*;

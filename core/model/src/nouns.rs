@@ -2,7 +2,9 @@
 
 mod access;
 mod common;
+mod copies;
 mod disk;
+mod group;
 mod job;
 mod policy;
 mod pool;
@@ -11,7 +13,9 @@ mod volume;
 
 pub use access::*;
 pub use common::*;
+pub use copies::*;
 pub use disk::*;
+pub use group::*;
 pub use job::*;
 pub use policy::*;
 pub use pool::*;

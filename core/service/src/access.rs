@@ -32,6 +32,8 @@ fn of_volume(tx: &dyn ReadTx, v: &Volume) -> Result<Admits, Condition> {
         (Life::Creating, _) => nobody("the volume is still being made; try again soon"),
         (Life::Deleting | Life::Error, _) => nobody("the volume is being deleted or is in error"),
         (Life::Ready, _) if v.work.contains(&Work::RollingBack) => nobody("the volume is being rolled back"),
+        (Life::Ready, _) if v.work.contains(&Work::Restoring) => nobody("a backup is being restored into it"),
+        (Life::Ready, _) if v.work.contains(&Work::Downloading) => nobody("an image is being put into it"),
         (Life::Ready, _) if exclusive => {
             nobody("the volume is attached exclusively; use the export of that attachment or detach it first")
         }
@@ -63,6 +65,10 @@ pub(crate) fn plain_rule(tx: &dyn ReadTx, subject: Subject) -> Result<Option<Rul
 /// The rule of an attachment's own export. Its name is unguessable, so whoever knows it is the holder.
 pub(crate) fn attachment_rule(a: &Attachment) -> Rule {
     let admits = match a.state {
+        AttachState::Attaching if a.host.is_none() => {
+            nobody("the attachment is only announced; connect it first")
+        }
+        _ if a.returned => nobody("the holder has given the connection back; connect it first"),
         AttachState::Attaching | AttachState::Attached => Admits::Everyone,
         AttachState::Reserved => nobody("the attachment is only reserved; connect it first"),
         AttachState::Detaching => nobody("the attachment is being taken away"),

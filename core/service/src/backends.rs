@@ -1,11 +1,14 @@
 //! The open stores of all pools.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as Short, PoisonError};
 
 use parpen_base::Boxed;
+use parpen_block::{BlockDevice, Route, WeakRoute};
 use parpen_model::ports::{Drivers, VolumeBackend};
-use parpen_model::{BalancePlan, Condition, Disk, Driver, Found, Kind, Label, Pool, PoolId, Space, Task};
+use parpen_model::{
+    BalancePlan, Condition, Disk, Driver, Found, Kind, Label, Pool, PoolId, Space, Task, VolumeId,
+};
 use tokio::sync::Mutex;
 
 use crate::Figures;
@@ -14,12 +17,14 @@ use crate::Figures;
 pub struct Backends {
     drivers: Arc<dyn Drivers>,
     open: Mutex<HashMap<PoolId, Arc<dyn VolumeBackend>>>,
+    /// The routes of volumes that somebody has open.
+    routes: Short<HashMap<VolumeId, WeakRoute>>,
 }
 
 impl Backends {
     /// No store open yet.
     pub fn new(drivers: Arc<dyn Drivers>) -> Backends {
-        Backends { drivers, open: Mutex::new(HashMap::new()) }
+        Backends { drivers, open: Mutex::new(HashMap::new()), routes: Short::default() }
     }
 
     /// The store of a pool, opened (and made) if it is not yet.
@@ -31,6 +36,18 @@ impl Backends {
         let b = self.drivers.open(pool).await?;
         open.insert(pool.id, b.clone());
         Ok(b)
+    }
+
+    /// The route that all sessions of a volume share; a new one leads to `device`.
+    pub(crate) fn route(&self, volume: VolumeId, device: Arc<dyn BlockDevice>) -> Route {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(route) = routes.get(&volume).and_then(WeakRoute::get) {
+            return route;
+        }
+        routes.retain(|_, route| route.get().is_some());
+        let route = Route::new(device);
+        routes.insert(volume, route.downgrade());
+        route
     }
 
     /// Tells every open store the configuration generation.

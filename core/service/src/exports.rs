@@ -63,9 +63,9 @@ impl HouseExports {
         let Some((subject, rule, host)) = found else { return Err(Refusal::Unknown) };
         // Refused before the device is opened: a closed export costs nothing.
         parpen_block::decide(&rule.table, host)?;
-        let device = data::device(&*self.meta, &self.doors.backends, subject).await.map_err(refusal)?;
+        let bytes = data::bytes(&*self.meta, &self.doors.backends, subject).await.map_err(refusal)?;
         self.doors.gate.publish(rule.export, rule.table, rule.epoch);
-        self.doors.gate.admit(rule.export, host, peer, device)
+        bytes.enter(|device| self.doors.gate.admit(rule.export, host, peer, device))
     }
 }
 

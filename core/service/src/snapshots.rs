@@ -4,10 +4,12 @@ pub(crate) mod create;
 pub(crate) mod delete;
 mod edit;
 mod list;
+mod say;
 
 pub use create::{NewSnapshot, create};
-pub(crate) use create::{draft, take};
+pub(crate) use create::{broken, draft, take};
 pub use delete::{DeleteTerms, delete};
-pub(crate) use delete::{removal, remove};
+pub(crate) use delete::{removal, remove, spare};
 pub use edit::{Edit, edit, rename};
 pub use list::{Key, View, get, list};
+pub use say::say;

@@ -1,17 +1,27 @@
 //! Volumes: one file a verb.
 
 pub(crate) mod create;
+mod declare;
 pub(crate) mod delete;
 mod edit;
 pub(crate) mod list;
+mod manage;
+pub(crate) mod migrate;
 pub(crate) mod resize;
+mod retype;
 pub(crate) mod rollback;
 
 pub use create::{From, NewVolume, Options, Place, create};
+pub use declare::{Said, declare, say};
 pub use delete::{DeleteTerms, Snapshots, delete};
 pub use edit::{ChangeAttributes, Edit, edit, rename};
 pub use list::{Attached, Filter, Key, View, get, list, stored};
+pub use manage::{
+    Manageable, Takeover, let_loose, let_snapshot_loose, manageable, take_over, take_snapshot_over,
+};
+pub use migrate::{MoveTerms, migrate};
 pub use resize::{NewSize, ResizeTerms, resize};
+pub use retype::{Retype, retype};
 pub use rollback::{RollbackTerms, rollback};
 
 /// Largest volume, in bytes: 1 PiB.

@@ -156,6 +156,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 }
             }
         }
+        let bad: Vec<u64> = self.room.borrow().quarantine.iter().copied().collect();
+        for phys in bad {
+            self.claim(Run { phys, len: 1 }, "the blocks that are kept out of use", false, walk);
+        }
         let freed: Vec<Run> = self.log.borrow().freed.iter().map(|(run, _)| *run).collect();
         for run in freed {
             self.claim(run, "the blocks that become free with the next commit", false, walk);

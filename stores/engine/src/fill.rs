@@ -54,7 +54,7 @@ impl State {
 
     /// The versions below a lineage that change with it, each with the changes that reach it: what inherits the
     /// span, and what shares the disk block that is replaced.
-    fn followers(
+    pub(crate) fn followers(
         &self,
         lineage: u64,
         index: u64,
@@ -85,7 +85,7 @@ impl State {
 
     /// The version of a lineage, made if it is missing; a new one stands between existing ones and reads as
     /// before.
-    fn version_for_fill(&mut self, lineage: u64, index: u64) -> usize {
+    pub(crate) fn version_for_fill(&mut self, lineage: u64, index: u64) -> usize {
         if let Some(slot) = self.slot(lineage, index) {
             return slot;
         }
@@ -99,7 +99,13 @@ impl State {
         slot
     }
 
-    pub(crate) fn apply_fill(&mut self, f: &Filling, freed: &mut Freed) -> Result<(), Malformed> {
+    /// `cause`: why what it replaces is no longer needed.
+    pub(crate) fn apply_fill(
+        &mut self,
+        f: &Filling,
+        cause: Cause,
+        freed: &mut Freed,
+    ) -> Result<(), Malformed> {
         let known = self.nodes.get(&f.lineage).is_some_and(|n| n.is_lineage());
         let within = u64::from(f.start) + f.blocks() <= self.object_blocks && f.index <= self.last_object();
         let disk_blocks = self.disk_blocks;
@@ -135,7 +141,7 @@ impl State {
         }
         for of_span in changes.chunk_by(|a, b| a.0 == b.0) {
             let span = of_span[0].0;
-            self.refill(slot, span, of_span.iter().map(|(_, c)| *c).collect(), Cause::Overwritten, freed);
+            self.refill(slot, span, of_span.iter().map(|(_, c)| *c).collect(), cause, freed);
         }
         self.version_mut(slot).write_version += 1;
         self.dirty.version_pages.insert(slot);
@@ -388,7 +394,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
         // Others may have filled the log meanwhile.
         let written = match written {
-            Ok(()) => self.make_ready(log, looked_at).await,
+            Ok(()) => self.make_ready(Need { log, ..Need::default() }, looked_at).await,
             Err(e) => Err(e.into()),
         };
         let now = written.and_then(|held| self.plan_now(lineage, first, marks).map(|now| (now, held)));

@@ -86,7 +86,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// Loads what `wants` names; it stays until the answer is dropped. What it names may change at the next
-    /// wait: see [`Engine::is_ready`].
+    /// wait: see [`Engine::has_all`].
     pub(crate) async fn load(
         &self,
         wants: impl Fn(&State, &mut Needs),
@@ -119,7 +119,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// Whether all that `wants` names is in memory.
-    pub(crate) fn is_ready(&self, wants: impl Fn(&State, &mut Needs)) -> bool {
+    pub(crate) fn has_all(&self, wants: impl Fn(&State, &mut Needs)) -> bool {
         let mut needs = Needs::default();
         wants(&self.state.borrow(), &mut needs);
         needs.missing.is_empty()
@@ -151,7 +151,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let _held = self.load(|state, needs| state.need_op(&first, needs)).await?;
             self.make_room(need).await?;
             let op = op()?;
-            if self.is_ready(|state, needs| state.need_op(&op, needs)) {
+            if self.has_all(|state, needs| state.need_op(&op, needs)) {
                 return self.change(op);
             }
         }

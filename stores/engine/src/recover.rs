@@ -155,6 +155,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             reclaiming: Cell::new(false),
             loads: Loads::default(),
             moves: Cell::new(0),
+            rebases: RefCell::default(),
             rules: PhantomData,
         });
         engine.set_cache(cache);

@@ -2,6 +2,7 @@
 //! that they look at is loaded before.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use crate::cache::Want;
 use crate::record::Op;
@@ -84,7 +85,7 @@ impl State {
         }
     }
 
-    fn need_map(&self, lineage: u64, index: u64, start: u64, len: u64, needs: &mut Needs) {
+    pub(crate) fn need_map(&self, lineage: u64, index: u64, start: u64, len: u64, needs: &mut Needs) {
         let end = start + len;
         if end > self.object_blocks || len == 0 {
             return;
@@ -110,7 +111,12 @@ impl State {
                 self.need_map(m.lineage, m.index, u64::from(m.start), m.blocks(), needs);
             }
             Op::Settle { lineage, index } => self.need_settle(*lineage, *index, needs),
-            Op::Fill(f) if self.nodes.contains_key(&f.lineage) => {
+            Op::Copy(m) if self.nodes.contains_key(&m.lineage) => {
+                self.need_fill(m.lineage, m.index, u64::from(m.start), m.blocks(), needs);
+            }
+            Op::Detach { lineage, ancestor, index } => self.need_detach((*lineage, *ancestor), *index, needs),
+            Op::Rebase { lineage, parent } => self.need_rebase(*lineage, *parent, needs),
+            Op::Fill(f) | Op::Move(f) if self.nodes.contains_key(&f.lineage) => {
                 self.need_fill(f.lineage, f.index, u64::from(f.start), f.blocks(), needs);
             }
             Op::Evict { tree, index } => {
@@ -139,6 +145,52 @@ impl State {
             }
         }
         spans.for_each(|span| self.need_view(above, span, needs));
+    }
+
+    /// Some spans of all versions of an object in a tree.
+    pub(crate) fn need_family(&self, tree: u64, index: u64, spans: Range<usize>, needs: &mut Needs) {
+        for slot in self.family_slots(tree, index) {
+            spans.clone().for_each(|span| self.need_own(slot, span, needs));
+        }
+    }
+
+    /// For cutting one object of a lineage off what stands between it and an ancestor: who uses what there shows in
+    /// all that come from it.
+    pub(crate) fn need_detach(&self, (lineage, ancestor): (u64, u64), index: u64, needs: &mut Needs) {
+        let Some(between) = self.between(lineage, ancestor) else { return };
+        let spans = 0..self.spans_per_object();
+        let mut see = |lineage: u64| {
+            let slot = self.lookup(lineage, index);
+            spans.clone().for_each(|span| self.need_view(slot, span, needs));
+        };
+        see(lineage);
+        see(ancestor);
+        if let Some(node) = self.nodes.get(&lineage) {
+            see(node.parent);
+        }
+        for level in &between {
+            let Some(node) = self.nodes.get(level) else { continue };
+            see(*level);
+            see(node.parent);
+            node.children.iter().for_each(|child| see(*child));
+        }
+        if self.slot(lineage, index).is_none() {
+            needs.nice = self.next_page();
+        }
+    }
+
+    /// For moving a link: which spans are whose, of all objects that anything between has.
+    fn need_rebase(&self, lineage: u64, parent: u64, needs: &mut Needs) {
+        let Some(between) = self.between(lineage, parent) else { return };
+        let mut next = 0;
+        while let Some(index) = self.first_object_of(&between, next) {
+            for of in between.iter().chain([&lineage]) {
+                if let Some(slot) = self.slot(*of, index) {
+                    self.need_row(slot, needs);
+                }
+            }
+            next = index + 1;
+        }
     }
 
     fn need_settle(&self, lineage: u64, index: u64, needs: &mut Needs) {

@@ -5,13 +5,14 @@ use uuid::Uuid;
 
 use crate::alloc::Run;
 use crate::blob::DEPTH;
+use crate::disk::Part as Place;
 use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::paging::Pinned;
 use crate::record::{Mapping, Op, Piece};
 use crate::room::Need;
 use crate::state::State;
-use crate::sync::{join_all, yield_now};
+use crate::sync::yield_now;
 use crate::wants::Needs;
 use crate::{Disk, DiskError, EngineError, Rules};
 
@@ -142,7 +143,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             self.fence();
         }
         let written = match written {
-            Ok(()) => self.make_ready(ops, touched).await,
+            Ok(()) => self.make_ready(Need { log: ops, ..Need::default() }, touched).await,
             Err(e) => Err(e.into()),
         };
         // A volume that was rolled back or deleted meanwhile (only possible without locks) takes no more
@@ -161,13 +162,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// Others may have filled the log meanwhile, or changed what the write looks at.
     pub(crate) async fn make_ready(
         &self,
-        ops: usize,
+        need: Need,
         touched: impl Fn(&State, &mut Needs),
     ) -> Result<Pinned<'_, D, R>, EngineError> {
         loop {
             let held = self.load(&touched).await?;
-            self.make_room(Need { log: ops, ..Need::default() }).await?;
-            if self.is_ready(&touched) {
+            self.make_room(need).await?;
+            if self.has_all(&touched) {
                 return Ok(held);
             }
         }
@@ -207,7 +208,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         &self,
         parts: &[Part],
         first: u64,
-        buf: Buf,
+        mut buf: Buf,
     ) -> (Result<(), DiskError>, Buf) {
         let object_blocks = u64::from(self.layout.object_blocks);
         let mut runs: Vec<(usize, Piece)> = Vec::new();
@@ -233,12 +234,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
         let mut result = Ok(());
         for chunk in runs.chunks(DEPTH) {
-            let writes = chunk.iter().map(|(at, p)| {
-                self.disk.write(p.phys * BLOCK, Buf::copy_of(&buf[at * B..(at + p.len as usize) * B]))
-            });
-            for (r, _) in join_all(writes.collect()).await {
-                result = result.and(r);
-            }
+            let part = |(at, p): &(usize, Piece)| Place {
+                range: at * B..(at + p.len as usize) * B,
+                offset: p.phys * BLOCK,
+            };
+            let written;
+            (written, buf) = self.disk.write_parts(chunk.iter().map(part).collect(), buf).await;
+            result = result.and(written);
         }
         (result, buf)
     }

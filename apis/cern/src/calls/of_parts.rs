@@ -34,7 +34,7 @@ impl At<'_> {
 
     pub(super) async fn snapshot_delete(&self) -> Answer {
         let id = self.snapshot_of(&self.volume().await?, &self.names.part).await?.snapshot.id;
-        let terms = snapshots::DeleteTerms { force: false };
+        let terms = snapshots::DeleteTerms::default();
         self.ports.jobs.wait(snapshots::delete(self.ports, self.actor(), id, terms).await?.job).await?;
         gone()
     }

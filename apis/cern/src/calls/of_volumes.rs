@@ -75,7 +75,7 @@ impl At<'_> {
         let id = self.volume().await?.volume.id;
         change.check()?;
         if let Some(bytes) = change.size() {
-            let terms = volumes::ResizeTerms { allow_shrink: true, require_detached: false, force: false };
+            let terms = volumes::ResizeTerms { allow_shrink: true, ..Default::default() };
             let started = volumes::resize(self.ports, self.actor(), id, bytes, terms).await?;
             self.ports.jobs.wait(started.job).await?;
         }
@@ -90,7 +90,7 @@ impl At<'_> {
     pub(super) async fn volume_delete(&self) -> Answer {
         let id = self.volume().await?.volume.id;
         let snapshots = volumes::Snapshots::Delete;
-        let terms = volumes::DeleteTerms { snapshots, force: false, ignore_lock: true };
+        let terms = volumes::DeleteTerms { snapshots, ignore_lock: true, ..Default::default() };
         let started = volumes::delete(self.ports, self.actor(), id, terms).await?;
         self.ports.jobs.wait(started.job).await?;
         gone()

@@ -58,7 +58,7 @@ pub(crate) fn new_snapshot(
         attributes.entry(SPACE).insert("expires_at".into(), date.into());
     }
     let naming = Naming::unique(name, Space::within(Api::Lxd, of.id));
-    Ok(NewSnapshot { id: None, naming, bound: false, attributes })
+    Ok(NewSnapshot { naming, attributes, ..NewSnapshot::default() })
 }
 
 /// The date that the volume's own rule gives.

@@ -44,10 +44,10 @@ pub async fn create(c: &Call<'_>) -> Result<Done, Condition> {
     let of = c.volume(c.name()).await?.volume.id;
     let nameless = want.name.is_none();
     let new = NewSnapshot {
-        id: None,
         naming: want.name.map_or_else(Naming::default, |n| Naming::unique(n, space())),
         bound: want.bind,
         attributes: new_attributes(want.tags),
+        ..NewSnapshot::default()
     };
     let started = snapshots::create(c.ports, c.actor, of, new).await?;
     c.wait(started.job).await?;

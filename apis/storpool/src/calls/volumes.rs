@@ -150,7 +150,7 @@ async fn refuse_taken(c: &Call<'_>, name: &str) -> Result<(), Condition> {
 pub async fn delete(c: &Call<'_>) -> Result<Done, Condition> {
     let force = from_wire::volume_delete(c.body)?;
     let volume = c.volume(c.name()).await?.volume;
-    let terms = DeleteTerms { snapshots: Snapshots::Keep, force, ignore_lock: false };
+    let terms = DeleteTerms { snapshots: Snapshots::Keep, force, ..DeleteTerms::default() };
     let held = |e| held_as_called(e, &volume.handle, c.name());
     let started = volumes::delete(c.ports, c.actor, volume.id, terms).await.map_err(held)?;
     c.wait(started.job).await.map_err(held)?;

@@ -69,6 +69,12 @@ pub struct Attachment {
     pub instance: Option<String>,
     /// When it was completed.
     pub attached: Option<Timestamp>,
+    /// Made through its volume, by a side that does not know attachments of their own.
+    #[serde(default)]
+    pub by_volume: bool,
+    /// The holder gave the connection back; the export admits nobody until it is connected again.
+    #[serde(default)]
+    pub returned: bool,
     /// What APIs keep with it (a connector, a deployment).
     pub attributes: Attributes,
     /// Order, revision, times.

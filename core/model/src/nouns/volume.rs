@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::lifecycle::{Health, Life, Usage, Work};
+use crate::lifecycle::{Health, Life, Migration, Standing, Usage, Work};
 use crate::{
-    Alias, Api, Attributes, Handle, Kind, Noun, PoolId, ProjectId, SnapshotId, Stamp, VolumeId, VolumeTypeId,
+    Alias, Api, Attributes, GroupId, GroupSnapshotId, Handle, Kind, Noun, PoolId, ProjectId, SnapshotId,
+    Stamp, VolumeId, VolumeTypeId,
 };
 
 /// The space of unique names that handles live in; volumes and snapshots share it.
@@ -70,6 +71,18 @@ pub struct Volume {
     pub work: Vec<Work>,
     /// Health axis.
     pub health: Health,
+    /// A state that was declared over what the axes say; the next change of use or the end of a job ends it.
+    #[serde(default)]
+    pub declared: Option<Standing>,
+    /// How its last move between pools stands.
+    #[serde(default)]
+    pub migration: Option<Migration>,
+    /// The group it belongs to.
+    #[serde(default)]
+    pub group: Option<GroupId>,
+    /// The sides that were told not to show it.
+    #[serde(default)]
+    pub hidden: Vec<Api>,
     /// Counts up with every change of who may open it.
     pub epoch: u64,
     /// What APIs keep with it.
@@ -117,6 +130,15 @@ pub struct Snapshot {
     pub life: Life,
     /// Health axis.
     pub health: Health,
+    /// A state that was declared over what the axes say.
+    #[serde(default)]
+    pub declared: Option<Standing>,
+    /// The group snapshot it is part of.
+    #[serde(default)]
+    pub group_snapshot: Option<GroupSnapshotId>,
+    /// The sides that were told not to show it.
+    #[serde(default)]
+    pub hidden: Vec<Api>,
     /// What APIs keep with it.
     pub attributes: Attributes,
     /// Why it is in error, in plain words.

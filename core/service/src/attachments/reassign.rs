@@ -4,14 +4,14 @@
 use parpen_base::Boxed;
 use parpen_block::{Admits, ExportId, Fenced, Whom};
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{AttachEvent, AttachState, attachment};
+use parpen_model::lifecycle::{AttachEvent, AttachState, Standing, attachment};
 use parpen_model::{
     Attachment, AttachmentId, Attributes, Condition, Host, Job, Kind, ProjectId, ReadTx, Rights, Scope,
     Snapshot, Stamp, Subject, Volume, WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{export_name, free_slot, holder, refuse_conflict, settle};
+use super::{export_name, free_slot, holder, refuse_conflict, refuse_in_use, settle};
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::{Ports, Started, access, hosts};
 
@@ -50,6 +50,9 @@ struct Args {
     subjects: Vec<Subject>,
     leaving: Vec<AttachmentId>,
     coming: Vec<AttachmentId>,
+    /// Those whose exports shut although the rows stay.
+    #[serde(default)]
+    shut: Vec<AttachmentId>,
 }
 
 /// A job that makes the gate follow the rows of `subjects` and ends the attachments that are leaving.
@@ -60,7 +63,27 @@ pub(crate) fn fence_job(
     leaving: Vec<AttachmentId>,
 ) -> Result<Job, Condition> {
     let about = subjects.first().copied();
-    plan(ports, KIND, project, about, &Args { subjects, leaving, coming: Vec::new() })
+    let args = Args { subjects, leaving, coming: Vec::new(), shut: Vec::new() };
+    plan(ports, KIND, project, about, &args)
+}
+
+/// The same for one subject, and shuts the exports of those who have given their connections back.
+pub(crate) fn fence_job_with(
+    ports: &Ports,
+    project: ProjectId,
+    subject: Subject,
+    leaving: Vec<AttachmentId>,
+    shut: Vec<AttachmentId>,
+) -> Result<Job, Condition> {
+    let args = Args { subjects: vec![subject], leaving, coming: Vec::new(), shut };
+    plan(ports, KIND, project, Some(subject), &args)
+}
+
+/// What an API allows when it detaches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DetachTerms {
+    /// What a machine has open at this moment stays.
+    pub respect_machines: bool,
 }
 
 /// Takes one attachment away, whatever its state; whoever has it open is cut.
@@ -68,11 +91,13 @@ pub async fn detach(
     ports: &Ports,
     actor: &Actor,
     id: AttachmentId,
+    terms: DetachTerms,
 ) -> Result<Started<Attachment>, Condition> {
     let (ports_in, actor_in) = (ports.clone(), actor.clone());
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut a: Attachment = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(a.project))?;
+        refuse_in_use(&ports_in, &a, terms)?;
         leave(tx, &mut a)?;
         settle(tx, a.subject)?;
         let mut job = fence_job(&ports_in, a.project, vec![a.subject], vec![id])?;
@@ -88,7 +113,8 @@ pub async fn detach(
 pub async fn reassign(ports: &Ports, actor: &Actor, changes: Vec<Change>) -> Result<Started<()>, Condition> {
     let (ports_in, actor_in) = (ports.clone(), actor.clone());
     let (job, generation) = write(&*ports.meta, move |tx| {
-        let mut args = Args { subjects: Vec::new(), leaving: Vec::new(), coming: Vec::new() };
+        let mut args =
+            Args { subjects: Vec::new(), leaving: Vec::new(), coming: Vec::new(), shut: Vec::new() };
         for c in &changes {
             apply(tx, &ports_in, &actor_in, c, &mut args)?;
             args.subjects.push(c.subject);
@@ -158,8 +184,17 @@ fn refuse_open(tx: &dyn ReadTx, ports: &Ports, a: &Attachment, force: bool) -> R
     Err(Condition::in_use(a.subject.kind(), access::title(tx, a.subject)?, vec![holder(tx, a)?]))
 }
 
-fn leave(tx: &mut dyn WriteTx, a: &mut Attachment) -> Result<(), Condition> {
+/// One holder is to leave: from now on its export admits nobody.
+pub(crate) fn leave(tx: &mut dyn WriteTx, a: &mut Attachment) -> Result<(), Condition> {
     a.state = attachment(a.state, AttachEvent::Detach).map_err(|r| r.about(Kind::Attachment, a.id))?;
+    if let Subject::Volume(id) = a.subject
+        && let Some(mut v) = tx.read().find::<Volume>(Scope::All, id)?
+        && v.declared == Some(Standing::Detaching)
+    {
+        // That somebody will leave was said of this one.
+        v.declared = None;
+        tx.update(&mut v)?;
+    }
     tx.update(a)
 }
 
@@ -175,7 +210,7 @@ fn arrive(
 ) -> Result<Option<AttachmentId>, Condition> {
     if let Some(v) = volume {
         access::check_lock(tx.read(), v, Some(host.id.into()))?;
-        refuse_conflict(tx.read(), v, false, &args.leaving)?;
+        refuse_conflict(tx.read(), v, false, &args.leaving, None)?;
     }
     let readonly = volume.is_none_or(|v| v.readonly);
     let rights = if readonly { Rights::ReadOnly } else { rights };
@@ -208,6 +243,8 @@ fn arrive(
         mountpoint: None,
         instance: None,
         attached: None,
+        by_volume: false,
+        returned: false,
         attributes: Attributes::default(),
         stamp: Stamp::at(ports.clock.now()),
     };
@@ -225,7 +262,7 @@ impl JobStep for Fence {
         Box::pin(async move {
             let args: Args = cx.args()?;
             let mut fenced = Vec::new();
-            for id in &args.leaving {
+            for id in args.leaving.iter().chain(&args.shut) {
                 fenced.push(cut_attachment(cx, *id).await?);
             }
             for s in &args.subjects {

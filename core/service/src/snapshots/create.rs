@@ -1,8 +1,10 @@
 //! Taking snapshots.
 
+use std::collections::BTreeSet;
+
 use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{Health, Life, LifeEvent, life};
+use parpen_model::lifecycle::{Health, Life, LifeEvent, When, life};
 use parpen_model::{
     Attributes, Condition, Handle, Kind, Label, ReadTx, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId,
     read, write,
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::names::{self, Naming};
 use crate::quotas::{self, Need};
-use crate::{Ports, Started, parts};
+use crate::{Ports, Started, data, parts};
 
 pub(crate) const KIND: &str = "snapshot-create@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Take];
@@ -28,6 +30,8 @@ pub struct NewSnapshot {
     pub bound: bool,
     /// What the API keeps with it.
     pub attributes: Attributes,
+    /// The states of the volume that it is allowed from.
+    pub when: When,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,6 +52,7 @@ pub async fn create(
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let v: Volume = tx.read().get(actor_in.scope, of)?;
         may(&actor_in, Power::Write, Some(v.project))?;
+        new.when.check(Kind::Volume, v.id, v.standing())?;
         refuse_taken(tx.read(), &v, &new.naming)?;
         let mut s = draft(tx.read(), &v, id, &new.naming, stamp)?;
         s.bound = new.bound;
@@ -120,6 +125,9 @@ pub(crate) fn draft(
         transient: false,
         life: Life::Creating,
         health: Health::Up,
+        declared: None,
+        group_snapshot: None,
+        hidden: Vec::new(),
         attributes: Attributes::default(),
         fault: None,
         stamp,
@@ -132,9 +140,19 @@ pub(crate) async fn take(cx: &mut StepCx, ids: Vec<SnapshotId>) -> Result<Commit
         ids.iter().map(|id| tx.get::<Snapshot>(Scope::All, *id)).collect::<Result<Vec<_>, _>>()
     })
     .await?;
-    let Some(pool) = rows.first().map(|s| s.pool) else { return Ok(nothing()) };
-    let labels: Vec<_> = rows.iter().map(|s| (s.origin, s.id, Label::of_snapshot(s))).collect();
-    cx.world.store(pool).await?.snapshot(&labels).await?;
+    let pools: BTreeSet<_> = rows.iter().map(|s| s.pool).collect();
+    // One store takes all of its snapshots at one instant. For several it is made one: nobody's request is in flight.
+    let still = match pools.len() {
+        0 => return Ok(nothing()),
+        1 => None,
+        _ => Some(data::still(&cx.world, rows.iter().map(|s| s.origin).collect()).await?),
+    };
+    for pool in pools {
+        let here = rows.iter().filter(|s| s.pool == pool);
+        let labels: Vec<_> = here.map(|s| (s.origin, s.id, Label::of_snapshot(s))).collect();
+        cx.world.store(pool).await?.snapshot(&labels).await?;
+    }
+    drop(still);
     Ok(Box::new(move |tx| {
         for s in &rows {
             let mut s: Snapshot = tx.read().get(Scope::All, s.id)?;
@@ -151,7 +169,8 @@ pub(crate) async fn take(cx: &mut StepCx, ids: Vec<SnapshotId>) -> Result<Commit
     }))
 }
 
-fn broken(ids: Vec<SnapshotId>, why: Option<String>) -> Commit {
+/// Rows of snapshots that failed and stay to be deleted.
+pub(crate) fn broken(ids: Vec<SnapshotId>, why: Option<String>) -> Commit {
     Box::new(move |tx| {
         for id in &ids {
             let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, *id)? else { continue };

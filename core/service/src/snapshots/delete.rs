@@ -2,7 +2,7 @@
 
 use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{LifeEvent, life};
+use parpen_model::lifecycle::{LifeEvent, When, life};
 use parpen_model::{
     Attachment, Condition, Job, JobId, JobState, Kind, Pin, Query, Scope, Snapshot, SnapshotId, Stamp,
     Volume, WriteTx, read, write,
@@ -20,6 +20,10 @@ pub(crate) const STEPS: &[&dyn JobStep] = &[&Close, &Remove];
 pub struct DeleteTerms {
     /// Cut whoever has it open or attached.
     pub force: bool,
+    /// The snapshots that were taken together with it are respected.
+    pub respect: bool,
+    /// The states it is allowed from.
+    pub when: When,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,6 +45,10 @@ pub async fn delete(
         let mut s: Snapshot = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(s.project))?;
         parts::refuse_frozen(tx.read(), s.pool)?;
+        terms.when.check(Kind::Snapshot, s.id, s.standing())?;
+        if terms.respect && s.group_snapshot.is_some() {
+            return Err(Condition::in_use(Kind::Snapshot, &s.handle, vec!["a snapshot of a group".into()]));
+        }
         let held = attachments::holders(tx.read(), id.into())?;
         if !held.is_empty() && !terms.force {
             return Err(Condition::in_use(Kind::Snapshot, &s.handle, held));
@@ -56,6 +64,7 @@ pub async fn delete(
             ));
         }
         s.life = life(s.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
+        s.declared = None;
         tx.update(&mut s)?;
         let args = Args { snapshot: id, force: terms.force };
         let mut job = plan(&ports_in, KIND, s.project, Some(id.into()), &args)?;
@@ -119,6 +128,18 @@ fn forget(tx: &mut dyn WriteTx, id: SnapshotId) -> Result<(), Condition> {
     tx.delete::<Snapshot>(id).map(|_| ())
 }
 
+/// Calls the removal of a snapshot off: nothing was lost yet.
+pub(crate) fn spare(tx: &mut dyn WriteTx, id: SnapshotId) -> Result<(), Condition> {
+    let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, id)? else { return Ok(()) };
+    // What was in error before is so again.
+    let event = if s.fault.is_some() { LifeEvent::Broke } else { LifeEvent::Spare };
+    if let Ok(next) = life(s.life, event) {
+        s.life = next;
+        tx.update(&mut s)?;
+    }
+    Ok(())
+}
+
 struct Close;
 impl JobStep for Close {
     fn name(&self) -> &'static str {
@@ -136,18 +157,7 @@ impl JobStep for Close {
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let commit: Commit = Box::new(move |tx| {
-                let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, args.snapshot)? else {
-                    return Ok(());
-                };
-                // What was in error before is so again.
-                let event = if s.fault.is_some() { LifeEvent::Broke } else { LifeEvent::Spare };
-                if let Ok(next) = life(s.life, event) {
-                    s.life = next;
-                    tx.update(&mut s)?;
-                }
-                Ok(())
-            });
+            let commit: Commit = Box::new(move |tx| spare(tx, args.snapshot));
             Ok(commit)
         })
     }

@@ -6,9 +6,9 @@ use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Health, Life, LifeEvent, Usage, life};
 use parpen_model::ports::Made;
 use parpen_model::{
-    Attributes, Condition, Handle, JobId, Kind, Label, Limits, NewBytes, Pin, PinId, Pool, PoolId, ProjectId,
-    ReadTx, Scope, Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType, VolumeTypeId,
-    WriteTx, read, write,
+    Attributes, Condition, GroupId, Handle, JobId, Kind, Label, Limits, NewBytes, Pin, PinId, Pool, PoolId,
+    ProjectId, Scope, Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType,
+    VolumeTypeId, WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ use crate::jobs::{Commit, JobStep, StepCx, plan};
 use crate::media::{WantedPlacement, place};
 use crate::names::{self, Naming};
 use crate::quotas::{self, Need};
-use crate::{Ports, Started, data, parts, qos, snapshots, types};
+use crate::{Ports, Started, data, parts, snapshots, types};
 
 pub(crate) const KIND: &str = "volume-create@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&SnapshotSource, &Make, &DropSource];
@@ -73,6 +73,8 @@ pub struct Options {
     pub shared: bool,
     /// What the API keeps with it.
     pub attributes: Attributes,
+    /// The group it belongs to from the beginning.
+    pub group: Option<GroupId>,
     /// When making it fails, it stays and shows the error; else it leaves no trace.
     pub keep_failed: bool,
 }
@@ -152,7 +154,7 @@ fn find_source(tx: &mut dyn WriteTx, scope: Scope, new: &NewVolume) -> Result<Op
 }
 
 /// The row of the new volume, with everything decided.
-fn draft(
+pub(crate) fn draft(
     tx: &mut dyn WriteTx,
     scope: Scope,
     id: VolumeId,
@@ -186,7 +188,7 @@ fn draft(
     let places = [pool.id.0, project.0];
     let handle = names::free_handle(tx.read(), &places, |n| Handle::from_name(&new.naming.name, id.0, n))?;
     types::check_size(kind.as_ref(), size)?;
-    let demanded = limits_of_type(tx.read(), kind.as_ref())?;
+    let demanded = types::limits_of(tx.read(), kind.as_ref())?;
     Ok(Volume {
         id,
         name: new.naming.name.clone(),
@@ -212,20 +214,14 @@ fn draft(
         usage: Usage::Free,
         work: Vec::new(),
         health: Health::Up,
+        declared: None,
+        migration: None,
+        group: new.options.group,
+        hidden: Vec::new(),
         epoch: 1,
         attributes: new.options.attributes.clone(),
         fault: None,
         stamp,
-    })
-}
-
-/// The ceilings that a type gives: those of its quality of service before its own.
-fn limits_of_type(tx: &dyn ReadTx, kind: Option<&VolumeType>) -> Result<Limits, Condition> {
-    let Some(t) = kind else { return Ok(Limits::default()) };
-    let qos = qos::of_type(tx, t)?.map(|q| q.limits).unwrap_or_default();
-    Ok(Limits {
-        bytes_per_second: qos.bytes_per_second.or(t.limits.bytes_per_second),
-        requests_per_second: qos.requests_per_second.or(t.limits.requests_per_second),
     })
 }
 
@@ -256,7 +252,7 @@ fn placed(
 }
 
 /// The service's own snapshot of a volume, for the time of a copy.
-fn transient(
+pub(crate) fn transient(
     tx: &mut dyn WriteTx,
     of: VolumeId,
     id: SnapshotId,
@@ -296,52 +292,72 @@ impl JobStep for Make {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?;
-            let store = cx.world.store(v.pool).await?;
-            let source = args.from.map_or(Source::Blank, Source::Snapshot);
-            let label = Label::of_volume(&v);
-            if store.create(v.id, &source, &NewBytes { size: v.size }, &label).await? == Made::CopyInto {
-                let from = args.from.ok_or_else(|| Condition::internal("a blank volume needs no copy"))?;
-                copy_in(cx, from, v.id).await?;
-            }
-            let job = cx.job.id;
-            let commit: Commit = Box::new(move |tx| {
-                let mut v: Volume = tx.read().get(Scope::All, args.volume)?;
-                v.life = life(v.life, LifeEvent::Made).map_err(|r| r.about(Kind::Volume, &v.handle))?;
-                v.epoch += 1;
-                unpin(tx, args.from, job)?;
-                tx.update(&mut v)
-            });
-            Ok(commit)
+            make(cx, args.volume, args.from).await
         })
     }
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, args.volume)).await?;
-            // What is ready is somebody's data, whatever else of the job failed.
-            let Some(v) = v.filter(|v| v.life == Life::Creating) else { return Ok(crate::jobs::nothing()) };
-            // A store that does not answer may still hold bytes of it: then the row stays, in error, to be deleted later.
-            let removed = match cx.world.store(v.pool).await {
-                Ok(store) => store.delete(v.id.into()).await,
-                Err(e) => Err(e),
-            };
-            let keep = args.keep_failed || removed.is_err();
-            let why = cx.job.error.as_ref().map(Condition::to_string);
-            let job = cx.job.id;
-            let commit: Commit = Box::new(move |tx| {
-                unpin(tx, args.from, job)?;
-                let Some(mut v) = tx.read().find::<Volume>(Scope::All, args.volume)? else { return Ok(()) };
-                if !keep {
-                    return tx.delete::<Volume>(v.id).map(|_| ());
-                }
-                v.life = life(v.life, LifeEvent::Broke).map_err(|r| r.about(Kind::Volume, &v.handle))?;
-                v.fault = why.clone();
-                tx.update(&mut v)
-            });
-            Ok(commit)
+            unmake(cx, args.volume, args.from, args.keep_failed).await
         })
     }
+}
+
+/// Makes the bytes of a volume whose row is there; the commit makes it ready.
+pub(crate) async fn make(
+    cx: &mut StepCx,
+    id: VolumeId,
+    from: Option<SnapshotId>,
+) -> Result<Commit, Condition> {
+    let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, id)).await?;
+    if v.life == Life::Ready {
+        return Ok(crate::jobs::nothing());
+    }
+    let store = cx.world.store(v.pool).await?;
+    let source = from.map_or(Source::Blank, Source::Snapshot);
+    let label = Label::of_volume(&v);
+    if store.create(v.id, &source, &NewBytes { size: v.size }, &label).await? == Made::CopyInto {
+        let from = from.ok_or_else(|| Condition::internal("a blank volume needs no copy"))?;
+        copy_in(cx, from, v.id).await?;
+    }
+    let job = cx.job.id;
+    Ok(Box::new(move |tx| {
+        let mut v: Volume = tx.read().get(Scope::All, id)?;
+        v.life = life(v.life, LifeEvent::Made).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+        v.epoch += 1;
+        unpin(tx, from, job)?;
+        tx.update(&mut v)
+    }))
+}
+
+/// Removes what was made of a volume; the commit removes its row, or keeps it to show the error.
+pub(crate) async fn unmake(
+    cx: &mut StepCx,
+    id: VolumeId,
+    from: Option<SnapshotId>,
+    keep_failed: bool,
+) -> Result<Commit, Condition> {
+    let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, id)).await?;
+    // What is ready is somebody's data, whatever else of the job failed.
+    let Some(v) = v.filter(|v| v.life == Life::Creating) else { return Ok(crate::jobs::nothing()) };
+    // A store that does not answer may still hold bytes of it: then the row stays, in error, to be deleted later.
+    let removed = match cx.world.store(v.pool).await {
+        Ok(store) => store.delete(v.id.into()).await,
+        Err(e) => Err(e),
+    };
+    let keep = keep_failed || removed.is_err();
+    let why = cx.job.error.as_ref().map(Condition::to_string);
+    let job = cx.job.id;
+    Ok(Box::new(move |tx| {
+        unpin(tx, from, job)?;
+        let Some(mut v) = tx.read().find::<Volume>(Scope::All, id)? else { return Ok(()) };
+        if !keep {
+            return tx.delete::<Volume>(v.id).map(|_| ());
+        }
+        v.life = life(v.life, LifeEvent::Broke).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+        v.fault = why.clone();
+        tx.update(&mut v)
+    }))
 }
 
 /// The job needs the snapshot no longer.

@@ -2,15 +2,15 @@
 
 use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{Life, LifeEvent, life};
+use parpen_model::lifecycle::{AttachState, Life, LifeEvent, When, life};
 use parpen_model::{
-    Attachment, Condition, Kind, Lock, Pin, Scope, Snapshot, SnapshotId, Subject, Volume, VolumeId, WriteTx,
-    read, write,
+    Attachment, Condition, Kind, Lock, Pin, Scope, Snapshot, SnapshotId, Subject, Transfer, Volume, VolumeId,
+    WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::jobs::{Commit, JobStep, StepCx, plan};
-use crate::{Ports, Started, access, attachments, names, parts, snapshots};
+use crate::{Ports, Started, access, attachments, backups, names, parts, snapshots};
 
 pub(crate) const KIND: &str = "volume-delete@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Close, &Remove];
@@ -36,6 +36,10 @@ pub struct DeleteTerms {
     pub force: bool,
     /// A lock is no reason to refuse.
     pub ignore_lock: bool,
+    /// Those who hold it and those who are together with it in a group are respected, also with `force`.
+    pub respect: bool,
+    /// The states it is allowed from.
+    pub when: When,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,20 +62,26 @@ pub async fn delete(
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
         parts::refuse_frozen(tx.read(), v.pool)?;
+        terms.when.check(Kind::Volume, v.id, v.standing())?;
         refuse_held(tx, &v, terms)?;
         if !open.is_empty() && !terms.force {
             return Err(access::in_use_by(Kind::Volume, &v.handle, &open));
         }
         let kept: Vec<Snapshot> =
             tx.read().children::<Snapshot>(id)?.into_iter().filter(|s| !s.transient).collect();
+        if terms.respect && kept.iter().any(|s| s.group_snapshot.is_some()) {
+            return Err(Condition::in_use(Kind::Volume, &v.handle, vec!["a snapshot of its group".into()]));
+        }
         if !kept.is_empty() && terms.snapshots == Snapshots::Refuse {
             let by = kept.iter().map(|s| format!("snapshot {}", names::short(s))).collect();
             return Err(Condition::in_use(Kind::Volume, &v.handle, by));
         }
         v.life = life(v.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+        v.declared = None;
         v.epoch += 1;
         tx.update(&mut v)?;
         let mut args = Args { volume: id, snapshots: Vec::new(), force: terms.force };
+        args.snapshots.extend(backups::let_go(tx, id)?);
         if terms.snapshots == Snapshots::Delete {
             for mut s in kept {
                 if !tx.read().children::<Pin>(s.id)?.is_empty() {
@@ -80,6 +90,7 @@ pub async fn delete(
                     return Err(Condition::in_use(Kind::Volume, &v.handle, by));
                 }
                 s.life = life(s.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
+                s.declared = None;
                 tx.update(&mut s)?;
                 args.snapshots.push(s.id);
             }
@@ -95,8 +106,13 @@ pub async fn delete(
 
 /// Attachments, locks and running work are reasons to refuse.
 fn refuse_held(tx: &mut dyn WriteTx, v: &Volume, terms: DeleteTerms) -> Result<(), Condition> {
+    if terms.respect && v.group.is_some() {
+        return Err(Condition::in_use(Kind::Volume, &v.handle, vec!["its group".into()]));
+    }
     let held = attachments::holders(tx.read(), v.id.into())?;
-    if !held.is_empty() && !terms.force {
+    let attached = terms.respect
+        && tx.read().children::<Attachment>(v.id)?.iter().any(|a| a.state == AttachState::Attached);
+    if !held.is_empty() && (!terms.force || attached) {
         return Err(Condition::in_use(Kind::Volume, &v.handle, held));
     }
     if !terms.ignore_lock && !terms.force {
@@ -133,15 +149,18 @@ impl JobStep for Close {
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let commit: Commit = Box::new(move |tx| spare(tx, &args));
+            let commit: Commit = Box::new(move |tx| {
+                spare_volume(tx, args.volume)?;
+                args.snapshots.iter().try_for_each(|s| snapshots::spare(tx, *s))
+            });
             Ok(commit)
         })
     }
 }
 
-/// Calls the removal off: nothing was lost yet.
-fn spare(tx: &mut dyn WriteTx, args: &Args) -> Result<(), Condition> {
-    if let Some(mut v) = tx.read().find::<Volume>(Scope::All, args.volume)?
+/// Calls the removal of a volume off: nothing was lost yet.
+pub(crate) fn spare_volume(tx: &mut dyn WriteTx, id: VolumeId) -> Result<(), Condition> {
+    if let Some(mut v) = tx.read().find::<Volume>(Scope::All, id)?
         && v.life == Life::Deleting
     {
         // What was in error before is so again.
@@ -149,15 +168,6 @@ fn spare(tx: &mut dyn WriteTx, args: &Args) -> Result<(), Condition> {
         v.life = life(v.life, event).map_err(|r| r.about(Kind::Volume, &v.handle))?;
         v.epoch += 1;
         tx.update(&mut v)?;
-    }
-    for s in &args.snapshots {
-        if let Some(mut s) = tx.read().find::<Snapshot>(Scope::All, *s)?
-            && s.life == Life::Deleting
-        {
-            let event = if s.fault.is_some() { LifeEvent::Broke } else { LifeEvent::Spare };
-            s.life = life(s.life, event).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
-            tx.update(&mut s)?;
-        }
     }
     Ok(())
 }
@@ -173,24 +183,33 @@ impl JobStep for Remove {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let id = args.volume;
-            let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, id)).await?;
-            let Some(v) = v else { return Ok(crate::jobs::nothing()) };
-            let store = cx.world.store(v.pool).await?;
-            store.delete(v.id.into()).await?;
-            let mut drop_snapshots = snapshots::remove(cx, args.snapshots.clone()).await?;
-            cx.world.gate.forget(access::plain_export(v.id.into()));
+            let mut volume = remove(cx, args.volume).await?;
+            let mut snapshots = snapshots::remove(cx, args.snapshots).await?;
             let commit: Commit = Box::new(move |tx| {
-                for a in tx.read().children::<Attachment>(id)? {
-                    tx.delete::<Attachment>(a.id)?;
-                }
-                for l in tx.read().children::<Lock>(id)? {
-                    tx.delete::<Lock>(l.id)?;
-                }
-                tx.delete::<Volume>(id)?;
-                drop_snapshots(tx)
+                volume(tx)?;
+                snapshots(tx)
             });
             Ok(commit)
         })
     }
+}
+
+/// Removes a volume from its store; the commit removes its rows.
+pub(crate) async fn remove(cx: &mut StepCx, id: VolumeId) -> Result<Commit, Condition> {
+    let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, id)).await?;
+    let Some(v) = v else { return Ok(crate::jobs::nothing()) };
+    cx.world.store(v.pool).await?.delete(v.id.into()).await?;
+    cx.world.gate.forget(access::plain_export(v.id.into()));
+    Ok(Box::new(move |tx| {
+        for a in tx.read().children::<Attachment>(id)? {
+            tx.delete::<Attachment>(a.id)?;
+        }
+        for l in tx.read().children::<Lock>(id)? {
+            tx.delete::<Lock>(l.id)?;
+        }
+        for t in tx.read().children::<Transfer>(id)? {
+            tx.delete::<Transfer>(t.id)?;
+        }
+        tx.delete::<Volume>(id).map(|_| ())
+    }))
 }

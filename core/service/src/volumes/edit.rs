@@ -1,6 +1,7 @@
 //! Changing what a volume is called and what is kept with it.
 
 use parpen_identity::{Actor, Power, may};
+use parpen_model::lifecycle::When;
 use parpen_model::{
     Alias, Api, Attributes, Condition, Handle, Kind, Label, Limits, Scope, Subject, Volume, VolumeId, write,
 };
@@ -24,6 +25,8 @@ pub struct Edit {
     pub attributes: Option<ChangeAttributes>,
     /// Only if it is still at this revision.
     pub expect: Option<i64>,
+    /// The states it is allowed from.
+    pub when: When,
 }
 
 /// Changes a volume in one transaction.
@@ -46,6 +49,7 @@ pub async fn edit(
                 actual: v.stamp.revision.to_string(),
             });
         }
+        edit.when.check(Kind::Volume, v.id, v.standing())?;
         if let Some(name) = &edit.name {
             v.name = name.clone();
         }

@@ -3,7 +3,7 @@
 use parpen_base::Boxed;
 use parpen_block::Whom;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{Life, Work};
+use parpen_model::lifecycle::{Life, When, Work};
 use parpen_model::{Condition, Job, Kind, Scope, Volume, VolumeId, VolumeType, read, write};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,10 @@ pub struct ResizeTerms {
     pub require_detached: bool,
     /// Cut whoever has it open, when it shrinks.
     pub force: bool,
+    /// A size that is not larger than the present one is a refusal.
+    pub grow_only: bool,
+    /// The states it is allowed from.
+    pub when: When,
 }
 
 /// The size that is wanted, in bytes.
@@ -71,8 +75,12 @@ pub async fn resize(
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
-        at_rest(&v)?;
         let to = size.of(v.size)?;
+        if terms.grow_only && to <= v.size {
+            return Err(Condition::invalid("size", "it must be larger than the present size"));
+        }
+        terms.when.check(Kind::Volume, v.id, v.standing())?;
+        at_rest(&v)?;
         let shrinks = to < v.size;
         parts::refuse_frozen(tx.read(), v.pool)?;
         let kind = v.volume_type.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose()?;

@@ -3,7 +3,7 @@
 use parpen_base::Boxed;
 use parpen_block::Whom;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{Life, Work};
+use parpen_model::lifecycle::{Life, When, Work};
 use parpen_model::{Condition, Kind, Scope, Snapshot, SnapshotId, Volume, VolumeId, read, write};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,10 @@ pub struct RollbackTerms {
     pub host: Option<parpen_model::HostId>,
     /// A lock is no reason to refuse.
     pub ignore_lock: bool,
+    /// The snapshot must have the volume's present size.
+    pub same_size: bool,
+    /// The states it is allowed from.
+    pub when: When,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -47,7 +51,6 @@ pub async fn rollback(
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
-        at_rest(&v)?;
         parts::refuse_frozen(tx.read(), v.pool)?;
         let all = tx.read().children::<Snapshot>(id)?;
         let mut ready = all.iter().filter(|s| s.life == Life::Ready && !s.transient);
@@ -57,6 +60,12 @@ pub async fn rollback(
         if terms.only_latest && ready.next_back().is_some_and(|newest| newest.id != s.id) {
             return Err(Condition::invalid("snapshot", "only the newest snapshot can be gone back to here"));
         }
+        if terms.same_size && s.size != v.size {
+            return Err(Condition::invalid("size", "the volume has another size than the snapshot"));
+        }
+        terms.when.check(Kind::Volume, v.id, v.standing())?;
+        terms.when.check(Kind::Snapshot, s.id, s.standing())?;
+        at_rest(&v)?;
         if !terms.ignore_lock {
             access::check_lock(tx.read(), &v, terms.host.map(Into::into))?;
         }
