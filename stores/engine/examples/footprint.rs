@@ -1,5 +1,5 @@
-//! What the engine keeps in memory and how long opening takes, by the amount of data. Making a disk and opening it are
-//! two runs, so that the memory of the one is not mistaken for the other's:
+//! What the engine keeps in memory and how long opening takes, by the amount of data. Making a disk and
+//! opening it are two runs, so that the memory of the one is not mistaken for the other's:
 //!
 //! ```text
 //! footprint scatter FILE TIB MIB     a sparse file of TIB TiB; one block of data in each MIB MiB of one volume

@@ -1,8 +1,8 @@
 //! What of the maps is in memory: everything that is not checkpointed must be, the rest may be.
 //!
-//! A page of the version table or the map of a span that came into memory stands in a queue. When there is too
-//! much, the queue is gone round: what is not checkpointed, is being checkpointed, is pinned by somebody at work
-//! or was used since the last round stays; the rest is on the disk as it is, and goes.
+//! A page of the version table or the map of a span that came into memory stands in a queue. When there is
+//! too much, the queue is gone round: what is not checkpointed, is being checkpointed, is pinned by somebody
+//! at work or was used since the last round stays; the rest is on the disk as it is, and goes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -281,7 +281,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
     }
 
-    /// Writes all parts; `recorded` tells how many of the plan the map of free blocks records, once others follow.
+    /// Writes all parts; `recorded` tells how many of the plan the map of free blocks records, once others
+    /// follow.
     async fn write_checkpoint(
         &self,
         c: &mut Capture,
@@ -475,8 +476,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         c.freed
     }
 
-    /// The checkpoint found no room: everything is as if it had not begun. The first `recorded` blobs were to be
-    /// recorded by the map of free blocks.
+    /// The checkpoint found no room: everything is as if it had not begun. The first `recorded` blobs were to
+    /// be recorded by the map of free blocks.
     fn undo(&self, c: Capture, placed: &[BlobRef], recorded: usize, tail: u64) {
         let mut guard = self.room.borrow_mut();
         let Room { alloc, blobs, .. } = &mut *guard;

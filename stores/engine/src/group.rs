@@ -39,8 +39,9 @@ fn bit(i: usize) -> u64 {
 pub(crate) struct Bits {
     /// In use: nobody else may take it.
     used: Box<[u64]>,
-    /// The next checkpoint will say that it is in use. What is not recorded but used holds data that is not mapped
-    /// yet, was freed and is not reusable yet, or stands on its own (superblocks, the log, these very bits).
+    /// The next checkpoint will say that it is in use. What is not recorded but used holds data that is not
+    /// mapped yet, was freed and is not reusable yet, or stands on its own (superblocks, the log, these very
+    /// bits).
     recorded: Rc<Vec<u64>>,
     pub(crate) chunks: Box<[Chunk]>,
 }

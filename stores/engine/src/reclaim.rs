@@ -12,8 +12,8 @@ use crate::{Disk, EngineError, Rules};
 
 /// Objects between two chances for others to run.
 const STRIDE: usize = 16;
-/// Objects between two commits: other flushes wait while what a commit freed is given back to the medium, so it
-/// must not be too much at once.
+/// Objects between two commits: other flushes wait while what a commit freed is given back to the medium, so
+/// it must not be too much at once.
 const COMMIT: usize = 64;
 /// Bytes in the log of an operation of a few numbers.
 pub(crate) const SMALL_OP: usize = 48;

@@ -259,8 +259,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
     }
 
-    /// Finds out anew which blocks are in use, as the checkpoint's own account of it is damaged. Where a map is
-    /// damaged, too, that cannot be known: then the groups whose bits are lost stay as they are, all used.
+    /// Finds out anew which blocks are in use, as the checkpoint's own account of it is damaged. Where a map
+    /// is damaged, too, that cannot be known: then the groups whose bits are lost stay as they are, all used.
     async fn rebuild(&self, runs: &[Run]) -> Result<(), OpenError> {
         tracing::warn!("the map of free blocks is damaged: it is made anew from all maps");
         self.room.borrow_mut().alloc.restart();
@@ -281,8 +281,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         Ok(())
     }
 
-    /// Walks over all maps of a disk whose checkpoint does not say which blocks are in use: finds that, and what
-    /// the versions own and, where it is not known, read as.
+    /// Walks over all maps of a disk whose checkpoint does not say which blocks are in use: finds that, and
+    /// what the versions own and, where it is not known, read as.
     async fn survey(&self, runs: &[Run]) -> Result<(), OpenError> {
         let claim = |run: Run| self.room.borrow_mut().alloc.record(run);
         runs.iter().for_each(|run| claim(*run));

@@ -101,8 +101,8 @@ impl State {
         let own = self.set_span(slot, span, Span::Inherit);
         let leaf = std::mem::take(&mut self.version_mut(slot).row_mut().leaves[span]);
         self.set_span(heir, span, own);
-        // A checkpoint in flight gives the map another place and frees this one; what it writes may be older than
-        // the map by now.
+        // A checkpoint in flight gives the map another place and frees this one; what it writes may be older
+        // than the map by now.
         let captured = self.cache.captured_spans.contains(&(slot, span));
         if !captured {
             self.version_mut(heir).row_mut().leaves[span] = leaf;

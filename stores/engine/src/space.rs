@@ -1,4 +1,5 @@
-//! The bits of the groups on the disk: brought into memory when they are needed, written with each checkpoint.
+//! The bits of the groups on the disk: brought into memory when they are needed, written with each
+//! checkpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -149,8 +150,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         freed.iter().for_each(|(run, _)| room.alloc.forget(*run));
     }
 
-    /// Writes the bits of all groups that differ from what stands on the disk once `new` blobs stand and `old` ones
-    /// are gone, and their pages.
+    /// Writes the bits of all groups that differ from what stands on the disk once `new` blobs stand and
+    /// `old` ones are gone, and their pages.
     pub(crate) async fn write_bits(
         &self,
         record: &Record,
@@ -238,7 +239,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         None
     }
 
-    /// Gives a blob of the map of free blocks, or the root, its place: blocks that the map itself does not record.
+    /// Gives a blob of the map of free blocks, or the root, its place: blocks that the map itself does not
+    /// record.
     pub(crate) async fn place_apart(&self, bytes: Vec<u8>, plan: &mut Plan) -> Result<BlobRef, EngineError> {
         let blob = self.place(bytes, plan).await?;
         let mut guard = self.room.borrow_mut();

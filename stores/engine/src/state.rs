@@ -427,7 +427,8 @@ impl State {
         })
     }
 
-    /// What a node that was removed leaves behind: a free slot, and a leaf that goes with the next checkpoint.
+    /// What a node that was removed leaves behind: a free slot, and a leaf that goes with the next
+    /// checkpoint.
     pub(crate) fn forget_node(&mut self, lineage: u64, node: &Node) {
         self.trees.remove(&(node.tree, lineage));
         self.dirty.nodes.remove(&lineage);

@@ -154,8 +154,8 @@ impl State {
         }
     }
 
-    /// For cutting one object of a lineage off what stands between it and an ancestor: who uses what there shows in
-    /// all that come from it.
+    /// For cutting one object of a lineage off what stands between it and an ancestor: who uses what there
+    /// shows in all that come from it.
     pub(crate) fn need_detach(&self, (lineage, ancestor): (u64, u64), index: u64, needs: &mut Needs) {
         let Some(between) = self.between(lineage, ancestor) else { return };
         let spans = 0..self.spans_per_object();
