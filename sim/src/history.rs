@@ -148,9 +148,7 @@ impl<R: Rules> World<R> {
 
     /// The invariants, and every byte, while the engine lives.
     fn judge_live(&mut self) -> Result<(), Failure> {
-        if let Some(violation) = self.engine().check().first() {
-            return Err(format!("check: {}", violation.0));
-        }
+        self.check()?;
         let ids: Vec<_> = self.model.devices.keys().copied().collect();
         for id in ids {
             let cells = self.model.get(id).image.cells();
@@ -220,6 +218,10 @@ impl<R: Rules> World<R> {
         }
         self.close_now()?;
         let space = self.engine().space();
+        if self.disk.silent_faults() > 0 {
+            // What a map that rotted on the medium names is known to nobody: it stays in use.
+            return Ok(());
+        }
         if space.data != 0 || space.free + 4096 * 8 < empty.free {
             return Err(format!("everything is deleted, but {space:?} remains where {empty:?} was"));
         }

@@ -51,6 +51,10 @@ mutants! {
     NoFlushBeforeSwitch = FLUSH_BEFORE_SWITCH, "flush-before-switch", Crash;
     /// Writes of one block do not wait for each other.
     NoRangeLock = RANGE_LOCK, "range-lock", Crash;
+    /// The old map of free blocks may be overwritten while the new one is written.
+    NoKeepOldBits = KEEP_OLD_BITS, "keep-old-bits", Recovery;
+    /// Maps that are not checkpointed are dropped like others.
+    NoKeepDirty = KEEP_DIRTY, "keep-dirty", Crash;
     /// A lineage is cut off before what it holds is durable.
     NoFlushBeforeCut = FLUSH_BEFORE_CUT, "flush-before-cut", Crash;
 }

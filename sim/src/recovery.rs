@@ -83,8 +83,10 @@ impl<R: Rules> World<R> {
 
     /// Opens the disk; `None` if the power went after `cut` disk requests.
     fn open(&mut self, cut: Option<usize>) -> Result<Option<Opening<R>>, Failure> {
-        let (disk, entropy) = (self.disk.clone(), self.entropy.clone());
-        let answer = self.exec.spawn(async move { Engine::<SimDisk, R>::open(disk, entropy).await });
+        let (disk, entropy, cache) = (self.disk.clone(), self.entropy.clone(), self.cache);
+        let answer = self
+            .exec
+            .spawn(async move { Engine::<SimDisk, R>::open_cached(disk, entropy, None, cache).await });
         let limit = cut.map_or(u64::MAX, |n| self.disk.steps() + n as u64);
         for _ in 0..1_000_000 {
             if let Some(opened) = answer.take() {
@@ -100,12 +102,20 @@ impl<R: Rules> World<R> {
         Err("opening does not end within a million steps".to_owned())
     }
 
+    /// The engine's own invariants.
+    pub fn check(&mut self) -> Result<(), Failure> {
+        let engine = self.engine();
+        let answer = self.exec.spawn(async move { engine.check().await });
+        match self.run_until(|| answer.take())?.first() {
+            Some(violation) => Err(format!("check: {}", violation.0)),
+            None => Ok(()),
+        }
+    }
+
     /// Holds everything that the engine shows against the oracle. Nothing else runs.
     pub fn judge_everything(&mut self) -> Result<(), Failure> {
+        self.check()?;
         let engine = self.engine();
-        if let Some(violation) = engine.check().first() {
-            return Err(format!("check: {}", violation.0));
-        }
         let answer = self.exec.spawn(async move { engine.fsck(true).await });
         match self.run_until(|| answer.take())? {
             Ok(found) => match found.first() {

@@ -124,6 +124,9 @@ pub(crate) struct World<R: Rules> {
     next_name: RequestId,
     /// In percent: how often a task runs before a disk request when both could.
     eager: u32,
+    /// Bytes of maps that the engine may keep though they could be read again: some histories read them all
+    /// the time.
+    pub cache: usize,
 }
 
 impl<R: Rules> World<R> {
@@ -154,6 +157,7 @@ impl<R: Rules> World<R> {
             next_stamp: 1,
             next_name: 1,
             eager,
+            cache: [0, 1 << 10, 8 << 10, 64 << 20][(seed % 4) as usize],
             rng,
         }
     }

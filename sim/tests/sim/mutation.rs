@@ -65,3 +65,13 @@ fn without_a_flush_before_the_switch() {
 fn without_the_range_lock() {
     is_caught("range-lock");
 }
+
+#[test]
+fn without_keeping_what_is_not_checkpointed() {
+    is_caught("keep-dirty");
+}
+
+#[test]
+fn without_keeping_the_old_map_of_free_blocks() {
+    is_caught("keep-old-bits");
+}

@@ -78,8 +78,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
             // A ghost that was dissolved meanwhile.
             return Ok(0);
         }
-        let theirs = from.marks(lineage, index, start, count)?;
-        let ours = to.marks(lineage, index, start, count)?;
+        let theirs = from.marks(lineage, index, start, count).await?;
+        let ours = to.marks(lineage, index, start, count).await?;
         let mut copied = 0;
         let mut at = 0;
         while at < theirs.len() {

@@ -50,11 +50,11 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 self.durable_if(id, result, fua).await
             }
             Op::Discard => self.discard(id, r.offset, len).await,
-            Op::Extents => self.extents(id, r.offset, len).map(|map| {
+            Op::Extents => self.extents(id, r.offset, len).await.map(|map| {
                 let pairs = map.iter().flat_map(|e| [e.len, u64::from(e.zero)]).flat_map(u64::to_le_bytes);
                 r.buf = Some(Buf::copy_of(&pairs.collect::<Vec<u8>>()));
             }),
-            Op::Prefetch => self.extents(id, r.offset, 0).map(|_| ()),
+            Op::Prefetch => self.extents(id, r.offset, 0).await.map(|_| ()),
         };
         Completion { tag: r.tag, result: done.map(|()| r.len).map_err(IoError::from), buf: r.buf, all_zero }
     }

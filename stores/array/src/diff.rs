@@ -42,8 +42,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
             match from {
                 Some((a, named)) if named.tree != tree => {
                     let end = piece.end().min(named.bytes.max(piece.start()));
-                    let theirs = self.extents(a, piece.start(), end - piece.start())?;
-                    let ours = self.extents(b, piece.start(), piece.len())?;
+                    let theirs = self.extents(a, piece.start(), end - piece.start()).await?;
+                    let ours = self.extents(b, piece.start(), piece.len()).await?;
                     compare(&theirs, &ours, &mut out);
                 }
                 _ => {

@@ -193,9 +193,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
             }
         }
         member.count(|c| c.bad += 1);
-        let Ok(Some(Some(mark))) = engine.marks(lineage, f.1, block, 1).map(|m| m.first().copied()) else {
-            return false;
-        };
+        let mark = engine.marks(lineage, f.1, block, 1).await.map(|m| m.first().copied());
+        let Ok(Some(Some(mark))) = mark else { return false };
         let Some(good) = self.good_block(f, lineage, block, mark, member.number).await else {
             member.count(|c| c.lost += 1);
             tracing::error!(
@@ -233,8 +232,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
         except: u16,
     ) -> Option<Buf> {
         for t in self.live().into_iter().filter(|t| t.member.number != except) {
-            let theirs =
-                t.engine.marks(lineage, f.1, block, 1).ok().and_then(|m| m.first().copied().flatten());
+            let theirs = t.engine.marks(lineage, f.1, block, 1).await;
+            let theirs = theirs.ok().and_then(|m| m.first().copied().flatten());
             if theirs != Some(mark) && (R::HEAL_FROM_VERIFIED || theirs.is_none()) {
                 continue;
             }
@@ -248,9 +247,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     /// The map of a range, from `offset` on; the pieces add up to `len`.
-    pub fn extents(&self, id: Uuid, offset: u64, len: u64) -> Result<Vec<Extent>, EngineError> {
+    pub async fn extents(&self, id: Uuid, offset: u64, len: u64) -> Result<Vec<Extent>, EngineError> {
         if let Some(engine) = self.sole() {
-            return engine.extents(id, offset, len);
+            return engine.extents(id, offset, len).await;
         }
         let named = self.identify(id)?;
         let range = ByteRange::within(offset, len, named.bytes).map_err(|_| OUTSIDE)?;
@@ -258,7 +257,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         for (index, piece) in range.split(self.object_bytes) {
             let f = (named.tree, index);
             let Some(t) = self.readers(f).into_iter().next() else { return Err(self.unreachable(f)) };
-            for e in t.engine.extents(id, piece.start(), piece.len())? {
+            for e in t.engine.extents(id, piece.start(), piece.len()).await? {
                 match out.last_mut() {
                     Some(last) if last.zero == e.zero => last.len += e.len,
                     _ => out.push(e),

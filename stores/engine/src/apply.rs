@@ -114,6 +114,7 @@ impl State {
             label: label.into(),
             label_version: 1,
             children: Vec::new(),
+            owned: 0,
             slot,
             leaf: BlobRef::default(),
         };
@@ -231,8 +232,8 @@ impl State {
     }
 
     fn version_for_write(&mut self, lineage: u64, index: u64) -> usize {
-        if let Some(slot) = self.by_key.get(&(lineage, index)) {
-            return *slot;
+        if let Some(slot) = self.slot(lineage, index) {
+            return slot;
         }
         let parent = self.lookup(lineage, index);
         self.add_version(lineage, index, parent)
@@ -240,9 +241,9 @@ impl State {
 
     /// Makes a span a version's own, equal to what it inherits now.
     pub(crate) fn own(&mut self, slot: usize, span: usize) {
-        if matches!(self.version(slot).spans[span], Span::Inherit) {
+        if matches!(self.version(slot).row().spans[span], Span::Inherit) {
             let copy = self.inherited(slot, span).cloned();
-            self.version_mut(slot).spans[span] = Span::Own(copy);
+            self.set_span(slot, span, copy.map_or(Span::Holes, Span::Here));
             self.dirty.version_pages.insert(slot);
         }
         self.dirty.spans.insert((slot, span));
@@ -254,9 +255,10 @@ impl State {
         let above = self.inherited(slot, span).cloned();
         let blocks = self.span_blocks;
         let v = self.version_mut(slot);
-        let Span::Own(Some(map)) = &mut v.spans[span] else { return };
+        let mut digest = v.digest;
+        let Span::Here(map) = &mut v.row_mut().spans[span] else { return };
         let m = Rc::make_mut(map);
-        let (mut lost, mut digest) = (0, v.digest);
+        let mut lost = 0;
         for i in range {
             digest ^= mark_of(span * blocks + i, m.get(i));
             let old = m.set(i, None);
@@ -266,11 +268,10 @@ impl State {
             }
         }
         if m.mapped() == 0 {
-            v.spans[span] = Span::Own(None);
+            self.set_span(slot, span, Span::Holes);
         }
-        v.owned = v.owned.saturating_sub(lost);
-        v.digest = digest;
-        self.mapped = self.mapped.saturating_sub(lost);
+        self.version_mut(slot).digest = digest;
+        self.own_blocks(slot, 0, lost);
     }
 
     /// One block for each checksum, from `from` on, is mapped to the disk from `first.phys` on.
@@ -286,10 +287,14 @@ impl State {
         self.own(slot, span);
         let above = self.inherited(slot, span).cloned();
         let blocks = self.span_blocks;
+        if matches!(self.version(slot).row().spans[span], Span::Holes) {
+            self.set_span(slot, span, Span::Here(Rc::new(SpanMap::empty(blocks))));
+        }
         let v = self.version_mut(slot);
-        let Span::Own(map) = &mut v.spans[span] else { return };
-        let m = Rc::make_mut(map.get_or_insert_with(|| Rc::new(SpanMap::empty(blocks))));
-        let (mut lost, mut digest) = (0, v.digest);
+        let mut digest = v.digest;
+        let Span::Here(map) = &mut v.row_mut().spans[span] else { return };
+        let m = Rc::make_mut(map);
+        let mut lost = 0;
         for (n, crc) in crcs.iter().enumerate() {
             let i = from + n;
             let new = Some(Data { phys: first.phys + n as u64, crc: *crc, origin: first.origin });
@@ -300,9 +305,8 @@ impl State {
                 lost += 1;
             }
         }
-        v.digest = digest;
-        v.owned = (v.owned + crcs.len() as u64).saturating_sub(lost);
-        self.mapped = (self.mapped + crcs.len() as u64).saturating_sub(lost);
+        self.version_mut(slot).digest = digest;
+        self.own_blocks(slot, crcs.len() as u64, lost);
     }
 }
 

@@ -56,10 +56,10 @@ impl Blobs {
         }
     }
 
-    /// Frees the blocks of a blob.
-    pub(crate) fn free(&mut self, alloc: &mut Alloc, blob: BlobRef) {
+    /// A blob is gone; what happens to its blocks is the caller's.
+    pub(crate) fn free(&mut self, blob: BlobRef, mut each: impl FnMut(Run)) {
         for run in self.runs(blob) {
-            alloc.release(run);
+            each(run);
             self.blocks -= run.len;
         }
         if blob.indirect {
@@ -72,17 +72,17 @@ impl Blobs {
         &mut self,
         alloc: &mut Alloc,
         of: Identity,
-        bytes: Vec<u8>,
+        bytes: &[u8],
         plan: &mut Plan,
     ) -> Option<BlobRef> {
-        let (len, crc) = (bytes.len() as u32, crc32c_seeded(0, &bytes));
+        let (len, crc) = (bytes.len() as u32, crc32c_seeded(0, bytes));
         let mut runs = alloc.take(self.near, blocks_of(bytes.len()))?;
         let list = if runs.len() == 1 { None } else { alloc.take(self.near, 1).map(|mut l| l.remove(0)) };
         if runs.len() > 1 && (list.is_none() || runs.len() > EXTENTS_MAX) {
             runs.into_iter().chain(list).for_each(|r| alloc.release(r));
             return None;
         }
-        let mut rest = bytes.as_slice();
+        let mut rest = bytes;
         for run in &runs {
             let (head, tail) = rest.split_at(rest.len().min((run.len * BLOCK) as usize));
             plan.writes.push((run.phys, head.to_vec()));
@@ -151,6 +151,33 @@ fn within(run: Run, disk_blocks: u64) -> bool {
     run.phys > 0 && run.len > 0 && run.phys.checked_add(run.len).is_some_and(|end| end <= disk_blocks)
 }
 
+/// The blocks of a blob: first the one that lists the others, if it has such a one.
+pub(crate) async fn runs<D: Disk>(
+    disk: &D,
+    of: Identity,
+    blob: BlobRef,
+    disk_blocks: u64,
+    what: &'static str,
+) -> Result<Vec<Run>, OpenError> {
+    let damaged = || OpenError::Damaged { what };
+    let want = blocks_of(blob.len as usize);
+    let first = Run { phys: blob.block, len: if blob.indirect { 1 } else { want } };
+    if !within(first, disk_blocks) {
+        return Err(damaged());
+    }
+    let mut runs = vec![first];
+    if blob.indirect {
+        let buf = read_run(disk, first).await?;
+        let list =
+            extents(&buf, of).filter(|l| l.iter().all(|r| within(*r, disk_blocks))).ok_or_else(damaged)?;
+        if list.iter().try_fold(0u64, |sum, r| sum.checked_add(r.len)) != Some(want) {
+            return Err(damaged());
+        }
+        runs.extend(list);
+    }
+    Ok(runs)
+}
+
 /// Reads a blob and verifies its checksum; gives its bytes and its blocks.
 pub(crate) async fn read<D: Disk>(
     disk: &D,
@@ -159,31 +186,13 @@ pub(crate) async fn read<D: Disk>(
     disk_blocks: u64,
     what: &'static str,
 ) -> Result<(Vec<u8>, Vec<Run>), OpenError> {
-    let damaged = || OpenError::Damaged { what };
-    let want = blocks_of(blob.len as usize);
-    let first = Run { phys: blob.block, len: if blob.indirect { 1 } else { want } };
-    if !within(first, disk_blocks) {
-        return Err(damaged());
-    }
-    let buf = read_run(disk, first).await?;
-    let mut runs = vec![first];
-    let mut bytes;
-    if blob.indirect {
-        let list =
-            extents(&buf, of).filter(|l| l.iter().all(|r| within(*r, disk_blocks))).ok_or_else(damaged)?;
-        if list.iter().try_fold(0u64, |sum, r| sum.checked_add(r.len)) != Some(want) {
-            return Err(damaged());
-        }
-        bytes = Vec::new();
-        for run in &list {
-            bytes.extend_from_slice(&read_run(disk, *run).await?);
-        }
-        runs.extend(list);
-    } else {
-        bytes = buf.to_vec();
+    let runs = runs(disk, of, blob, disk_blocks, what).await?;
+    let mut bytes = Vec::new();
+    for run in runs.iter().skip(usize::from(blob.indirect)) {
+        bytes.extend_from_slice(&read_run(disk, *run).await?);
     }
     bytes.truncate(blob.len as usize);
-    if crc32c_seeded(0, &bytes) == blob.crc { Ok((bytes, runs)) } else { Err(damaged()) }
+    if crc32c_seeded(0, &bytes) == blob.crc { Ok((bytes, runs)) } else { Err(OpenError::Damaged { what }) }
 }
 
 /// Reads the block that lists the extents of an indirect blob.

@@ -112,16 +112,16 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     async fn is_clean_beyond(&self, snapshot: Uuid) -> Result<bool, EngineError> {
         let (lineage, bytes) = self.find(snapshot, |lineage, n| (lineage, n.bytes))?;
         let from = bytes.div_ceil(BLOCK);
-        {
-            let state = self.state.borrow();
-            let object_blocks = state.object_blocks;
-            let last = VOLUME_MAX / BLOCK / object_blocks;
-            for index in state.touched_objects(lineage, from / object_blocks, last) {
-                let start = from.max(index * object_blocks);
-                let len = (index + 1) * object_blocks - start;
-                if state.entries(lineage, start, len as usize).iter().any(|d| d.is_some()) {
-                    return Ok(false);
-                }
+        let object_blocks = u64::from(self.layout.object_blocks);
+        let last = VOLUME_MAX / BLOCK / object_blocks;
+        let touched = self.state.borrow().touched_objects(lineage, from / object_blocks, last);
+        for index in touched {
+            let start = from.max(index * object_blocks);
+            let len = ((index + 1) * object_blocks - start) as usize;
+            let _held = self.load_range(snapshot, start, len).await?;
+            let lineage = self.find(snapshot, |lineage, _| lineage)?;
+            if self.state.borrow().entries(lineage, start, len).iter().any(|d| d.is_some()) {
+                return Ok(false);
             }
         }
         let within = (bytes % BLOCK) as usize;
@@ -311,11 +311,6 @@ impl State {
             parent = (n.kind != NodeKind::Ghost).then_some(n.id);
             above = n.parent;
         }
-        let owned: u64 = self
-            .by_key
-            .range((lineage, 0)..=(lineage, u64::MAX))
-            .map(|(_, slot)| self.version(*slot).owned)
-            .sum();
         Some(Found {
             id: node.id,
             kind: if node.kind == NodeKind::Volume { Kind::Volume } else { Kind::Snapshot },
@@ -324,7 +319,7 @@ impl State {
             bytes: node.bytes,
             label: Rc::clone(&node.label).to_vec(),
             label_version: node.label_version,
-            stored: owned * BLOCK,
+            stored: node.owned * BLOCK,
         })
     }
 }

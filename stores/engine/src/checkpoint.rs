@@ -8,13 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::alloc::Run;
+use crate::alloc::{Alloc, Record, Run};
 use crate::blob::Plan;
-use crate::codec::{BlobRef, Identity, Type, Writer, begin, hash64, seal};
-use crate::engine::Engine;
+use crate::codec::{BlobRef, Identity, Type, begin, hash64, seal};
+use crate::engine::{Engine, Pages, Room};
 use crate::layout::BLOCK;
 use crate::map::SpanMap;
-use crate::state::{Cause, Dirty, Node, NodeKind, Span, State};
+use crate::space::{WrittenBits, page};
+use crate::state::{Cause, Dirty, LINEAGE_BITS, Node, NodeKind, Span, State};
 use crate::superblock::{COPIES, Superblock, offsets};
 use crate::sync::join_all;
 use crate::wal::Queue;
@@ -43,8 +44,10 @@ struct DirtySpan {
     map: Rc<SpanMap>,
 }
 
-struct Row {
+/// A version as it goes into its page.
+struct Line {
     lineage: u64,
+    owned: u32,
     index: u64,
     write_version: u64,
     generation: u64,
@@ -56,7 +59,7 @@ struct Row {
 struct Capture {
     dirty: Dirty,
     spans: Vec<DirtySpan>,
-    versions: BTreeMap<usize, Vec<Option<Row>>>,
+    versions: BTreeMap<usize, Vec<Option<Line>>>,
     nodes: Vec<(u64, Vec<u8>)>,
     node_pages: BTreeMap<usize, Vec<(u64, BlobRef)>>,
     next_lineage: u64,
@@ -67,6 +70,12 @@ struct Capture {
     births: BTreeMap<usize, u64>,
     /// Dirty spans that need no leaf any more: `(slot, birth, span)`.
     holes: Vec<(usize, u64, usize)>,
+    /// Which blocks are in use, but for what this checkpoint itself changes.
+    record: Record,
+    /// What this checkpoint replaces.
+    old: Vec<BlobRef>,
+    /// Old places of the maps of dirty spans, by the slot of their version.
+    leaves: Vec<(usize, BlobRef)>,
 }
 
 /// Where the parts of a checkpoint stand.
@@ -75,19 +84,31 @@ struct Written {
     nodes: BTreeMap<u64, BlobRef>,
     version_pages: BTreeMap<usize, BlobRef>,
     node_pages: BTreeMap<usize, BlobRef>,
+    bits: WrittenBits,
     root: BlobRef,
+    /// Blobs whose blocks the map of free blocks records.
+    recorded: Vec<BlobRef>,
 }
 
-fn row(state: &State, slot: usize) -> Option<Row> {
+fn line(state: &State, slot: usize) -> Option<Line> {
     let v = state.versions.get(slot)?.as_ref()?;
+    let row = v.row();
     let place = |(span, leaf): (&Span, &BlobRef)| match span {
         Span::Inherit => INHERIT,
-        Span::Own(None) => HOLES,
-        Span::Own(Some(_)) => *leaf,
+        Span::Holes => HOLES,
+        Span::Stored | Span::Here(_) => *leaf,
     };
-    let spans = v.spans.iter().zip(&v.leaves).map(place).collect();
+    let spans = row.spans.iter().zip(&row.leaves).map(place).collect();
     let (write_version, generation, digest) = (v.write_version, v.generation, v.digest);
-    Some(Row { lineage: v.lineage, index: v.index, write_version, generation, digest, spans })
+    Some(Line {
+        lineage: v.lineage,
+        owned: v.owned,
+        index: v.index,
+        write_version,
+        generation,
+        digest,
+        spans,
+    })
 }
 
 fn node_leaf(of: Identity, lineage: u64, n: &Node) -> Vec<u8> {
@@ -111,34 +132,33 @@ fn node_leaf(of: Identity, lineage: u64, n: &Node) -> Vec<u8> {
     seal(w)
 }
 
-fn page(of: Identity, kind: Type, number: usize, fill: impl FnOnce(&mut Writer)) -> Vec<u8> {
-    let mut w = begin(kind, of);
-    w.u32(number as u32);
-    w.u32(0);
-    fill(&mut w);
-    seal(w)
-}
-
 impl Capture {
-    fn take(state: &mut State, of: Identity) -> Capture {
+    fn take(state: &mut State, pages: &Pages, alloc: &mut Alloc, of: Identity) -> Capture {
         let dirty = std::mem::take(&mut state.dirty);
         let per_page = state.versions_per_page();
         let mut spans = Vec::new();
         let (mut births, mut holes) = (BTreeMap::new(), Vec::new());
+        let mut leaves = Vec::new();
         for &(slot, span) in &dirty.spans {
             let v = state.version(slot);
             births.insert(slot, v.birth);
-            if let Span::Own(Some(map)) = &v.spans[span] {
-                let key = (v.lineage, v.index);
-                spans.push(DirtySpan { slot, birth: v.birth, span, key, map: map.clone() });
-            } else {
-                holes.push((slot, v.birth, span));
+            let leaf = v.row().leaves[span];
+            if !leaf.is_none() {
+                leaves.push((slot, leaf));
+            }
+            match &v.row().spans[span] {
+                Span::Here(map) => {
+                    let key = (v.lineage, v.index);
+                    spans.push(DirtySpan { slot, birth: v.birth, span, key, map: map.clone() });
+                }
+                Span::Holes | Span::Inherit => holes.push((slot, v.birth, span)),
+                Span::Stored => {}
             }
         }
         let stale = dirty.spans.iter().map(|(slot, _)| slot).chain(&dirty.version_pages);
         let stale: BTreeSet<usize> = stale.map(|slot| slot / per_page).collect();
-        let rows = |p: usize| (p * per_page..(p + 1) * per_page).map(|slot| row(state, slot)).collect();
-        let versions = stale.into_iter().map(|p| (p, rows(p))).collect();
+        let rows = |p: usize| (p * per_page..(p + 1) * per_page).map(|slot| line(state, slot)).collect();
+        let versions: BTreeMap<_, _> = stale.into_iter().map(|p| (p, rows(p))).collect();
         let leaf = |lineage: &u64| state.nodes.get(lineage).map(|n| (*lineage, node_leaf(of, *lineage, n)));
         let nodes = dirty.nodes.iter().filter_map(leaf).collect();
         let stale: BTreeSet<usize> = dirty.node_pages.iter().map(|slot| slot / NODES_PER_PAGE).collect();
@@ -147,7 +167,15 @@ impl Capture {
             (lineage, state.nodes.get(&lineage).map_or(BlobRef::default(), |n| n.leaf))
         };
         let entries = |p: usize| (p * NODES_PER_PAGE..(p + 1) * NODES_PER_PAGE).map(entry).collect();
-        let node_pages = stale.into_iter().map(|p| (p, entries(p))).collect();
+        let node_pages: BTreeMap<_, _> = stale.into_iter().map(|p| (p, entries(p))).collect();
+        let place = |table: &[BlobRef], p: &usize| table.get(*p).copied().unwrap_or_default();
+        let mut old = dirty.gone.clone();
+        old.extend(leaves.iter().map(|(_, leaf)| leaf));
+        old.extend(dirty.nodes.iter().filter_map(|lineage| state.nodes.get(lineage)).map(|n| n.leaf));
+        old.extend(versions.keys().map(|p| place(&pages.versions, p)));
+        old.extend(node_pages.keys().map(|p| place(&pages.nodes, p)));
+        old.retain(|b| !b.is_none());
+        let record = alloc.capture();
         Capture {
             dirty,
             spans,
@@ -160,12 +188,16 @@ impl Capture {
             freed: Vec::new(),
             births,
             holes,
+            record,
+            old,
+            leaves,
         }
     }
 
     fn is_empty(&self) -> bool {
         let d = &self.dirty;
-        let clean = d.version_pages.is_empty() && d.spans.is_empty() && d.node_pages.is_empty();
+        let same = self.record.dirty.is_empty() && self.record.lost.is_empty();
+        let clean = same && d.version_pages.is_empty() && d.spans.is_empty() && d.node_pages.is_empty();
         clean && d.gone.is_empty() && self.pending.is_empty()
     }
 }
@@ -173,8 +205,12 @@ impl Capture {
 impl<D: Disk, R: Rules> Engine<D, R> {
     /// Writes a checkpoint and switches to it. Only the leader of a turn (or the opening) calls this.
     pub(crate) async fn checkpoint(&self, boot: Option<Boot>) -> Result<(), EngineError> {
+        self.settle_groups().await;
         let need = self.checkpoint_need();
-        let mut capture = Capture::take(&mut self.state.borrow_mut(), self.id);
+        let mut capture = {
+            let (mut state, mut room) = (self.state.borrow_mut(), self.room.borrow_mut());
+            Capture::take(&mut state, &self.pages.borrow(), &mut room.alloc, self.id)
+        };
         let tail = {
             let mut log = self.log.borrow_mut();
             capture.pending = std::mem::take(&mut log.pending);
@@ -185,26 +221,33 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let logged = self.log.borrow().pos != self.superblock.get().wal_first_pos;
         if capture.is_empty() && !logged && boot.is_none() {
             self.state.borrow_mut().dirty = capture.dirty;
+            self.room.borrow_mut().alloc.written();
             return Ok(());
         }
-        self.state.borrow_mut().checkpointing = true;
+        {
+            let mut state = self.state.borrow_mut();
+            state.checkpointing = true;
+            state.cache.captured_spans = capture.dirty.spans.clone();
+            state.cache.captured_pages = capture.versions.keys().copied().collect();
+        }
         self.room.borrow_mut().promised = need;
         let mut plan = Plan::default();
-        let written = self.write_checkpoint(&mut capture, &mut plan).await;
+        let mut recorded = usize::MAX;
+        let written = self.write_checkpoint(&mut capture, &mut plan, &mut recorded).await;
         self.room.borrow_mut().promised = 0;
         let result = match written {
             Ok(written) => match self.switch(written.root, boot).await {
                 Ok(()) => {
                     let freed = self.install(capture, written);
-                    self.state.borrow_mut().checkpointing = false;
+                    self.end_checkpoint();
                     self.make_reusable(freed).await;
                     return Ok(());
                 }
                 Err(e) => Err(e),
             },
             Err(EngineError::NoSpace) => {
-                self.undo(capture, &plan, tail);
-                self.state.borrow_mut().checkpointing = false;
+                self.undo(capture, &plan.placed, recorded, tail);
+                self.end_checkpoint();
                 return Err(EngineError::NoSpace);
             }
             Err(e) => Err(e),
@@ -213,55 +256,105 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         result
     }
 
-    fn place(&self, bytes: Vec<u8>, plan: &mut Plan) -> Result<BlobRef, EngineError> {
-        let mut guard = self.room.borrow_mut();
-        let room = &mut *guard;
-        room.blobs.place(&mut room.alloc, self.id, bytes, plan).ok_or(EngineError::NoSpace)
+    fn end_checkpoint(&self) {
+        self.state.borrow_mut().checkpoint_ended(!R::KEEP_DIRTY);
+        let most = self.groups_max();
+        self.room.borrow_mut().alloc.evict(most);
     }
 
-    async fn write_checkpoint(&self, c: &mut Capture, plan: &mut Plan) -> Result<Written, EngineError> {
+    /// Gives a blob its place.
+    pub(crate) async fn place(&self, bytes: Vec<u8>, plan: &mut Plan) -> Result<BlobRef, EngineError> {
+        let blocks = (bytes.len() as u64).div_ceil(BLOCK) + 1;
+        loop {
+            let (placed, reachable) = {
+                let mut guard = self.room.borrow_mut();
+                let room = &mut *guard;
+                (room.blobs.place(&mut room.alloc, self.id, &bytes, plan), room.alloc.reachable())
+            };
+            if let Some(blob) = placed {
+                return Ok(blob);
+            }
+            let more = self.reach(reachable.max(blocks) + 1).await;
+            if !more && self.room.borrow().alloc.reachable() <= reachable {
+                return Err(EngineError::NoSpace);
+            }
+        }
+    }
+
+    /// Writes all parts; `recorded` tells how many of the plan the map of free blocks records, once others
+    /// follow.
+    async fn write_checkpoint(
+        &self,
+        c: &mut Capture,
+        plan: &mut Plan,
+        recorded: &mut usize,
+    ) -> Result<Written, EngineError> {
+        self.know_lists(c).await;
         let per_page = self.state.borrow().versions_per_page();
         let mut spans = Vec::new();
         for batch in c.spans.chunks(BATCH) {
             for d in batch {
                 let bytes = d.map.encode(self.id, (d.key.0, d.key.1, d.span as u32));
-                let blob = self.place(bytes, plan)?;
+                let blob = self.place(bytes, plan).await?;
                 spans.push(blob);
-                if let Some(Some(row)) =
+                if let Some(Some(line)) =
                     c.versions.get_mut(&(d.slot / per_page)).map(|p| &mut p[d.slot % per_page])
                 {
-                    row.spans[d.span] = blob;
+                    line.spans[d.span] = blob;
                 }
             }
             plan.write(&self.disk).await?;
         }
         let mut nodes = BTreeMap::new();
         for (lineage, bytes) in std::mem::take(&mut c.nodes) {
-            nodes.insert(lineage, self.place(bytes, plan)?);
+            nodes.insert(lineage, self.place(bytes, plan).await?);
         }
         let mut version_pages = BTreeMap::new();
-        for (number, rows) in &c.versions {
-            version_pages.insert(*number, self.place(self.version_page(*number, rows), plan)?);
+        for (number, lines) in &c.versions {
+            let empty = lines.iter().all(|line| line.is_none());
+            let page = match empty {
+                true => BlobRef::default(),
+                false => self.place(self.version_page(*number, lines), plan).await?,
+            };
+            version_pages.insert(*number, page);
         }
         let mut node_pages = BTreeMap::new();
         for (number, entries) in &c.node_pages {
             let bytes = page(self.id, Type::NodePage, *number, |w| {
                 entries.iter().for_each(|(lineage, old)| nodes.get(lineage).unwrap_or(old).put(w));
             });
-            node_pages.insert(*number, self.place(bytes, plan)?);
+            node_pages.insert(*number, self.place(bytes, plan).await?);
         }
-        let root = self.place(self.root_page(c, &version_pages, &node_pages), plan)?;
+        *recorded = plan.placed.len();
+        let stands = plan.placed.clone();
+        let bits = self.write_bits(&c.record, &stands, &c.old, plan).await?;
+        let root = self.root_page(c, &version_pages, &node_pages, &bits.pages);
+        let root = self.place_apart(root, plan).await?;
         plan.write(&self.disk).await?;
-        Ok(Written { spans, nodes, version_pages, node_pages, root })
+        Ok(Written { spans, nodes, version_pages, node_pages, bits, root, recorded: stands })
     }
 
-    fn version_page(&self, number: usize, rows: &[Option<Row>]) -> Vec<u8> {
+    /// Learns the extents of all blobs that go: they are freed without waiting. One whose list cannot be read
+    /// keeps its blocks.
+    async fn know_lists(&self, c: &mut Capture) {
+        let mut known = Vec::new();
+        for blob in std::mem::take(&mut c.old) {
+            match self.runs_of(blob).await {
+                Ok(_) => known.push(blob),
+                Err(error) => tracing::warn!(%error, "the blocks of an old map cannot be found, nor freed"),
+            }
+        }
+        c.old = known;
+    }
+
+    fn version_page(&self, number: usize, lines: &[Option<Line>]) -> Vec<u8> {
         let spans = self.state.borrow().spans_per_object();
         page(self.id, Type::VersionPage, number, |w| {
-            for row in rows {
-                match row {
+            for line in lines {
+                match line {
                     Some(r) => {
-                        let fixed = [r.lineage, r.index, r.write_version, r.generation, r.digest];
+                        let first = r.lineage | u64::from(r.owned) << LINEAGE_BITS;
+                        let fixed = [first, r.index, r.write_version, r.generation, r.digest];
                         fixed.iter().for_each(|v| w.u64(*v));
                         r.spans.iter().for_each(|s| s.put(w));
                     }
@@ -276,6 +369,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         c: &Capture,
         versions: &BTreeMap<usize, BlobRef>,
         nodes: &BTreeMap<usize, BlobRef>,
+        groups: &BTreeMap<usize, BlobRef>,
     ) -> Vec<u8> {
         let pages = self.pages.borrow();
         let merged = |old: &[BlobRef], new: &BTreeMap<usize, BlobRef>| -> Vec<BlobRef> {
@@ -283,12 +377,16 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             (0..len).map(|i| new.get(&i).or(old.get(i)).copied().unwrap_or_default()).collect()
         };
         let (versions, nodes) = (merged(&pages.versions, versions), merged(&pages.nodes, nodes));
+        let groups = merged(&pages.groups, groups);
         let mut w = begin(Type::Root, self.id);
         w.u64(c.next_lineage);
         w.u32(versions.len() as u32);
         w.u32(nodes.len() as u32);
         versions.iter().chain(&nodes).for_each(|p| p.put(&mut w));
         w.u64(c.catalogue_seq);
+        w.u32(groups.len() as u32);
+        w.u32(0);
+        groups.iter().for_each(|p| p.put(&mut w));
         seal(w)
     }
 
@@ -331,11 +429,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// blocks that are reusable now.
     fn install(&self, c: Capture, written: Written) -> Vec<(Run, Cause)> {
         let mut state = self.state.borrow_mut();
-        let mut old = c.dirty.gone;
         let mut late = Vec::new();
         for (d, new) in c.spans.iter().zip(&written.spans) {
             match state.versions.get_mut(d.slot).and_then(|v| v.as_mut()).filter(|v| v.birth == d.birth) {
-                Some(v) => old.push(std::mem::replace(&mut v.leaves[d.span], *new)),
+                Some(v) => v.row_mut().leaves[d.span] = *new,
                 None => late.push(*new),
             }
         }
@@ -343,41 +440,60 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             if let Some(v) =
                 state.versions.get_mut(slot).and_then(|v| v.as_mut()).filter(|v| v.birth == birth)
             {
-                old.push(std::mem::take(&mut v.leaves[span]));
+                v.row_mut().leaves[span] = BlobRef::default();
             }
         }
         for (lineage, new) in written.nodes {
             match state.nodes.get_mut(&lineage) {
-                Some(n) => old.push(std::mem::replace(&mut n.leaf, new)),
+                Some(n) => n.leaf = new,
                 None => late.push(new),
             }
         }
+        // What went meanwhile with what it belonged to is free by this checkpoint already.
+        let old: BTreeSet<u64> = c.old.iter().map(|b| b.block).collect();
+        state.dirty.gone.retain(|b| !old.contains(&b.block));
         state.dirty.gone.extend(late);
+        let mut apart = self.install_bits(&written.bits);
         let mut pages = self.pages.borrow_mut();
         for (number, new) in written.version_pages {
-            old.push(replace_page(&mut pages.versions, number, new));
+            replace_page(&mut pages.versions, number, new);
         }
         for (number, new) in written.node_pages {
-            old.push(replace_page(&mut pages.nodes, number, new));
+            replace_page(&mut pages.nodes, number, new);
         }
-        old.push(std::mem::replace(&mut pages.root, written.root));
+        for (number, new) in written.bits.pages {
+            apart.push(replace_page(&mut pages.groups, number, new));
+        }
+        apart.push(std::mem::replace(&mut pages.root, written.root));
         let mut guard = self.room.borrow_mut();
-        let room = &mut *guard;
-        old.into_iter().filter(|b| !b.is_none()).for_each(|b| room.blobs.free(&mut room.alloc, b));
+        let Room { alloc, blobs, .. } = &mut *guard;
+        for blob in written.recorded {
+            blobs.runs(blob).into_iter().for_each(|run| alloc.recorded(run));
+        }
+        c.old.into_iter().for_each(|b| blobs.free(b, |run| alloc.retired(run)));
+        let apart = apart.into_iter().filter(|b| !b.is_none());
+        apart.for_each(|b| blobs.free(b, |run| alloc.free_apart(run)));
         c.freed
     }
 
-    /// The checkpoint found no room: everything is as if it had not begun.
-    fn undo(&self, c: Capture, plan: &Plan, tail: u64) {
+    /// The checkpoint found no room: everything is as if it had not begun. The first `recorded` blobs were to
+    /// be recorded by the map of free blocks.
+    fn undo(&self, c: Capture, placed: &[BlobRef], recorded: usize, tail: u64) {
         let mut guard = self.room.borrow_mut();
-        let room = &mut *guard;
-        plan.placed.iter().for_each(|b| room.blobs.free(&mut room.alloc, *b));
+        let Room { alloc, blobs, .. } = &mut *guard;
+        for (n, blob) in placed.iter().enumerate() {
+            let apart = n >= recorded;
+            blobs.free(*blob, |run| if apart { alloc.free_apart(run) } else { alloc.release(run) });
+        }
+        alloc.uncapture(&c.record);
         let mut state = self.state.borrow_mut();
         let still = |slot: usize| {
             let birth = state.versions.get(slot).and_then(|v| v.as_ref()).map(|v| v.birth);
             birth.is_some() && birth == c.births.get(&slot).copied()
         };
         let spans: Vec<_> = c.dirty.spans.iter().copied().filter(|(slot, _)| still(*slot)).collect();
+        let orphans: Vec<BlobRef> =
+            c.leaves.iter().filter(|(slot, _)| !still(*slot)).map(|(_, leaf)| *leaf).collect();
         state.dirty.spans.extend(spans);
         state.dirty.version_pages.extend(c.dirty.version_pages);
         let nodes: Vec<u64> = c.dirty.nodes.into_iter().filter(|l| state.nodes.contains_key(l)).collect();
@@ -385,6 +501,12 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         state.dirty.node_pages.extend(c.dirty.node_pages);
         state.dirty.node_blocks += c.dirty.node_blocks;
         state.dirty.gone.extend(c.dirty.gone);
+        // What a version left to another one meanwhile, without the old place of its map.
+        for leaf in orphans {
+            if !state.dirty.gone.contains(&leaf) {
+                state.dirty.gone.push(leaf);
+            }
+        }
         let mut log = self.log.borrow_mut();
         log.captured = 0;
         log.restore(c.pending, c.freed);

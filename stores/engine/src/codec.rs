@@ -133,6 +133,8 @@ pub(crate) enum Type {
     Span = 6,
     Node = 7,
     Extents = 8,
+    Bits = 9,
+    GroupPage = 10,
 }
 
 /// Who a structure belongs to.
@@ -230,6 +232,12 @@ const INDIRECT: u64 = 1 << 63;
 impl BlobRef {
     pub(crate) fn is_none(&self) -> bool {
         self.block == 0
+    }
+
+    /// Blocks that it takes, with the block that lists its extents.
+    pub(crate) fn blocks(&self) -> u64 {
+        let bytes = u64::from(self.len).div_ceil(crate::layout::BLOCK);
+        if self.is_none() { 0 } else { bytes + u64::from(self.indirect) }
     }
 
     pub(crate) fn put(&self, w: &mut Writer) {

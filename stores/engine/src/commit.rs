@@ -2,7 +2,7 @@
 
 use parpen_base::Buf;
 
-use crate::alloc::{Alloc, Run};
+use crate::alloc::Run;
 use crate::codec::Identity;
 use crate::engine::{Engine, Log};
 use crate::layout::BLOCK;
@@ -73,6 +73,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     async fn lead(&self, by: By) -> Result<(), EngineError> {
         let turns = &self.turns;
+        self.moved();
         turns.running.set(true);
         turns.started.set(turns.started.get() + 1);
         let mut leading = Leading(self, false);
@@ -91,6 +92,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             Err(e) => Err(e),
         };
         leading.1 = true;
+        self.moved();
         turns.running.set(false);
         turns.ended.fire();
         result
@@ -189,7 +191,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
         // Crumbs that add up to a whole chunk go back together; a chunk within one run has gone already.
         for run in merged {
-            for chunk in Alloc::chunks_of(run) {
+            let chunks = self.room.borrow().alloc.chunks_of(run);
+            for chunk in chunks {
                 let taken = self.room.borrow_mut().alloc.take_chunk(chunk);
                 let Some(whole) = taken else { continue };
                 if whole.phys < run.phys || whole.phys + whole.len > run.phys + run.len {

@@ -16,6 +16,7 @@ use crate::layout::BLOCK;
 use crate::map::{Data, SpanMap};
 use crate::state::State;
 use crate::sync::yield_now;
+use crate::wants::Needs;
 use crate::{Change, Disk, EngineError, Rules};
 
 /// Objects that one call looks at, at most.
@@ -146,13 +147,19 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let (objects, blocks) = self.objects_to_compare(a, b, range)?;
         for index in &objects {
             let object = index * blocks;
+            let from = (range.start() / BLOCK).saturating_sub(object);
+            let to = (range.end().div_ceil(BLOCK) - object).min(blocks);
+            let looked_at = |state: &State, needs: &mut Needs| {
+                for (lineage, _) in a.into_iter().chain([b]).filter_map(|id| state.named(id)) {
+                    state.need_range(lineage, object + from, (to - from) as usize, needs);
+                }
+            };
+            let _held = self.load(looked_at).await?;
             {
                 // Others may have run since: the ids are looked up anew, as after a roll back they name others.
                 let (a, b) = (a.map(|a| self.side(a)).transpose()?, self.side(b)?);
                 let state = self.state.borrow();
                 out.upto(object * BLOCK, false, true);
-                let from = (range.start() / BLOCK).saturating_sub(object);
-                let to = (range.end().div_ceil(BLOCK) - object).min(blocks);
                 state.diff_object(a, b, *index, from..to, &mut out);
             }
             yield_now().await;

@@ -21,20 +21,12 @@ pub(crate) fn mark_of(block: usize, data: Option<Data>) -> u64 {
 impl State {
     /// The digest of a version from its maps.
     pub(crate) fn compute_digest(&self, slot: usize) -> u64 {
-        let of_span = |span: usize| {
-            let map = self.resolve(slot, span)?;
-            Some(map.iter().fold(0, |sum, (i, d)| sum ^ mark_of(span * self.span_blocks + i, Some(d))))
-        };
-        (0..self.spans_per_object()).filter_map(of_span).fold(0, |sum, of| sum ^ of)
+        (0..self.spans_per_object()).fold(0, |sum, span| sum ^ self.digest_of_span(slot, span))
     }
 
-    /// Computes all digests anew, for a disk whose pages carry none; all of them get them with the next
-    /// checkpoint.
-    pub(crate) fn digest_all(&mut self) {
-        let slots: Vec<usize> = self.by_key.values().copied().collect();
-        for slot in slots {
-            self.version_mut(slot).digest = self.compute_digest(slot);
-            self.dirty.version_pages.insert(slot);
-        }
+    /// What one span adds to the digest of a version.
+    pub(crate) fn digest_of_span(&self, slot: usize, span: usize) -> u64 {
+        let Some(map) = self.resolve(slot, span) else { return 0 };
+        map.iter().fold(0, |sum, (i, d)| sum ^ mark_of(span * self.span_blocks + i, Some(d)))
     }
 }

@@ -12,6 +12,7 @@ use crate::blob::Blobs;
 use crate::codec::{BlobRef, Identity};
 use crate::layout::Layout;
 use crate::map::Data;
+use crate::paging::Loads;
 use crate::rebase::Rebases;
 use crate::record::Op;
 use crate::state::{Cause, Freed, Node, NodeKind, State};
@@ -60,6 +61,7 @@ pub(crate) struct Log {
 pub(crate) struct Pages {
     pub(crate) versions: Vec<BlobRef>,
     pub(crate) nodes: Vec<BlobRef>,
+    pub(crate) groups: Vec<BlobRef>,
     pub(crate) root: BlobRef,
 }
 
@@ -93,6 +95,9 @@ pub struct Engine<D: Disk, R: Rules = Sound> {
     pub(crate) generation: Cell<u64>,
     pub(crate) era: Cell<u32>,
     pub(crate) reclaiming: Cell<bool>,
+    pub(crate) loads: Loads,
+    /// Counts whatever changes maps or free blocks.
+    pub(crate) moves: Cell<u64>,
     pub(crate) rebases: RefCell<Rebases>,
     pub(crate) rules: PhantomData<R>,
 }
@@ -151,12 +156,14 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     /// Makes a change in memory and queues it for the log, in this order with all others.
     pub(crate) fn change(&self, op: Op) -> Result<(), EngineError> {
+        self.moved();
         let mut freed = Freed::default();
         if self.state.borrow_mut().apply(&op, &mut freed).is_err() {
             tracing::error!(?op, "an operation does not fit the state");
             self.fence();
             return Err(EngineError::Fenced);
         }
+        self.account(&op, &freed.0);
         self.note_for_rebases(&op);
         let mut log = self.log.borrow_mut();
         let mut room = self.room.borrow_mut();
@@ -209,8 +216,14 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         self.checksum(d.origin, block, data) == d.crc
     }
 
+    /// The maps or the free blocks change.
+    pub(crate) fn moved(&self) {
+        self.moves.set(self.moves.get() + 1);
+    }
+
     /// Takes blocks for data of one object, behind its last ones where that is possible.
     pub(crate) fn take_data(&self, lineage: u64, index: u64, blocks: u64) -> Option<Vec<Run>> {
+        self.moved();
         let mut room = self.room.borrow_mut();
         let near = room.hints.get(&(lineage, index)).copied().unwrap_or(NO_HINT);
         let runs = room.alloc.take(near, blocks)?;
@@ -226,6 +239,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     /// Gives back what [`Engine::take_data`] took and nothing maps.
     pub(crate) fn return_data(&self, runs: impl IntoIterator<Item = Run>) {
+        self.moved();
         let mut room = self.room.borrow_mut();
         for run in runs {
             room.alloc.release(run);

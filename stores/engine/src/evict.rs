@@ -13,7 +13,7 @@ impl State {
         // Younger ones first: what a version owns shows in its parent.
         for slot in self.family_slots(tree, index).into_iter().rev() {
             for span in 0..self.spans_per_object() {
-                let Span::Own(Some(map)) = &self.version(slot).spans[span] else { continue };
+                let Span::Here(map) = &self.version(slot).row().spans[span] else { continue };
                 let (map, above) = (map.clone(), self.inherited(slot, span).cloned());
                 let mine = |(i, d): &(usize, Data)| above.as_ref().is_none_or(|p| p.phys(*i) != d.phys);
                 for (_, d) in map.iter().filter(mine) {
@@ -36,7 +36,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         if versions == 0 {
             return Ok(());
         }
-        self.make_room(Need { blocks: 0, spans: versions, log: SMALL_OP, reserve: false }).await?;
-        self.change(Op::Evict { tree, index })
+        let need = Need { blocks: 0, spans: versions, log: SMALL_OP, reserve: false };
+        self.change_loaded(need, || Ok(Op::Evict { tree, index })).await
     }
 }

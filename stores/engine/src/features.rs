@@ -7,8 +7,11 @@ pub(crate) const REPLICATED: u64 = 1;
 /// Every slot of the version table carries the digest of its version. Reading needs none of them, but who writes
 /// without keeping them makes them lie: the bit is read-only compatible.
 pub(crate) const DIGESTS: u64 = 1;
+/// The checkpoint says which blocks are in use and how many each version owns, so that opening need not read the
+/// maps. A program that does not know it would take the root for damage, and forget both.
+pub(crate) const SPACE: u64 = 2;
 
 /// What this program knows, and gives to every disk that it opens.
-pub(crate) const INCOMPAT: u64 = REPLICATED;
+pub(crate) const INCOMPAT: u64 = REPLICATED | SPACE;
 /// The same for what only writers must know.
 pub(crate) const RO_COMPAT: u64 = DIGESTS;

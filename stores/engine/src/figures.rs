@@ -1,6 +1,5 @@
 //! What volumes and snapshots cost, from the maps: counted when somebody asks, object by object.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use uuid::Uuid;
@@ -10,6 +9,7 @@ use crate::layout::BLOCK;
 use crate::map::SpanMap;
 use crate::state::{NodeKind, Span, State};
 use crate::sync::yield_now;
+use crate::wants::Needs;
 use crate::{Disk, EngineError, Figures, Rules};
 
 /// A lineage that a deletion takes blocks from, and who keeps blocks of it.
@@ -28,17 +28,17 @@ impl State {
 
     /// Blocks of one object that a lineage owns and none of these maps.
     fn kept_by_none(&self, lineage: u64, index: u64, keepers: &[u64]) -> u64 {
-        let Some(slot) = self.by_key.get(&(lineage, index)) else { return 0 };
+        let Some(slot) = self.slot(lineage, index) else { return 0 };
         if keepers.is_empty() {
-            return self.version(*slot).owned;
+            return u64::from(self.version(slot).owned);
         }
         let spans = 0..self.spans_per_object();
-        spans.map(|span| self.span_kept_by_none(*slot, span, keepers)).sum()
+        spans.map(|span| self.span_kept_by_none(slot, span, keepers)).sum()
     }
 
     fn span_kept_by_none(&self, slot: usize, span: usize, keepers: &[u64]) -> u64 {
         let v = self.version(slot);
-        let Span::Own(Some(map)) = &v.spans[span] else { return 0 };
+        let Span::Here(map) = &v.row().spans[span] else { return 0 };
         let theirs = |l: &u64| self.resolve(self.lookup(*l, v.index)?, span);
         let users: Vec<&Rc<SpanMap>> = keepers.iter().filter_map(theirs).collect();
         if users.iter().any(|u| Rc::ptr_eq(u, map)) {
@@ -92,7 +92,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let lineage = self.find(id, |lineage, _| lineage)?;
         let losers = self.state.borrow().losers(lineage);
         for loser in &losers {
-            let blocks = self.count_freed(loser).await;
+            let blocks = self.count_freed(loser).await?;
             freed += blocks;
             unique += if loser.lineage == lineage { blocks } else { 0 };
         }
@@ -101,17 +101,23 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         Ok(Figures { stored, unique, shared, freed })
     }
 
-    async fn count_freed(&self, loser: &Loser) -> u64 {
+    async fn count_freed(&self, loser: &Loser) -> Result<u64, EngineError> {
         let (mut blocks, mut from) = (0, 0);
         loop {
-            let (some, last) = {
-                let state = self.state.borrow();
-                let some = state.objects_of(loser.lineage, from, STRIDE);
-                let of = |index: &u64| state.kept_by_none(loser.lineage, *index, &loser.keepers);
-                (some.iter().map(of).sum::<u64>(), some.last().copied())
-            };
-            blocks += some;
-            let Some(last) = last else { return blocks };
+            let some = self.state.borrow().objects_of(loser.lineage, from, STRIDE);
+            for index in &some {
+                let looked_at = |state: &State, needs: &mut Needs| {
+                    let Some(slot) = state.slot(loser.lineage, *index) else { return };
+                    for span in 0..state.spans_per_object() {
+                        state.need_both(slot, span, needs);
+                        let users = loser.keepers.iter().map(|l| state.lookup(*l, *index));
+                        users.for_each(|user| state.need_view(user, span, needs));
+                    }
+                };
+                let _held = self.load(looked_at).await?;
+                blocks += self.state.borrow().kept_by_none(loser.lineage, *index, &loser.keepers);
+            }
+            let Some(last) = some.last() else { return Ok(blocks) };
             from = last + 1;
             yield_now().await;
         }
@@ -121,14 +127,19 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let (mut stored, mut from) = (0, 0);
         loop {
             let lineage = self.find(id, |lineage, _| lineage)?;
-            let (some, last) = {
+            let some = {
                 let state = self.state.borrow();
-                let some: BTreeSet<u64> = state.first_touched(lineage, from, state.last_object(), STRIDE);
-                let last = some.last().copied();
-                (some.into_iter().map(|index| state.mapped_in(lineage, index)).sum::<u64>(), last)
+                state.first_touched(lineage, from, state.last_object(), STRIDE)
             };
-            stored += some;
-            let Some(last) = last else { return Ok(stored) };
+            for index in &some {
+                let looked_at = |state: &State, needs: &mut Needs| {
+                    let slot = state.lookup(lineage, *index);
+                    (0..state.spans_per_object()).for_each(|span| state.need_view(slot, span, needs));
+                };
+                let _held = self.load(looked_at).await?;
+                stored += self.state.borrow().mapped_in(lineage, *index);
+            }
+            let Some(last) = some.last() else { return Ok(stored) };
             from = last + 1;
             yield_now().await;
         }
@@ -138,8 +149,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// them, in bytes.
     pub fn kept_for_others(&self) -> u64 {
         let state = self.state.borrow();
-        let of = |l: &u64| state.by_key.range((*l, 0)..=(*l, u64::MAX)).map(|(_, s)| state.version(*s).owned);
-        let blocks: u64 = state.dead.iter().flat_map(of).sum();
+        let blocks: u64 = state.dead.iter().filter_map(|l| state.nodes.get(l)).map(|n| n.owned).sum();
         blocks * BLOCK
     }
 }

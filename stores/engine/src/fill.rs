@@ -19,6 +19,7 @@ use crate::record::{FillPiece, Filling, Op, Piece, Source};
 use crate::room::Need;
 use crate::state::{Cause, Freed, Span, State};
 use crate::wal::{RECORD_HEADER, cut};
+use crate::wants::Needs;
 use crate::write::Part;
 use crate::{Disk, DiskError, EngineError, Rules};
 
@@ -38,13 +39,13 @@ fn phys(data: Option<Data>) -> u64 {
 
 impl State {
     /// The nearest versions of an object below a lineage.
-    fn versions_below(&self, lineage: u64, index: u64) -> Vec<usize> {
+    pub(crate) fn versions_below(&self, lineage: u64, index: u64) -> Vec<usize> {
         let mut found = Vec::new();
         let children = |l: &u64| self.nodes.get(l).map_or(&[][..], |n| n.children.as_slice());
         let mut open: Vec<u64> = children(&lineage).to_vec();
         while let Some(l) = open.pop() {
-            match self.by_key.get(&(l, index)) {
-                Some(slot) => found.push(*slot),
+            match self.slot(l, index) {
+                Some(slot) => found.push(slot),
                 None => open.extend(children(&l)),
             }
         }
@@ -64,10 +65,11 @@ impl State {
         let mut open = vec![(lineage, changes)];
         while let Some((lineage, changes)) = open.pop() {
             for slot in self.versions_below(lineage, index) {
-                let theirs: Rc<[Change]> = match &self.version(slot).spans[span] {
+                let theirs: Rc<[Change]> = match &self.version(slot).row().spans[span] {
                     Span::Inherit => changes.clone(),
-                    Span::Own(None) => continue,
-                    Span::Own(Some(map)) => {
+                    Span::Holes => continue,
+                    Span::Stored => unreachable!("maps are loaded before they are asked for"),
+                    Span::Here(map) => {
                         let shares = |c: &&Change| c.old.is_some_and(|d| map.phys(c.at) == d.phys);
                         changes.iter().filter(shares).copied().collect()
                     }
@@ -84,14 +86,14 @@ impl State {
     /// The version of a lineage, made if it is missing; a new one stands between existing ones and reads as
     /// before.
     pub(crate) fn version_for_fill(&mut self, lineage: u64, index: u64) -> usize {
-        if let Some(slot) = self.by_key.get(&(lineage, index)) {
-            return *slot;
+        if let Some(slot) = self.slot(lineage, index) {
+            return slot;
         }
         let parent = self.lookup(lineage, index);
         let below = self.versions_below(lineage, index);
         let slot = self.add_version(lineage, index, parent);
         for child in below {
-            self.version_mut(child).parent = Some(slot);
+            self.version_mut(child).set_parent(Some(slot));
         }
         self.forget_far();
         slot
@@ -168,9 +170,7 @@ impl State {
             }
             gained += u64::from(owns(c.at, phys(c.new)));
         }
-        self.mapped = (self.mapped + gained).saturating_sub(lost);
-        let v = self.version_mut(slot);
-        v.owned = (v.owned + gained).saturating_sub(lost);
+        self.own_blocks(slot, gained, lost);
         self.remap(slot, span, &changes);
         for (follower, changes) in followers {
             self.remap(follower, span, &changes);
@@ -185,13 +185,16 @@ impl State {
             let block = span * blocks + c.at;
             v.digest ^= mark_of(block, c.old) ^ mark_of(block, c.new);
         }
-        if let Span::Own(map) = &mut v.spans[span] {
-            let m = Rc::make_mut(map.get_or_insert_with(|| Rc::new(SpanMap::empty(blocks))));
+        if matches!(v.row().spans[span], Span::Holes) {
+            self.set_span(slot, span, Span::Here(Rc::new(SpanMap::empty(blocks))));
+        }
+        if let Span::Here(map) = &mut self.version_mut(slot).row_mut().spans[span] {
+            let m = Rc::make_mut(map);
             for c in changes {
                 m.set(c.at, c.new);
             }
             if m.mapped() == 0 {
-                v.spans[span] = Span::Own(None);
+                self.set_span(slot, span, Span::Holes);
             }
             self.dirty.spans.insert((slot, span));
         }
@@ -255,7 +258,7 @@ impl State {
                 .map(|k| Change { at: i + k - at, old: now[k], new: None })
                 .collect();
             if !changes.is_empty() {
-                let inherits = |slot: usize| matches!(self.version(slot).spans[span], Span::Inherit);
+                let inherits = |slot: usize| matches!(self.version(slot).row().spans[span], Span::Inherit);
                 let dirtied = self.followers(lineage, index, span, changes);
                 let own = dirtied.iter().filter(|(slot, _)| !inherits(*slot)).count() as u64;
                 spans += 1 + own;
@@ -356,6 +359,14 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         marks: &[Option<BlockMark>],
         buf: Buf,
     ) -> (Result<bool, EngineError>, Buf) {
+        let blocks = u64::from(self.layout.object_blocks);
+        let looked_at = |state: &State, needs: &mut Needs| {
+            state.need_fill(lineage, first / blocks, first % blocks, marks.len() as u64, needs);
+        };
+        let _held = match self.load(looked_at).await {
+            Ok(held) => held,
+            Err(e) => return (Err(e), buf),
+        };
         let plan = match self.plan_now(lineage, first, marks) {
             Ok(plan) if plan.steps.iter().all(|s| *s == Step::Keep) => return (Ok(true), buf),
             Ok(plan) => plan,
@@ -383,16 +394,17 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
         // Others may have filled the log meanwhile.
         let written = match written {
-            Ok(()) => self.make_room(Need { log, ..Need::default() }).await,
+            Ok(()) => self.make_ready(Need { log, ..Need::default() }, looked_at).await,
             Err(e) => Err(e.into()),
         };
-        match written.and_then(|()| self.plan_now(lineage, first, marks)) {
-            Ok(now) if now.steps == plan.steps => {}
+        let now = written.and_then(|held| self.plan_now(lineage, first, marks).map(|now| (now, held)));
+        let _ready = match now {
+            Ok((now, held)) if now.steps == plan.steps => held,
             other => {
                 self.return_data(runs);
                 return (other.map(|_| false), buf);
             }
-        }
+        };
         self.room.borrow_mut().in_flight -= data;
         let changed = self.change(Op::Fill(filling));
         (changed.and(self.bound_tail(data * BLOCK).await).map(|()| true), buf)

@@ -78,6 +78,7 @@ impl State {
                     label: image.label.as_slice().into(),
                     label_version: image.label_version,
                     children: Vec::new(),
+                    owned: 0,
                     slot,
                     leaf: BlobRef::default(),
                 };

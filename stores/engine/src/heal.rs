@@ -14,6 +14,7 @@ use crate::record::{FillPiece, Filling, Op, Source};
 use crate::room::Need;
 use crate::state::{Span, State};
 use crate::sync::join_all;
+use crate::wants::Needs;
 use crate::{Disk, DiskError, EngineError, Rules};
 
 /// What a look at stored blocks found.
@@ -28,10 +29,10 @@ pub struct Verified {
 impl State {
     /// The blocks that a version owns: `None` where it has a hole or shares with its parent.
     fn owned_entries(&self, lineage: u64, index: u64, start: u32, count: usize) -> Vec<Option<Data>> {
-        let Some(slot) = self.by_key.get(&(lineage, index)).copied() else { return vec![None; count] };
+        let Some(slot) = self.slot(lineage, index) else { return vec![None; count] };
         let own = |block: usize| {
             let (span, i) = (block / self.span_blocks, block % self.span_blocks);
-            let Span::Own(Some(map)) = &self.version(slot).spans[span] else { return None };
+            let Span::Here(map) = &self.version(slot).row().spans[span] else { return None };
             map.get(i).filter(|d| self.inherited(slot, span).is_none_or(|p| p.phys(i) != d.phys))
         };
         (start as usize..start as usize + count).map(own).collect()
@@ -42,7 +43,7 @@ impl State {
     fn owner_of(&self, lineage: u64, index: u64, block: u32, data: Data) -> Option<(u64, u64)> {
         let (span, i) = (block as usize / self.span_blocks, block as usize % self.span_blocks);
         let mut slot = self.lookup(lineage, index)?;
-        while let Some(parent) = self.version(slot).parent {
+        while let Some(parent) = self.version(slot).parent() {
             if self.resolve(parent, span).is_none_or(|map| map.phys(i) != data.phys) {
                 break;
             }
@@ -65,7 +66,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         count: u32,
     ) -> Result<Verified, EngineError> {
         self.check_blocks_of(lineage, index, start, u64::from(count))?;
-        let map = self.state.borrow().owned_entries(lineage, index, start, count as usize);
+        let looked_at = |state: &State, needs: &mut Needs| {
+            state.need_map(lineage, index, u64::from(start), u64::from(count), needs);
+        };
+        let map = {
+            let _held = self.load(looked_at).await?;
+            self.state.borrow().owned_entries(lineage, index, start, count as usize)
+        };
         let runs = stretches(&map);
         let mut suspects: Vec<usize> = Vec::new();
         for chunk in runs.chunks(DEPTH) {
@@ -104,7 +111,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let (result, buf) = self.disk.read(d.phys * BLOCK, Buf::zeroed(BLOCK as usize)).await;
         self.alive()?;
         let good = result.is_ok() && self.holds_what(map, at, index, start, &buf);
-        let now = self.state.borrow().owned_entries(lineage, index, start + at as u32, 1);
+        let block = u64::from(start) + at as u64;
+        let looked_at = |state: &State, needs: &mut Needs| state.need_map(lineage, index, block, 1, needs);
+        let _held = self.load(looked_at).await?;
+        let now = self.state.borrow().owned_entries(lineage, index, block as u32, 1);
         Ok(good || now[0] != Some(d))
     }
 
@@ -124,6 +134,12 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let data = state.entries(lineage, number, 1)[0];
             Ok(data.and_then(|d| Some((d, state.owner_of(lineage, index, block, d)?))))
         };
+        let family = |state: &State, needs: &mut Needs| {
+            let tree = state.nodes.get(&lineage).map_or(0, |n| n.tree);
+            let span = block as usize / state.span_blocks;
+            state.need_family(tree, index, span..span + 1, needs);
+        };
+        let held = self.load(family).await?;
         let Some((old, (_, spans))) = now()? else { return Ok(false) };
         let crc = self.checksum(old.origin, number, &good);
         if R::HEAL_FROM_VERIFIED && crc != old.crc {
@@ -138,15 +154,17 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             self.fence();
         }
         let written = match written {
-            Ok(()) => self.make_room(Need { log, ..Need::default() }).await,
+            Ok(()) => self.make_ready(Need { log, ..Need::default() }, family).await,
             Err(e) => Err(e.into()),
         };
-        let owner = match written.and_then(|()| now()) {
-            Ok(Some((data, (owner, _)))) if data == old => owner,
+        drop(held);
+        let found = written.and_then(|held| now().map(|found| (found, held)));
+        let (owner, _ready) = match found {
+            Ok((Some((data, (owner, _))), held)) if data == old => (owner, held),
             // It was overwritten, or moved by somebody else.
             other => {
                 self.return_data(runs);
-                return other.map(|found| found.is_some());
+                return other.map(|(found, _)| found.is_some());
             }
         };
         self.room.borrow_mut().in_flight -= 1;

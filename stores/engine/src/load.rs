@@ -5,25 +5,41 @@ use std::rc::Rc;
 
 use uuid::Uuid;
 
-use crate::alloc::Run;
+use crate::alloc::{LOST, Run};
 use crate::blob::{self, Blobs, DEPTH};
 use crate::checkpoint::{HOLES, INHERIT, NODES_PER_PAGE};
 use crate::codec::{BlobRef, Identity, Malformed, Reader, Type, unseal};
 use crate::engine::Pages;
 use crate::layout::{BLOCK, LABEL_MAX, Layout, VOLUME_MAX};
-use crate::map::SpanMap;
-use crate::state::{Node, NodeKind, Span, State, Version};
+use crate::space::{GROUPS_PER_PAGE, group_page};
+use crate::state::{LINEAGE_BITS, LINEAGES, Node, NodeKind, Row, Span, State};
 use crate::superblock::Superblock;
 use crate::sync::join_all;
-use crate::{Disk, OpenError, features};
+use crate::{Disk, OpenError};
 
 /// A checkpoint in memory.
 pub(crate) struct Loaded {
     pub(crate) state: State,
     pub(crate) pages: Pages,
     pub(crate) blobs: Blobs,
-    /// Every block that the checkpoint's own structures stand in.
+    /// The blocks of nodes and of the pages of their and the versions' tables.
     pub(crate) runs: Vec<Run>,
+    /// The blocks of the root and of the table of groups.
+    pub(crate) apart: Vec<Run>,
+    /// Groups: where their bits stand, and how many blocks they record.
+    pub(crate) groups: Vec<(usize, BlobRef, u32)>,
+}
+
+/// A version as its page has it.
+pub(crate) struct Stored {
+    pub(crate) slot: usize,
+    /// Lineage and object.
+    pub(crate) key: (u64, u64),
+    pub(crate) owned: u32,
+    pub(crate) write_version: u64,
+    pub(crate) generation: u64,
+    pub(crate) digest: u64,
+    pub(crate) row: Row,
 }
 
 struct Loader<'a, D: Disk> {
@@ -34,7 +50,12 @@ struct Loader<'a, D: Disk> {
     out: Loaded,
 }
 
-fn page_body(bytes: &[u8], of: Identity, kind: Type, number: usize) -> Result<Reader<'_>, Malformed> {
+pub(crate) fn page_body(
+    bytes: &[u8],
+    of: Identity,
+    kind: Type,
+    number: usize,
+) -> Result<Reader<'_>, Malformed> {
     let (id, mut r) = unseal(bytes, kind)?;
     let (n, _) = (r.u32()?, r.u32()?);
     if id == of && n as usize == number { Ok(r) } else { Err(Malformed) }
@@ -45,14 +66,24 @@ pub(crate) fn root(bytes: &[u8], of: Identity) -> Result<(u64, u64, Pages), Malf
     let (id, mut r) = unseal(bytes, Type::Root)?;
     let (next, versions, nodes) = (r.u64()?, r.u32()?, r.u32()?);
     let refs = (u64::from(versions) + u64::from(nodes)) * 16;
-    // Disks without the feature have no count.
-    let counted = r.left() as u64 == refs + 8;
-    if id != of || !(counted || r.left() as u64 == refs) {
+    if id != of || refs > r.left() as u64 {
         return Err(Malformed);
     }
-    let mut list = |n: u32| (0..n).map(|_| BlobRef::get(&mut r)).collect::<Result<Vec<_>, _>>();
-    let pages = Pages { versions: list(versions)?, nodes: list(nodes)?, root: BlobRef::default() };
-    Ok((next, if counted { r.u64()? } else { 0 }, pages))
+    fn list(n: u32, r: &mut Reader<'_>) -> Result<Vec<BlobRef>, Malformed> {
+        if u64::from(n) * 16 > r.left() as u64 {
+            return Err(Malformed);
+        }
+        (0..n).map(|_| BlobRef::get(r)).collect()
+    }
+    let mut pages =
+        Pages { versions: list(versions, &mut r)?, nodes: list(nodes, &mut r)?, ..Pages::default() };
+    // Disks without the features have no count, and no groups.
+    let seq = if r.is_empty() { 0 } else { r.u64()? };
+    if !r.is_empty() {
+        let (groups, _) = (r.u32()?, r.u32()?);
+        pages.groups = list(groups, &mut r)?;
+    }
+    if r.is_empty() { Ok((next, seq, pages)) } else { Err(Malformed) }
 }
 
 /// The leaves in a page of the node table: `(slot, leaf)`.
@@ -72,28 +103,27 @@ pub(crate) fn node_page(
     Ok(leaves)
 }
 
-/// The versions in a page of the version table: `(slot, version)`; their spans are not loaded yet.
+/// The versions in a page of the version table, in the order of their slots; their maps are not loaded.
 pub(crate) fn version_page(
     bytes: &[u8],
     of: Identity,
     number: usize,
     layout: &Layout,
     disk_blocks: u64,
-) -> Result<Vec<(usize, Version)>, Malformed> {
+) -> Result<Vec<Stored>, Malformed> {
     let shape = State::new(layout, disk_blocks, true);
     let (per_page, spans) = (shape.versions_per_page(), shape.spans_per_object());
     let mut r = page_body(bytes, of, Type::VersionPage, number)?;
     let mut all = Vec::new();
     for i in 0..per_page {
-        if let Some(v) = version(&mut r, spans)? {
-            all.push((number * per_page + i, v));
-        }
+        all.extend(version(&mut r, number * per_page + i, spans)?);
     }
     Ok(all)
 }
 
-fn version(r: &mut Reader<'_>, spans: usize) -> Result<Option<Version>, Malformed> {
-    let (lineage, index) = (r.u64()?, r.u64()?);
+fn version(r: &mut Reader<'_>, slot: usize, spans: usize) -> Result<Option<Stored>, Malformed> {
+    let (first, index) = (r.u64()?, r.u64()?);
+    let (lineage, owned) = (first % LINEAGES, (first >> LINEAGE_BITS) as u32);
     let (write_version, generation, digest) = (r.u64()?, r.u64()?, r.u64()?);
     let refs = (0..spans).map(|_| BlobRef::get(r)).collect::<Result<Vec<_>, _>>()?;
     if lineage == 0 {
@@ -103,21 +133,15 @@ fn version(r: &mut Reader<'_>, spans: usize) -> Result<Option<Version>, Malforme
     if !refs.iter().all(known) {
         return Err(Malformed);
     }
-    let spans = refs.iter().map(|b| if *b == INHERIT { Span::Inherit } else { Span::Own(None) }).collect();
+    let span = |b: &BlobRef| match *b {
+        INHERIT => Span::Inherit,
+        HOLES => Span::Holes,
+        _ => Span::Stored,
+    };
+    let spans = refs.iter().map(span).collect();
     let leaves = refs.iter().map(|b| if b.is_none() { BlobRef::default() } else { *b }).collect();
-    let (birth, parent, owned) = (0, None, 0);
-    Ok(Some(Version {
-        lineage,
-        index,
-        birth,
-        parent,
-        spans,
-        leaves,
-        write_version,
-        generation,
-        owned,
-        digest,
-    }))
+    let (key, row) = ((lineage, index), Row { spans, leaves });
+    Ok(Some(Stored { slot, key, owned, write_version, generation, digest, row }))
 }
 
 pub(crate) fn node(bytes: &[u8], of: Identity, slot: usize, leaf: BlobRef) -> Result<(u64, Node), Malformed> {
@@ -143,7 +167,20 @@ pub(crate) fn node(bytes: &[u8], of: Identity, slot: usize, leaf: BlobRef) -> Re
     let children = Vec::new();
     Ok((
         lineage,
-        Node { parent, tree, kind, id: name, of: from, bytes, label, label_version, children, slot, leaf },
+        Node {
+            parent,
+            tree,
+            kind,
+            id: name,
+            of: from,
+            bytes,
+            label,
+            label_version,
+            children,
+            owned: 0,
+            slot,
+            leaf,
+        },
     ))
 }
 
@@ -174,6 +211,7 @@ impl<D: Disk> Loader<'_, D> {
             self::root(&bytes, self.of).map_err(|_| OpenError::Damaged { what: WHAT })?;
         pages.root = root;
         self.out.pages = pages;
+        self.out.apart = std::mem::take(&mut self.out.runs);
         Ok((next, seq))
     }
 
@@ -208,34 +246,49 @@ impl<D: Disk> Loader<'_, D> {
     async fn versions(&mut self) -> Result<(), OpenError> {
         const WHAT: &str = "the table of objects";
         let damaged = |_| OpenError::Damaged { what: WHAT };
-        let mut leaves = Vec::new();
-        for (number, page) in self.out.pages.versions.clone().into_iter().enumerate() {
-            if page.is_none() {
-                continue;
-            }
-            let bytes = self.blobs(&[page], WHAT).await?.remove(0);
-            let versions =
-                version_page(&bytes, self.of, number, &self.layout, self.disk_blocks).map_err(damaged)?;
-            for (slot, version) in versions {
-                let own = version.leaves.iter().enumerate().filter(|(_, l)| !l.is_none());
-                leaves.extend(own.map(|(span, l)| (slot, span, version.index, *l)));
-                self.out.state.place_version(slot, version).map_err(damaged)?;
+        let pages: Vec<(usize, BlobRef)> = self.out.pages.versions.iter().copied().enumerate().collect();
+        for chunk in pages.chunks(DEPTH) {
+            let there: Vec<_> = chunk.iter().filter(|(_, page)| !page.is_none()).collect();
+            let refs: Vec<BlobRef> = there.iter().map(|(_, page)| *page).collect();
+            for (bytes, (number, _)) in self.blobs(&refs, WHAT).await?.iter().zip(there) {
+                let all = version_page(bytes, self.of, *number, &self.layout, self.disk_blocks);
+                for version in all.map_err(damaged)? {
+                    self.out.blobs.blocks += version.row.leaves.iter().map(BlobRef::blocks).sum::<u64>();
+                    self.out.state.place_version(&version).map_err(damaged)?;
+                }
             }
         }
-        self.spans(&leaves).await
+        self.out.state.settle_load(pages.len()).map_err(damaged)
     }
+}
 
-    async fn spans(&mut self, leaves: &[(usize, usize, u64, BlobRef)]) -> Result<(), OpenError> {
-        const WHAT: &str = "the map of an object";
-        let blocks = self.out.state.span_blocks;
-        for chunk in leaves.chunks(DEPTH) {
-            let refs: Vec<BlobRef> = chunk.iter().map(|(_, _, _, b)| *b).collect();
-            for (bytes, (slot, span, index, _)) in self.blobs(&refs, WHAT).await?.iter().zip(chunk) {
-                let map = SpanMap::decode(bytes, self.of, (*index, *span as u32), blocks, self.disk_blocks)
-                    .map_err(|_| OpenError::Damaged { what: WHAT })?;
-                self.out.state.version_mut(*slot).spans[*span] = Span::Own(Some(Rc::new(map)));
+impl<D: Disk> Loader<'_, D> {
+    async fn groups(&mut self) -> Result<(), OpenError> {
+        const WHAT: &str = "the table of free blocks";
+        let pages: Vec<(usize, BlobRef)> = self.out.pages.groups.iter().copied().enumerate().collect();
+        let runs = std::mem::take(&mut self.out.runs);
+        for chunk in pages.chunks(DEPTH) {
+            for (number, page) in chunk.iter().filter(|(_, page)| !page.is_none()) {
+                let read = self.blobs(&[*page], WHAT).await.map(|mut all| all.remove(0));
+                let groups = match read {
+                    Ok(bytes) => group_page(&bytes, self.of, *number).ok(),
+                    Err(OpenError::Damaged { .. }) => {
+                        // Its blocks are known all the same: such a page is one block.
+                        self.out.runs.push(Run { phys: page.block, len: page.blocks() });
+                        self.out.blobs.blocks += page.blocks();
+                        None
+                    }
+                    Err(e) => return Err(e),
+                };
+                let all = number * GROUPS_PER_PAGE..(number + 1) * GROUPS_PER_PAGE;
+                let lost = || all.map(|g| (g, LOST, 0)).collect();
+                self.out.groups.extend(groups.unwrap_or_else(lost));
             }
         }
+        let more = std::mem::replace(&mut self.out.runs, runs);
+        self.out.apart.extend(more);
+        let leaves = self.out.groups.iter().map(|(_, leaf, _)| leaf.blocks());
+        self.out.blobs.blocks += leaves.sum::<u64>();
         Ok(())
     }
 }
@@ -244,18 +297,16 @@ impl<D: Disk> Loader<'_, D> {
 pub(crate) async fn load<D: Disk>(disk: &D, sb: &Superblock, ghosts: bool) -> Result<Loaded, OpenError> {
     let disk_blocks = sb.disk_bytes / BLOCK;
     let state = State::new(&sb.layout, disk_blocks, ghosts);
-    let out = Loaded { state, pages: Pages::default(), blobs: Blobs::default(), runs: Vec::new() };
+    let (pages, blobs) = (Pages::default(), Blobs::default());
+    let out = Loaded { state, pages, blobs, runs: Vec::new(), apart: Vec::new(), groups: Vec::new() };
     let mut loader = Loader { disk, of: sb.id, disk_blocks, layout: sb.layout, out };
     let (next, seq) = loader.root(sb.root).await?;
+    loader.groups().await?;
     loader.nodes().await?;
     loader.versions().await?;
     let mut out = loader.out;
-    out.state.settle_load().map_err(|_| OpenError::Damaged { what: "the table of objects" })?;
     out.state.next_lineage = out.state.next_lineage.max(next);
     out.state.catalogue_seq = seq;
     out.state.dirty = Default::default();
-    if sb.ro_compat & features::DIGESTS == 0 {
-        out.state.digest_all();
-    }
     Ok(out)
 }

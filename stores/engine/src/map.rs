@@ -1,5 +1,7 @@
 //! The map of one span (up to 512 blocks of an object): where each block stands, its checksum and its origin.
 
+use std::cell::Cell;
+
 use crate::codec::{Identity, Malformed, Reader, Type, begin, seal, unseal};
 
 /// One mapped block: 40 bits of disk block, 10 bits of index into the span's origins; 0 is a hole that reads
@@ -30,6 +32,8 @@ pub(crate) struct SpanMap {
     crcs: Box<[u32]>,
     origins: Vec<u64>,
     mapped: u32,
+    /// It was used since the cache last looked.
+    hot: Cell<bool>,
 }
 
 impl SpanMap {
@@ -40,7 +44,23 @@ impl SpanMap {
             crcs: vec![0; blocks].into(),
             origins: Vec::new(),
             mapped: 0,
+            hot: Cell::new(true),
         }
+    }
+
+    /// Bytes of memory that a map of `blocks` takes.
+    pub(crate) fn memory(blocks: usize) -> usize {
+        size_of::<SpanMap>() + 16 + blocks * 12
+    }
+
+    /// Notes that it is used.
+    pub(crate) fn touch(&self) {
+        self.hot.set(true);
+    }
+
+    /// Whether it was used since the last call.
+    pub(crate) fn cool(&self) -> bool {
+        self.hot.replace(false)
     }
 
     /// Data blocks in the map.

@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::map::Data;
 use crate::state::{LINEAGE_BITS, State};
+use crate::wants::Needs;
 use crate::{Disk, EngineError, Rules};
 
 /// Who wrote a block, when, and its checksum: equal marks mean equal bytes.
@@ -50,7 +51,7 @@ impl State {
             tree: self.nodes.get(&v.lineage).map_or(0, |n| n.tree),
             index: v.index,
             digest: v.digest,
-            owned: v.owned,
+            owned: u64::from(v.owned),
             write_version: v.write_version,
             generation: v.generation,
         }
@@ -63,7 +64,7 @@ impl State {
 
     /// The versions of an object in a tree, parents before children: their slots.
     pub(crate) fn family_slots(&self, tree: u64, index: u64) -> Vec<usize> {
-        self.lineages_of(tree).filter_map(|l| self.by_key.get(&(l, index)).copied()).collect()
+        self.lineages_of(tree).filter_map(|l| self.slot(l, index)).collect()
     }
 }
 
@@ -103,7 +104,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// All versions, by lineage and object.
     pub fn versions(&self) -> Vec<VersionInfo> {
         let state = self.state.borrow();
-        state.by_key.values().map(|slot| state.version_info(*slot)).collect()
+        state.slots().map(|slot| state.version_info(slot)).collect()
     }
 
     /// The versions of one object in one tree, older ones first.
@@ -137,7 +138,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// The marks of blocks of an object as a lineage sees them; `None` is a hole.
-    pub fn marks(
+    pub async fn marks(
         &self,
         lineage: u64,
         index: u64,
@@ -145,9 +146,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         count: u32,
     ) -> Result<Vec<Option<BlockMark>>, EngineError> {
         self.check_blocks_of(lineage, index, start, u64::from(count))?;
-        let state = self.state.borrow();
-        let first = index * state.object_blocks + u64::from(start);
-        let entries = state.entries(lineage, first, count as usize);
+        let first = index * u64::from(self.layout.object_blocks) + u64::from(start);
+        let wants = |state: &State, needs: &mut Needs| {
+            state.need_range(lineage, first, count as usize, needs);
+        };
+        let _held = self.load(wants).await?;
+        self.check_blocks_of(lineage, index, start, u64::from(count))?;
+        let entries = self.state.borrow().entries(lineage, first, count as usize);
         Ok(entries.into_iter().map(|d| d.map(BlockMark::from)).collect())
     }
 

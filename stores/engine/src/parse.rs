@@ -8,6 +8,7 @@ use crate::codec::{HEADER, Identity, Reader, Type, reseal as fix};
 use crate::layout::Layout;
 use crate::load;
 use crate::map::SpanMap;
+use crate::space;
 use crate::superblock::{self, COPIES, Copy4};
 use crate::wal;
 
@@ -50,6 +51,8 @@ pub fn checkpoint(bytes: &[u8], reseal: bool) -> bool {
     let number = bytes.get(HEADER..HEADER + 4).and_then(|b| Reader::new(b).u32().ok()).unwrap_or(0) as usize;
     span(&with(Type::Span))
         | load::root(&with(Type::Root), id).is_ok()
+        | space::group_page(&with(Type::GroupPage), id, number).is_ok()
+        | space::bits(&with(Type::Bits), id, number, 504).is_ok()
         | load::node(&with(Type::Node), id, 0, Default::default()).is_ok()
         | load::node_page(&with(Type::NodePage), id, number).is_ok()
         | load::version_page(&with(Type::VersionPage), id, number, &layout, disk_blocks).is_ok()

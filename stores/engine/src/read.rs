@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::map::Data;
 use crate::state::State;
+use crate::wants::Needs;
 use crate::{Disk, EngineError, Extent, Rules};
 
 /// Neighbours in a volume that are neighbours on the disk.
@@ -22,7 +23,7 @@ pub(crate) struct Stretch {
 const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the volume");
 
 impl State {
-    /// Where blocks `first..first + count` of a lineage stand; `None`: a hole.
+    /// Where blocks `first..first + count` of a lineage stand; `None`: a hole. Their maps were loaded before.
     pub(crate) fn entries(&self, lineage: u64, first: u64, count: usize) -> Vec<Option<Data>> {
         let mut out = Vec::with_capacity(count);
         while out.len() < count {
@@ -107,6 +108,15 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let mut before = Vec::new();
         let mut failure = EngineError::DataLost;
         loop {
+            let wants = |state: &State, needs: &mut Needs| {
+                if let Ok(lineage) = of(state) {
+                    state.need_range(lineage, first, count, needs);
+                }
+            };
+            let _held = match self.load(wants).await {
+                Ok(held) => held,
+                Err(e) => return (Err(e), buf),
+            };
             let now = |state: &State| Ok(state.entries(of(state)?, first, count));
             let map = match self.alive().and_then(|()| now(&self.state.borrow())) {
                 Ok(map) => map,
@@ -182,7 +192,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// The map of a range, from `offset` on; the pieces add up to `len`.
-    pub fn extents(&self, id: Uuid, offset: u64, len: u64) -> Result<Vec<Extent>, EngineError> {
+    pub async fn extents(&self, id: Uuid, offset: u64, len: u64) -> Result<Vec<Extent>, EngineError> {
         let (lineage, size) = self.find(id, |lineage, n| (lineage, n.bytes))?;
         let range = ByteRange::within(offset, len, size).map_err(|_| OUTSIDE)?;
         let mut out: Vec<Extent> = Vec::new();
@@ -200,14 +210,18 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         if range.is_empty() {
             return Ok(out);
         }
-        let state = self.state.borrow();
-        let object = state.object_blocks * BLOCK;
+        let blocks = u64::from(self.layout.object_blocks);
+        let object = blocks * BLOCK;
         let (from, to) = (range.start() / object, (range.end() - 1) / object);
-        for index in state.touched_objects(lineage, from, to) {
+        let touched = self.state.borrow().touched_objects(lineage, from, to);
+        for index in touched {
             upto(index * object, true);
-            let first = (range.start() / BLOCK).max(index * state.object_blocks);
-            let end = range.end().div_ceil(BLOCK).min((index + 1) * state.object_blocks);
-            for (i, d) in state.entries(lineage, first, (end - first) as usize).iter().enumerate() {
+            let first = (range.start() / BLOCK).max(index * blocks);
+            let end = range.end().div_ceil(BLOCK).min((index + 1) * blocks);
+            let _held = self.load_range(id, first, (end - first) as usize).await?;
+            let lineage = self.find(id, |lineage, _| lineage)?;
+            let map = self.state.borrow().entries(lineage, first, (end - first) as usize);
+            for (i, d) in map.iter().enumerate() {
                 upto((first + i as u64 + 1) * BLOCK, d.is_none());
             }
         }

@@ -17,8 +17,9 @@ use crate::map::Data;
 use crate::reclaim::SMALL_OP;
 use crate::record::{FROZEN, Mapping, Op, Piece, Taken};
 use crate::room::Need;
-use crate::state::NodeKind;
+use crate::state::{NodeKind, State};
 use crate::sync::{join_all, yield_now};
+use crate::wants::Needs;
 use crate::{Disk, DiskError, EngineError, Rules};
 
 /// Blocks that are read and written as one.
@@ -185,7 +186,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     ) -> Result<u64, EngineError> {
         let (lineage, ancestor) = ends;
         let spans = self.state.borrow().detach_spans(&self.between(ends), index);
-        self.make_room(Need { blocks: 0, spans, log: SMALL_OP, reserve: true }).await?;
+        let looked_at = |state: &State, needs: &mut Needs| state.need_detach(ends, index, needs);
+        let need = Need { blocks: 0, spans, log: SMALL_OP, reserve: true };
+        let _held = self.make_ready(need, looked_at).await?;
         // From here to the change nothing else runs.
         if self.find(id, |l, _| l)? != lineage || self.between(ends).is_empty() {
             return Ok(0);
@@ -224,18 +227,24 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let log = Mapping::most_bytes(n);
         self.make_room(Need { blocks: n, spans, log, reserve: true }).await?;
         let Some(runs) = self.take_data(ends.0, index, n) else { return Err(EngineError::NoSpace) };
+        let looked_at = |state: &State, needs: &mut Needs| {
+            state.need_detach(ends, index, needs);
+            state.need_fill(ends.0, index, u64::from(s.start), n, needs);
+        };
         let result = match self.copy_data(ends, index, s, &runs).await {
-            Ok(true) => self.make_room(Need { blocks: 0, spans, log, reserve: true }).await.map(|()| true),
-            other => other,
+            Ok(true) => {
+                self.make_ready(Need { blocks: 0, spans, log, reserve: true }, looked_at).await.map(Some)
+            }
+            other => other.map(|_| None),
         };
         // From here to the change nothing else runs.
-        match result {
-            Ok(true) if self.still_wants(ends, index, s) => {}
+        let _held = match result {
+            Ok(Some(held)) if self.still_wants(ends, index, s) => held,
             other => {
                 self.return_data(runs);
                 return other.map(|_| 0);
             }
-        }
+        };
         self.room.borrow_mut().in_flight -= n;
         let pieces = runs.iter().map(|r| Piece { phys: r.phys, len: r.len as u32 }).collect();
         let crcs = s.blocks.iter().map(|d| d.crc).collect();
@@ -275,6 +284,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         });
         if let Err(e) = verified {
             // What was overwritten meanwhile may have been given to others: only what still counts is an error.
+            let _held = self.load(|state, needs| state.need_detach(ends, index, needs)).await?;
             return if self.still_wants(ends, index, s) { Err(e) } else { Ok(false) };
         }
         let mut at = 0;
@@ -298,7 +308,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             if R::FLUSH_BEFORE_CUT {
                 self.flush().await?;
             }
-            self.make_room(SHRINK).await?;
+            let link = Op::Rebase { lineage: ends.0, parent: ends.1 };
+            let looked_at = |state: &State, needs: &mut Needs| state.need_op(&link, needs);
+            let _held = self.make_ready(SHRINK, looked_at).await?;
             let next = self.progress(ends);
             let more = self.state.borrow().first_object_of(&self.between(ends), next).is_some();
             if more || self.ends(id, onto)? != ends {

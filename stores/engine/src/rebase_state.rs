@@ -41,10 +41,10 @@ impl State {
     fn inherits_below(&self, slot: usize, span: usize, ancestor: u64) -> bool {
         let mut at = Some(slot);
         while let Some(v) = at.map(|slot| self.version(slot)).filter(|v| v.lineage > ancestor) {
-            if matches!(v.spans[span], Span::Own(_)) {
+            if !matches!(v.row().spans[span], Span::Inherit) {
                 return at != Some(slot);
             }
-            at = v.parent;
+            at = v.parent();
         }
         false
     }
@@ -52,7 +52,7 @@ impl State {
     /// Blocks of a version's own span that somebody between it and the ancestor owns.
     fn foreign(&self, slot: usize, span: usize, ancestor: u64) -> Vec<(usize, Data)> {
         let v = self.version(slot);
-        let Span::Own(Some(map)) = &v.spans[span] else { return Vec::new() };
+        let Span::Here(map) = &v.row().spans[span] else { return Vec::new() };
         let Some(above) = self.inherited(slot, span) else { return Vec::new() };
         let base = self.base(ancestor, v.index, span);
         if base.is_some_and(|base| Rc::ptr_eq(base, above)) {
@@ -70,27 +70,27 @@ impl State {
         index: u64,
         within: Range<u32>,
     ) -> Vec<(u32, Data)> {
-        let Some(slot) = self.by_key.get(&(lineage, index)) else { return Vec::new() };
+        let Some(slot) = self.slot(lineage, index) else { return Vec::new() };
         let size = self.span_blocks;
         let spans = within.start as usize / size..(within.end as usize).div_ceil(size);
         let all = spans.flat_map(|span| {
-            self.foreign(*slot, span, ancestor).into_iter().map(move |(i, d)| ((span * size + i) as u32, d))
+            self.foreign(slot, span, ancestor).into_iter().map(move |(i, d)| ((span * size + i) as u32, d))
         });
         all.filter(|(at, _)| within.contains(at)).collect()
     }
 
     /// Whether a lineage holds everything of one object that it would lose by the cut.
     pub(crate) fn is_detached(&self, lineage: u64, ancestor: u64, between: &[u64], index: u64) -> bool {
-        let Some(slot) = self.by_key.get(&(lineage, index)) else {
-            return !between.iter().any(|l| self.by_key.contains_key(&(*l, index)));
+        let Some(slot) = self.slot(lineage, index) else {
+            return !between.iter().any(|l| self.slot(*l, index).is_some());
         };
-        !(0..self.spans_per_object()).any(|span| self.inherits_below(*slot, span, ancestor))
+        !(0..self.spans_per_object()).any(|span| self.inherits_below(slot, span, ancestor))
     }
 
     /// Spans that [`State::detach`] of an object may dirty.
     pub(crate) fn detach_spans(&self, between: &[u64], index: u64) -> u64 {
         let ghosts = between.iter().take_while(|l| self.is_ghost(**l));
-        let held = ghosts.filter(|l| self.by_key.contains_key(&(**l, index))).count();
+        let held = ghosts.filter(|l| self.slot(**l, index).is_some()).count();
         ((1 + held) * self.spans_per_object()) as u64
     }
 
@@ -99,7 +99,7 @@ impl State {
         let mut all = 1;
         let mut left: Vec<u64> = self.children(lineage).to_vec();
         while let Some(l) = left.pop() {
-            all += u64::from(self.by_key.contains_key(&(l, index)));
+            all += u64::from(self.slot(l, index).is_some());
             left.extend(self.children(l));
         }
         all
@@ -117,7 +117,7 @@ impl State {
     /// owns the blocks in them that nobody else uses.
     pub(crate) fn detach(&mut self, lineage: u64, ancestor: u64, index: u64) -> Result<(), Malformed> {
         let between = self.between(lineage, ancestor).ok_or(Malformed)?;
-        if !between.iter().any(|l| self.by_key.contains_key(&(*l, index))) {
+        if !between.iter().any(|l| self.slot(*l, index).is_some()) {
             return Ok(());
         }
         let slot = self.version_for_fill(lineage, index);
@@ -146,7 +146,7 @@ impl State {
             let users: Vec<Rc<SpanMap>> = maps.collect();
             left.retain(|(i, d)| users.iter().all(|u| u.phys(*i) != d.phys));
             below = *level;
-            let Some(held) = self.by_key.get(&(*level, index)).copied() else { continue };
+            let Some(held) = self.slot(*level, index) else { continue };
             passed.push(held);
             let above = self.inherited(held, span).cloned();
             let owned = |(i, d): &(usize, Data)| above.as_ref().is_none_or(|a| a.phys(*i) != d.phys);
@@ -156,9 +156,8 @@ impl State {
                 self.unmap(*held, span, &mine);
             }
             let n = mine.len() as u64;
-            let v = self.version_mut(held);
-            v.owned = v.owned.saturating_sub(n);
-            self.version_mut(slot).owned += n;
+            self.own_blocks(slot, n, 0);
+            self.own_blocks(held, 0, n);
         }
     }
 
@@ -169,13 +168,13 @@ impl State {
         for (i, d) in blocks {
             v.digest ^= mark_of(span * size + i, Some(*d));
         }
-        if let Span::Own(Some(map)) = &mut v.spans[span] {
+        if let Span::Here(map) = &mut v.row_mut().spans[span] {
             let map = Rc::make_mut(map);
             for (i, _) in blocks {
                 map.set(*i, None);
             }
             if map.mapped() == 0 {
-                v.spans[span] = Span::Own(None);
+                self.set_span(slot, span, Span::Holes);
             }
             self.dirty.spans.insert((slot, span));
         }
@@ -186,7 +185,7 @@ impl State {
     /// them. What is no longer as it was when it was copied stays as it is.
     pub(crate) fn apply_copy(&mut self, m: &Mapping, freed: &mut Freed) -> Result<(), Malformed> {
         self.check_mapping(m)?;
-        let slot = *self.by_key.get(&(m.lineage, m.index)).ok_or(Malformed)?;
+        let slot = self.slot(m.lineage, m.index).ok_or(Malformed)?;
         let mut crcs = m.crcs.iter();
         let mut block = m.start as usize;
         for piece in &m.pieces {
@@ -210,7 +209,7 @@ impl State {
 
     fn copy_within(&mut self, slot: usize, span: usize, blocks: &[(usize, Data)], freed: &mut Freed) {
         let above = self.inherited(slot, span);
-        let Span::Own(Some(map)) = &self.version(slot).spans[span] else { return };
+        let Span::Here(map) = &self.version(slot).row().spans[span] else { return };
         let moved = |(at, to): &(usize, Data)| {
             let now = map.get(*at)?;
             let shared = above.is_some_and(|a| a.phys(*at) == now.phys);
@@ -249,10 +248,11 @@ impl State {
         }
         self.forget_far();
         let objects: Range<(u64, u64)> = (lineage, 0)..(lineage, u64::MAX);
-        let slots: Vec<(u64, usize)> = self.by_key.range(objects).map(|((_, i), slot)| (*i, *slot)).collect();
+        let slots: Vec<(u64, usize)> =
+            self.by_key.range(objects).map(|((_, i), slot)| (*i, *slot as usize)).collect();
         for (index, slot) in slots {
             let above = if parent == 0 { None } else { self.lookup(parent, index) };
-            self.version_mut(slot).parent = above;
+            self.version_mut(slot).set_parent(above);
         }
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! Taking back the space of what was deleted, in small steps, each of which may be the last before a crash.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use crate::engine::Engine;
+use crate::paging::Pinned;
 use crate::record::Op;
 use crate::room::Need;
 use crate::sync::yield_now;
@@ -10,8 +12,8 @@ use crate::{Disk, EngineError, Rules};
 
 /// Objects between two chances for others to run.
 const STRIDE: usize = 16;
-/// Objects between two commits: other flushes wait while what a commit freed is given back to the medium, so it
-/// must not be too much at once.
+/// Objects between two commits: other flushes wait while what a commit freed is given back to the medium, so
+/// it must not be too much at once.
 const COMMIT: usize = 64;
 /// Bytes in the log of an operation of a few numbers.
 pub(crate) const SMALL_OP: usize = 48;
@@ -34,14 +36,23 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
         let _flag = Reclaiming(&self.reclaiming);
         let mut worked = false;
+        // Ghosts whose maps cannot be read keep what they hold until somebody tries again.
+        let mut stuck = BTreeSet::new();
         loop {
             self.alive()?;
-            let ready = self.dissolvable();
+            let ready = self.dissolvable(&stuck);
             let trim = self.state.borrow_mut().to_trim.pop_first();
-            match (ready, trim) {
-                (Some(lineage), None) => self.dissolve(lineage).await?,
-                (_, Some(lineage)) => self.trim_ghost(lineage).await?,
+            let (lineage, done) = match (ready, trim) {
+                (Some(lineage), None) => (lineage, self.dissolve(lineage).await),
+                (_, Some(lineage)) => (lineage, self.trim_ghost(lineage).await),
                 (None, None) => break,
+            };
+            match done {
+                Err(error @ (EngineError::Io | EngineError::DataLost)) if self.alive().is_ok() => {
+                    tracing::warn!(lineage, %error, "the space of something deleted cannot be taken back now");
+                    stuck.insert(lineage);
+                }
+                other => other?,
             }
             worked = true;
         }
@@ -49,10 +60,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// A ghost that can go now.
-    fn dissolvable(&self) -> Option<u64> {
+    fn dissolvable(&self, stuck: &BTreeSet<u64>) -> Option<u64> {
         let state = self.state.borrow();
         let few = |l: &&u64| state.nodes.get(l).is_some_and(|n| n.children.len() <= 1 || !R::GHOSTS);
-        state.dead.iter().find(few).copied()
+        state.dead.iter().filter(|l| !stuck.contains(l)).find(few).copied()
     }
 
     async fn dissolve(&self, lineage: u64) -> Result<(), EngineError> {
@@ -62,8 +73,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 state.by_key.range((lineage, 0)..=(lineage, u64::MAX)).next().map(|((_, index), _)| *index)
             };
             let Some(index) = first else { break };
-            self.make_room(self.settle_need()).await?;
-            self.change(Op::Settle { lineage, index })?;
+            self.change_loaded(self.settle_need(), || Ok(Op::Settle { lineage, index })).await?;
             if step % COMMIT == 0 {
                 self.flush().await?;
             } else if step % STRIDE == 0 {
@@ -84,11 +94,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             state.by_key.range((lineage, 0)..=(lineage, u64::MAX)).map(|((_, index), _)| *index).collect()
         };
         for (n, index) in objects.into_iter().enumerate() {
-            if self.is_trimmable(lineage, index) {
-                self.make_room(self.settle_need()).await?;
-                if self.is_trimmable(lineage, index) {
-                    self.change(Op::Settle { lineage, index })?;
-                }
+            let trims = self.trimmable(lineage, index).await?.is_some();
+            if trims {
+                self.change_loaded(self.settle_need(), || Ok(Op::Settle { lineage, index })).await?;
             }
             if n % STRIDE == STRIDE - 1 {
                 yield_now().await;
@@ -97,15 +105,22 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         Ok(())
     }
 
-    fn is_trimmable(&self, lineage: u64, index: u64) -> bool {
-        let state = self.state.borrow();
-        let many = state.nodes.get(&lineage).is_some_and(|n| n.children.len() > 1);
-        many && state.dead.contains(&lineage) && state.trims(lineage, index)
+    /// Whether an object of a ghost with many children holds anything for nobody: if so, with all that taking
+    /// it back looks at.
+    async fn trimmable(&self, lineage: u64, index: u64) -> Result<Option<Pinned<'_, D, R>>, EngineError> {
+        let op = Op::Settle { lineage, index };
+        let held = self.load(|state, needs| state.need_op(&op, needs)).await?;
+        let trims = {
+            let state = self.state.borrow();
+            let many = state.nodes.get(&lineage).is_some_and(|n| n.children.len() > 1);
+            many && state.dead.contains(&lineage) && state.trims(lineage, index)
+        };
+        Ok(trims.then_some(held))
     }
 
     /// What every child of a ghost has overwritten since is freed, for a disk that is full. Says whether
     /// anything was.
-    pub(crate) fn trim_ghosts(&self) -> Result<bool, EngineError> {
+    pub(crate) async fn trim_ghosts(&self) -> Result<bool, EngineError> {
         let all: Vec<(u64, u64)> = {
             let state = self.state.borrow();
             let of = |l: &u64| {
@@ -115,10 +130,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         };
         let mut any = false;
         for (lineage, index) in all {
-            if self.is_trimmable(lineage, index)
-                && self.log_fits(SMALL_OP)
-                && self.has_room(0, self.span_cost(1))
-            {
+            // What cannot be read cannot be taken back.
+            let Ok(Some(_held)) = self.trimmable(lineage, index).await else { continue };
+            if self.log_fits(SMALL_OP) && self.has_room(0, self.span_cost(1)) {
                 self.change(Op::Settle { lineage, index })?;
                 any = true;
             }

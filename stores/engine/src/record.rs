@@ -4,6 +4,7 @@
 use uuid::Uuid;
 
 use crate::adopt::{ImageKind, NodeImage};
+use crate::alloc::Run;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::layout::LABEL_MAX;
 
@@ -398,6 +399,25 @@ impl Adoption {
 }
 
 impl Op {
+    /// The disk blocks that it maps.
+    pub(crate) fn placed(&self) -> Vec<Run> {
+        let run = |phys: u64, len: u32| Run { phys, len: u64::from(len) };
+        match self {
+            Op::Map(m) | Op::Copy(m) => {
+                let data = m.pieces.iter().filter(|p| p.phys != 0 && p.phys != SKIP);
+                data.map(|p| run(p.phys, p.len)).collect()
+            }
+            Op::Fill(f) | Op::Move(f) => {
+                let data = |p: &FillPiece| match p.source {
+                    Source::Data { phys, .. } => Some(run(phys, p.len)),
+                    _ => None,
+                };
+                f.pieces.iter().filter_map(data).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn kind(&self) -> u64 {
         match self {
             Op::Map(_) => MAP,

@@ -37,6 +37,7 @@ impl State {
                     label: value.into(),
                     label_version: 1,
                     children: Vec::new(),
+                    owned: 0,
                     slot,
                     leaf: BlobRef::default(),
                 };

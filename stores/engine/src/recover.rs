@@ -11,17 +11,20 @@ use uuid::Uuid;
 
 use crate::alloc::{Alloc, Run};
 use crate::blob::{Blobs, DEPTH, Plan};
+use crate::cache::CACHE_BYTES;
 use crate::checkpoint::{Boot, repair_superblocks, write_superblocks};
 use crate::codec::{BlobRef, Identity, Type, begin, seal};
 use crate::engine::{Engine, Log, Room, Turns, block_checksum};
 use crate::layout::BLOCK;
 use crate::load::{Loaded, load};
+use crate::paging::Loads;
 use crate::record::{Mapping, Piece, SKIP};
 use crate::state::{Freed, Span, State};
-use crate::superblock::{self, COPIES, Superblock, offsets, wal_start};
+use crate::superblock::{self, Superblock, offsets, wal_start};
 use crate::sync::{RangeLocks, join_all};
 use crate::tail::verify_op;
 use crate::wal::{At, Queue, Record, RecordHead, Ring};
+use crate::wants::Needs;
 use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules, features};
 
 /// Largest read of the verification, in blocks.
@@ -29,15 +32,31 @@ const VERIFY_BLOCKS: u32 = 256;
 /// Times that a block of the tail is read before its fate is decided without it.
 const VERIFY_TRIES: u32 = 3;
 
-/// Marks what never holds data: the superblocks and the log.
-pub(crate) fn fixed_areas(alloc: &mut Alloc, sb: &Superblock) {
-    for at in offsets(sb.disk_bytes) {
-        alloc.claim(at / BLOCK);
+/// What never holds data: the superblocks and the log.
+pub(crate) fn fixed_runs(sb: &Superblock) -> Vec<Run> {
+    let log = Run { phys: wal_start(sb.disk_bytes) / BLOCK, len: sb.layout.wal_bytes / BLOCK };
+    offsets(sb.disk_bytes).into_iter().map(|at| Run { phys: at / BLOCK, len: 1 }).chain([log]).collect()
+}
+
+/// A disk on which only superblocks and log are in use.
+fn bare(sb: &Superblock) -> Alloc {
+    let mut alloc = Alloc::new(sb.disk_bytes / BLOCK, sb.layout.ag_blocks);
+    fixed_runs(sb).into_iter().for_each(|run| alloc.set_apart(run));
+    alloc
+}
+
+/// What the checkpoint says of the blocks; false when it contradicts itself.
+fn load_alloc(alloc: &mut Alloc, loaded: &Loaded) -> bool {
+    let leaves = loaded.groups.iter().map(|(_, leaf, _)| leaf).filter(|leaf| !leaf.is_none());
+    let apart: Vec<Run> =
+        leaves.map(|leaf| Run { phys: leaf.block, len: leaf.blocks() }).chain(loaded.apart.clone()).collect();
+    let blocks = alloc.blocks();
+    let within = |run: &Run| run.len > 0 && run.phys.checked_add(run.len).is_some_and(|end| end <= blocks);
+    if !apart.iter().all(within) || loaded.groups.iter().any(|(_, leaf, _)| leaf.indirect) {
+        return false;
     }
-    let wal = wal_start(sb.disk_bytes) / BLOCK;
-    for block in wal..wal + sb.layout.wal_bytes / BLOCK {
-        alloc.claim(block);
-    }
+    apart.into_iter().for_each(|run| alloc.set_apart(run));
+    loaded.groups.iter().all(|(g, leaf, recorded)| alloc.load_group(*g, *leaf, *recorded))
 }
 
 impl<D: Disk, R: Rules> Engine<D, R> {
@@ -69,14 +88,14 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             wal_first_pos: 0,
             chain: 1,
         };
-        let mut alloc = Alloc::new(disk_bytes / BLOCK);
-        fixed_areas(&mut alloc, &sb);
+        let mut alloc = bare(&sb);
         let mut root = begin(Type::Root, id);
         root.u64(1);
         root.u64(0);
         root.u64(0);
+        root.u64(0);
         let mut plan = Plan::default();
-        let placed = Blobs::default().place(&mut alloc, id, seal(root), &mut plan);
+        let placed = Blobs::default().place(&mut alloc, id, &seal(root), &mut plan);
         sb.root = placed.ok_or(EngineError::Invalid("the disk is too small for its log and reserve"))?;
         plan.write(disk).await?;
         disk.flush().await?;
@@ -95,23 +114,35 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         entropy: Arc<dyn Entropy>,
         store: Option<Uuid>,
     ) -> Result<Rc<Self>, OpenError> {
+        Self::open_cached(disk, entropy, store, CACHE_BYTES).await
+    }
+
+    /// [`Engine::open_store`] with `cache` as in [`Engine::set_cache`] from the first byte on.
+    pub async fn open_cached(
+        disk: D,
+        entropy: Arc<dyn Entropy>,
+        store: Option<Uuid>,
+        cache: usize,
+    ) -> Result<Rc<Self>, OpenError> {
         let verdict = superblock::load(&disk).await?;
         let sb = verdict.chosen;
         if let Some(wanted) = store.filter(|s| *s != sb.id.store) {
             return Err(OpenError::OtherStore { found: sb.id.store, wanted });
         }
-        let mut loaded = load(&disk, &sb, R::GHOSTS).await?;
+        let loaded = load(&disk, &sb, R::GHOSTS).await?;
         let (records, log) = read_log::<D, R>(&disk, &sb).await?;
-        replay::<D, R>(&disk, &sb, &mut loaded.state, records).await?;
-        let room = count_room(&sb, &mut loaded)?;
-        repair_superblocks(&disk, &sb, verdict.stale).await?;
+        let mut alloc = bare(&sb);
+        let counted = sb.incompat & features::SPACE != 0;
+        if !load_alloc(&mut alloc, &loaded) {
+            return Err(OpenError::Damaged { what: "the table of free blocks" });
+        }
         let boot = Boot { epoch: verdict.max_epoch.saturating_add(1), nonce: entropy.u64() };
         let engine = Rc::new(Engine {
             disk,
             id: sb.id,
             layout: sb.layout,
             state: RefCell::new(loaded.state),
-            room: RefCell::new(room),
+            room: RefCell::new(Room::new(alloc, loaded.blobs)),
             log: RefCell::new(log),
             pages: RefCell::new(loaded.pages),
             superblock: Cell::new(sb),
@@ -122,9 +153,19 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             generation: Cell::new(0),
             era: Cell::new(0),
             reclaiming: Cell::new(false),
+            loads: Loads::default(),
+            moves: Cell::new(0),
             rebases: RefCell::default(),
             rules: PhantomData,
         });
+        engine.set_cache(cache);
+        if !counted {
+            engine.survey(&loaded.runs).await?;
+        } else if engine.room.borrow().alloc.any_lost() {
+            engine.rebuild(&loaded.runs).await?;
+        }
+        engine.replay(records).await?;
+        repair_superblocks(&engine.disk, &sb, verdict.stale).await?;
         engine.begin_service(boot).await.map_err(|e| match e {
             EngineError::NoSpace => OpenError::NoSpace,
             _ => OpenError::Io,
@@ -182,26 +223,112 @@ async fn read_log<D: Disk, R: Rules>(disk: &D, sb: &Superblock) -> Result<(Vec<R
     Ok((records, log))
 }
 
-/// Applies the records; of those that may not have been durable, only mappings whose data is there.
-async fn replay<D: Disk, R: Rules>(
-    disk: &D,
-    sb: &Superblock,
-    state: &mut State,
-    records: Vec<Record>,
-) -> Result<(), OpenError> {
-    let durable = records.last().map_or(0, |r| r.head.durable_upto);
-    for record in records {
-        let tail = record.head.seq > durable;
-        for mut op in record.ops {
-            if tail && R::VERIFY_TAIL {
-                verify_op::<D, R>(disk, sb, &mut op).await?;
+/// What opening says when a map that it needs cannot be had.
+fn no_map(e: EngineError) -> OpenError {
+    match e {
+        EngineError::Io => OpenError::Io,
+        _ => OpenError::Damaged { what: "the map of an object" },
+    }
+}
+
+impl<D: Disk, R: Rules> Engine<D, R> {
+    /// Applies the records; of those that may not have been durable, only mappings whose data is there.
+    async fn replay(&self, records: Vec<Record>) -> Result<(), OpenError> {
+        let durable = records.last().map_or(0, |r| r.head.durable_upto);
+        for record in records {
+            let tail = record.head.seq > durable;
+            for mut op in record.ops {
+                if tail && R::VERIFY_TAIL {
+                    verify_op::<D, R>(&self.disk, &self.superblock.get(), &mut op).await?;
+                }
+                let _held = self.load(|state, needs| state.need_op(&op, needs)).await.map_err(no_map)?;
+                let mut freed = Freed::default();
+                let applied = self.state.borrow_mut().apply(&op, &mut freed);
+                applied
+                    .map_err(|_| OpenError::Damaged { what: "the log (it contradicts the checkpoint)" })?;
+                self.account(&op, &freed.0);
+                let mut room = self.room.borrow_mut();
+                freed.0.into_iter().for_each(|(run, _)| room.alloc.release(run));
             }
-            state
-                .apply(&op, &mut Freed::default())
-                .map_err(|_| OpenError::Damaged { what: "the log (it contradicts the checkpoint)" })?;
+        }
+        // A block that two want is damage, and better found now than by overwriting somebody's data.
+        self.settle_groups().await;
+        match self.room.borrow().alloc.broken() {
+            0 => Ok(()),
+            _ => Err(OpenError::Damaged { what: "the map of free blocks (two structures share a block)" }),
         }
     }
-    Ok(())
+
+    /// Finds out anew which blocks are in use, as the checkpoint's own account of it is damaged. Where a map
+    /// is damaged, too, that cannot be known: then the groups whose bits are lost stay as they are, all used.
+    async fn rebuild(&self, runs: &[Run]) -> Result<(), OpenError> {
+        tracing::warn!("the map of free blocks is damaged: it is made anew from all maps");
+        self.room.borrow_mut().alloc.restart();
+        let error = match self.survey(runs).await {
+            Err(error @ OpenError::Damaged { .. }) => error,
+            other => return other,
+        };
+        tracing::warn!(%error, "the map of free blocks cannot be made anew");
+        let sb = self.superblock.get();
+        let loaded = load(&self.disk, &sb, R::GHOSTS).await?;
+        let mut alloc = bare(&sb);
+        load_alloc(&mut alloc, &loaded);
+        let cache = self.state.borrow().cache.ceiling;
+        *self.state.borrow_mut() = loaded.state;
+        self.state.borrow_mut().cache.ceiling = cache;
+        *self.room.borrow_mut() = Room::new(alloc, loaded.blobs);
+        *self.pages.borrow_mut() = loaded.pages;
+        Ok(())
+    }
+
+    /// Walks over all maps of a disk whose checkpoint does not say which blocks are in use: finds that, and
+    /// what the versions own and, where it is not known, read as.
+    async fn survey(&self, runs: &[Run]) -> Result<(), OpenError> {
+        let claim = |run: Run| self.room.borrow_mut().alloc.record(run);
+        runs.iter().for_each(|run| claim(*run));
+        self.state.borrow_mut().forget_owned();
+        let digests = self.superblock.get().ro_compat & features::DIGESTS == 0;
+        let slots: Vec<usize> = self.state.borrow().slots().collect();
+        for slot in slots {
+            let row = |state: &State, needs: &mut Needs| {
+                state.need_row(slot, needs);
+            };
+            let _row = self.load(row).await.map_err(no_map)?;
+            let leaves = self.state.borrow().version(slot).row().leaves.clone();
+            for leaf in leaves.iter().filter(|leaf| !leaf.is_none()) {
+                self.runs_of(*leaf).await.map_err(no_map)?.into_iter().for_each(claim);
+            }
+            for span in 0..leaves.len() {
+                let _both = self.load(|state, needs| state.need_both(slot, span, needs)).await;
+                let _both = _both.map_err(no_map)?;
+                self.survey_span(slot, span, digests);
+            }
+            self.state.borrow_mut().dirty.version_pages.insert(slot);
+        }
+        match self.room.borrow().alloc.broken() {
+            0 => Ok(()),
+            _ => Err(OpenError::Damaged { what: "the maps (two objects share a block)" }),
+        }
+    }
+
+    fn survey_span(&self, slot: usize, span: usize, digests: bool) {
+        let mut state = self.state.borrow_mut();
+        if digests {
+            let digest = state.digest_of_span(slot, span);
+            let v = state.version_mut(slot);
+            v.digest = digest ^ if span == 0 { 0 } else { v.digest };
+        }
+        let Span::Here(map) = &state.version(slot).row().spans[span] else { return };
+        let above = state.inherited(slot, span);
+        let mine: Vec<u64> = map
+            .iter()
+            .filter(|(i, d)| above.is_none_or(|p| p.phys(*i) != d.phys))
+            .map(|(_, d)| d.phys)
+            .collect();
+        let mut room = self.room.borrow_mut();
+        mine.iter().for_each(|phys| room.alloc.record(Run { phys: *phys, len: 1 }));
+        state.own_blocks(slot, mine.len() as u64, 0);
+    }
 }
 
 /// Replaces by skips what is not on the disk as the log says. A block that cannot be read at all keeps its
@@ -267,30 +394,4 @@ async fn read_piece<D: Disk>(disk: &D, piece: Piece) -> Result<Buf, DiskError> {
     }
     let (result, buf) = disk.read(piece.phys * BLOCK, buf).await;
     result.map(|()| buf)
-}
-
-/// Finds the free blocks: all that neither the fixed areas nor the checkpoint nor any map uses. A block that
-/// two want is damage, and better found now than by overwriting somebody's data.
-fn count_room(sb: &Superblock, loaded: &mut Loaded) -> Result<Room, OpenError> {
-    let mut alloc = Alloc::new(sb.disk_bytes / BLOCK);
-    debug_assert_eq!(offsets(sb.disk_bytes).len(), COPIES);
-    fixed_areas(&mut alloc, sb);
-    let mut claim = |run: Run| (run.phys..run.phys + run.len).all(|b| alloc.claim(b));
-    if !loaded.runs.iter().all(|r| claim(*r)) {
-        return Err(OpenError::Damaged { what: "the checkpoint (two structures share a block)" });
-    }
-    let state = &loaded.state;
-    for slot in state.by_key.values() {
-        for (number, span) in state.version(*slot).spans.iter().enumerate() {
-            let Span::Own(Some(map)) = span else { continue };
-            let above = state.inherited(*slot, number);
-            for (i, d) in map.iter() {
-                let mine = above.is_none_or(|p| p.phys(i) != d.phys);
-                if mine && !claim(Run { phys: d.phys, len: 1 }) {
-                    return Err(OpenError::Damaged { what: "the maps (two objects share a block)" });
-                }
-            }
-        }
-    }
-    Ok(Room::new(alloc, std::mem::take(&mut loaded.blobs)))
 }

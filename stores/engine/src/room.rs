@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::map::SpanMap;
 use crate::record::Mapping;
+use crate::space::GROUPS_PER_PAGE;
 use crate::state::PAGE_HEAD;
 use crate::wal::{RECORD_HEADER, cut, max_record, ring_need};
 use crate::{Disk, EngineError, Rules};
@@ -32,7 +33,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let root = (PAGE_HEAD + 32 + 16 * pages) as u64 / BLOCK + 2;
         let d = &state.dirty;
         let version_pages = d.version_pages.len().min(state.versions.len() / state.versions_per_page() + 1);
-        d.spans.len() as u64 * per_span + d.node_blocks + (version_pages + d.node_pages.len()) as u64 + root
+        let tables = (version_pages + d.node_pages.len()) as u64;
+        let blobs = d.spans.len() as u64 * per_span + d.node_blocks + tables;
+        // Each blob may touch the group where it was and the one where it goes.
+        let room = self.room.borrow();
+        let groups = (2 * blobs + room.alloc.dirty() as u64 + 2).min(room.alloc.groups() as u64);
+        let groups = groups + groups.min(room.alloc.groups().div_ceil(GROUPS_PER_PAGE) as u64);
+        blobs + root + groups
     }
 
     /// Whether `blocks` more can be taken while a checkpoint of what stands now, and `keep` blocks besides,
@@ -105,10 +112,16 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             self.alive()?;
             let space = self.has_space(&need);
             if space && self.log_fits(need.log) {
-                return Ok(());
+                if self.room.borrow().alloc.reachable() >= need.blocks {
+                    return Ok(());
+                }
+                if self.reach(need.blocks).await {
+                    continue;
+                }
+                return Err(EngineError::NoSpace);
             }
             if !space {
-                if tries == 2 || (tries == 1 && !self.trim_ghosts()?) {
+                if tries == 2 || (tries == 1 && !self.trim_ghosts().await?) {
                     return Err(EngineError::NoSpace);
                 }
                 tries += 1;

@@ -31,6 +31,10 @@ pub trait Rules: 'static {
     const SETTLE_BEFORE_FOLLOW: bool = true;
     /// Writes that touch the same block of a volume wait for each other.
     const RANGE_LOCK: bool = true;
+    /// The old map of free blocks stays untouched until the new one is the truth.
+    const KEEP_OLD_BITS: bool = true;
+    /// Maps that are not checkpointed stay in memory.
+    const KEEP_DIRTY: bool = true;
     /// A lineage is cut off from its parents only after everything that it holds itself is durable.
     const FLUSH_BEFORE_CUT: bool = true;
 

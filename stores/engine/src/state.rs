@@ -14,8 +14,10 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 use crate::alloc::Run;
+use crate::cache::Cache;
 use crate::codec::{BlobRef, Malformed};
 use crate::layout::{BLOCK, Layout, SPAN_BLOCKS_MAX, VOLUME_MAX};
+use crate::load::Stored;
 use crate::map::SpanMap;
 
 /// What a lineage is to the outside.
@@ -42,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) label: Rc<[u8]>,
     pub(crate) label_version: u64,
     pub(crate) children: Vec<u64>,
+    /// Data blocks that its versions own.
+    pub(crate) owned: u64,
     /// Place in the node table, and where its leaf stands since the last checkpoint.
     pub(crate) slot: usize,
     pub(crate) leaf: BlobRef,
@@ -64,28 +68,59 @@ impl Node {
 pub(crate) enum Span {
     /// As in the parent version; without a parent: holes.
     Inherit,
-    /// Its own map; `None`: holes only.
-    Own(Option<Rc<SpanMap>>),
+    /// Its own: holes only.
+    Holes,
+    /// Its own map, which stands where the leaf says and is not in memory.
+    Stored,
+    /// Its own map.
+    Here(Rc<SpanMap>),
+}
+
+/// What of a version is in memory only while it is needed.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) spans: Box<[Span]>,
+    /// Where each own, non-empty span stands since the last checkpoint.
+    pub(crate) leaves: Box<[BlobRef]>,
 }
 
 /// What one lineage holds of one object.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Version {
     pub(crate) lineage: u64,
     pub(crate) index: u64,
     /// Tells versions apart that had the same slot one after the other.
     pub(crate) birth: u64,
     /// Slot of the nearest version of the same object in an older lineage.
-    pub(crate) parent: Option<usize>,
-    pub(crate) spans: Box<[Span]>,
-    /// Where each own, non-empty span stands since the last checkpoint.
-    pub(crate) leaves: Box<[BlobRef]>,
-    pub(crate) write_version: u64,
-    pub(crate) generation: u64,
+    parent: Option<u32>,
     /// Data blocks that it owns.
-    pub(crate) owned: u64,
+    pub(crate) owned: u32,
+    /// +1 with each operation on it.
+    pub(crate) write_version: u64,
+    /// Configuration generation of the last write.
+    pub(crate) generation: u64,
     /// Digest of what it reads as: see [`crate::digest`].
     pub(crate) digest: u64,
+    /// `None`: only on the disk, in its page of the version table. The rows of a page come and go together.
+    pub(crate) row: Option<Box<Row>>,
+}
+
+impl Version {
+    pub(crate) fn parent(&self) -> Option<usize> {
+        self.parent.map(|slot| slot as usize)
+    }
+
+    pub(crate) fn set_parent(&mut self, slot: Option<usize>) {
+        self.parent = slot.map(|slot| slot as u32);
+    }
+
+    pub(crate) fn row(&self) -> &Row {
+        self.row.as_ref().expect("the row was loaded before its version is used")
+    }
+
+    pub(crate) fn row_mut(&mut self) -> &mut Row {
+        self.row.as_mut().expect("the row was loaded before its version is used")
+    }
 }
 
 /// Why a block is no longer needed.
@@ -129,6 +164,14 @@ pub(crate) struct Dirty {
     pub(crate) gone: Vec<BlobRef>,
 }
 
+impl Dirty {
+    /// Whether a page of the version table, `slots` of them, differs from what stands on the disk.
+    pub(crate) fn has_page(&self, slots: std::ops::Range<usize>) -> bool {
+        let spans = (slots.start, 0)..(slots.end, 0);
+        self.version_pages.range(slots).next().is_some() || self.spans.range(spans).next().is_some()
+    }
+}
+
 /// Lineages are below this number: in origins, the era stands above it.
 pub(crate) const LINEAGES: u64 = 1 << LINEAGE_BITS;
 /// Bits of a lineage in an origin.
@@ -159,8 +202,10 @@ pub(crate) struct State {
     pub(crate) node_slots: Vec<u64>,
     free_node_slots: Vec<usize>,
     pub(crate) versions: Vec<Option<Version>>,
-    free_versions: Vec<usize>,
-    pub(crate) by_key: BTreeMap<(u64, u64), usize>,
+    free_versions: BTreeSet<u32>,
+    /// Pages of the version table whose rows are in memory.
+    pub(crate) pages_here: Vec<bool>,
+    pub(crate) by_key: BTreeMap<(u64, u64), u32>,
     /// Ghosts.
     pub(crate) dead: BTreeSet<u64>,
     /// Ghosts that lost a child, or have just died, with more than one child left: they may hold blocks for
@@ -177,6 +222,7 @@ pub(crate) struct State {
     /// A checkpoint of an earlier state is being written.
     pub(crate) checkpointing: bool,
     pub(crate) dirty: Dirty,
+    pub(crate) cache: Cache,
 }
 
 impl State {
@@ -193,7 +239,8 @@ impl State {
             node_slots: Vec::new(),
             free_node_slots: Vec::new(),
             versions: Vec::new(),
-            free_versions: Vec::new(),
+            free_versions: BTreeSet::new(),
+            pages_here: Vec::new(),
             by_key: BTreeMap::new(),
             dead: BTreeSet::new(),
             to_trim: BTreeSet::new(),
@@ -204,6 +251,7 @@ impl State {
             mapped: 0,
             checkpointing: false,
             dirty: Dirty::default(),
+            cache: Cache::default(),
         }
     }
 
@@ -229,6 +277,16 @@ impl State {
         self.versions[slot].as_mut().expect("slots in use are never handed out otherwise")
     }
 
+    /// The version that a lineage itself has of an object.
+    pub(crate) fn slot(&self, lineage: u64, index: u64) -> Option<usize> {
+        self.by_key.get(&(lineage, index)).map(|slot| *slot as usize)
+    }
+
+    /// The slots of all versions, in the order of their keys.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = usize> + '_ {
+        self.by_key.values().map(|slot| *slot as usize)
+    }
+
     /// The version that a lineage sees of an object: its own or the nearest older one. What was found far up
     /// is remembered: older lineages are frozen and never get a version of their own, so it stays the nearest
     /// as long as it exists (deletions hand it down, in its slot), and a version of the lineage itself is
@@ -240,9 +298,9 @@ impl State {
                 self.remember(depth, (lineage, index), None);
                 return None;
             }
-            if let Some(slot) = self.by_key.get(&(at, index)) {
-                self.remember(depth, (lineage, index), Some(*slot));
-                return Some(*slot);
+            if let Some(slot) = self.slot(at, index) {
+                self.remember(depth, (lineage, index), Some(slot));
+                return Some(slot);
             }
             if depth == FAR {
                 match self.far.borrow().get(&(lineage, index)) {
@@ -275,14 +333,19 @@ impl State {
         }
     }
 
-    /// The map that a version sees of a span; `None`: holes.
+    /// The map that a version sees of a span; `None`: holes. All of it was loaded before.
     pub(crate) fn resolve(&self, slot: usize, span: usize) -> Option<&Rc<SpanMap>> {
         let mut at = Some(slot);
         while let Some(slot) = at {
             let v = self.version(slot);
-            match &v.spans[span] {
-                Span::Own(map) => return map.as_ref(),
-                Span::Inherit => at = v.parent,
+            match &v.row().spans[span] {
+                Span::Inherit => at = v.parent(),
+                Span::Holes => return None,
+                Span::Here(map) => {
+                    map.touch();
+                    return Some(map);
+                }
+                Span::Stored => unreachable!("maps are loaded before they are asked for"),
             }
         }
         None
@@ -290,7 +353,34 @@ impl State {
 
     /// What the parent version sees of a span.
     pub(crate) fn inherited(&self, slot: usize, span: usize) -> Option<&Rc<SpanMap>> {
-        self.resolve(self.version(slot).parent?, span)
+        self.resolve(self.version(slot).parent()?, span)
+    }
+
+    /// Replaces a span; the dirty set is the caller's.
+    pub(crate) fn set_span(&mut self, slot: usize, span: usize, new: Span) -> Span {
+        let here = matches!(new, Span::Here(_));
+        let v = self.version_mut(slot);
+        let birth = v.birth;
+        let old = std::mem::replace(&mut v.row_mut().spans[span], new);
+        if matches!(old, Span::Here(_)) {
+            self.cache.span_went();
+        }
+        if here {
+            self.cache.span_came(slot, birth, span);
+        }
+        old
+    }
+
+    /// What a version owns became more and less.
+    pub(crate) fn own_blocks(&mut self, slot: usize, more: u64, less: u64) {
+        let change = |n: u64| (n + more).saturating_sub(less);
+        let v = self.version_mut(slot);
+        v.owned = change(u64::from(v.owned)) as u32;
+        let lineage = v.lineage;
+        if let Some(node) = self.nodes.get_mut(&lineage) {
+            node.owned = change(node.owned);
+        }
+        self.mapped = change(self.mapped);
     }
 
     /// Adds a node. Without a tree it gets its parent's, or becomes the first root of one.
@@ -337,7 +427,8 @@ impl State {
         })
     }
 
-    /// What a node that was removed leaves behind: a free slot, and a leaf that goes with the next checkpoint.
+    /// What a node that was removed leaves behind: a free slot, and a leaf that goes with the next
+    /// checkpoint.
     pub(crate) fn forget_node(&mut self, lineage: u64, node: &Node) {
         self.trees.remove(&(node.tree, lineage));
         self.dirty.nodes.remove(&lineage);
@@ -349,85 +440,143 @@ impl State {
         self.free_node_slots.push(node.slot);
     }
 
+    /// Before all is counted anew with [`State::own_blocks`].
+    pub(crate) fn forget_owned(&mut self) {
+        self.mapped = 0;
+        self.versions.iter_mut().flatten().for_each(|v| v.owned = 0);
+        self.nodes.values_mut().for_each(|n| n.owned = 0);
+    }
+
+    /// The slots of one page of the version table.
+    pub(crate) fn page_slots(&self, page: usize) -> std::ops::Range<usize> {
+        page * self.versions_per_page()..(page + 1) * self.versions_per_page()
+    }
+
+    /// A free slot whose page is in memory: a page is written as a whole.
+    fn new_slot(&mut self) -> usize {
+        let per_page = self.versions_per_page();
+        let here = |slot: &&u32| self.pages_here[**slot as usize / per_page];
+        if let Some(slot) = self.free_versions.iter().rev().take(8 * per_page).find(here).copied() {
+            self.free_versions.remove(&slot);
+            return slot as usize;
+        }
+        let page = self.versions.len().div_ceil(per_page);
+        self.free_versions.extend(self.versions.len() as u32..(page * per_page) as u32);
+        let slot = page * per_page;
+        self.versions.resize_with((page + 1) * per_page, || None);
+        self.free_versions.extend(slot as u32 + 1..self.versions.len() as u32);
+        self.page_came(page);
+        slot
+    }
+
+    /// The page that the next version would like to be in, if it must be loaded for that.
+    pub(crate) fn next_page(&self) -> Option<usize> {
+        let per_page = self.versions_per_page();
+        let pages = self.free_versions.iter().rev().take(8 * per_page).map(|slot| *slot as usize / per_page);
+        pages.into_iter().find(|page| !self.cache.bad_pages.contains(page)).filter(|p| !self.pages_here[*p])
+    }
+
+    /// The rows of a page are in memory now.
+    pub(crate) fn page_came(&mut self, page: usize) {
+        if self.pages_here.len() <= page {
+            self.pages_here.resize(page + 1, false);
+        }
+        if !std::mem::replace(&mut self.pages_here[page], true) {
+            self.cache.page_came(page);
+        }
+    }
+
     pub(crate) fn add_version(&mut self, lineage: u64, index: u64, parent: Option<usize>) -> usize {
         let spans = self.spans_per_object();
         self.births += 1;
-        let version = Version {
+        let row =
+            Row { spans: vec![Span::Inherit; spans].into(), leaves: vec![BlobRef::default(); spans].into() };
+        let mut version = Version {
             lineage,
             index,
             birth: self.births,
-            parent,
-            spans: vec![Span::Inherit; spans].into(),
-            leaves: vec![BlobRef::default(); spans].into(),
+            parent: None,
+            owned: 0,
             write_version: 0,
             generation: 0,
-            owned: 0,
             digest: parent.map_or(0, |p| self.version(p).digest),
+            row: Some(row.into()),
         };
-        let slot = self.free_versions.pop().unwrap_or_else(|| {
-            self.versions.push(None);
-            self.versions.len() - 1
-        });
+        version.set_parent(parent);
+        let slot = self.new_slot();
         self.versions[slot] = Some(version);
-        self.by_key.insert((lineage, index), slot);
+        self.by_key.insert((lineage, index), slot as u32);
         self.dirty.version_pages.insert(slot);
         slot
     }
 
-    /// Places a version that was read from a checkpoint; all slots are placed before the free ones are known.
-    pub(crate) fn place_version(&mut self, slot: usize, mut version: Version) -> Result<(), Malformed> {
+    /// Places a version that was read from a checkpoint, without its row; all slots are placed before the
+    /// free ones are known.
+    pub(crate) fn place_version(&mut self, stored: &Stored) -> Result<(), Malformed> {
+        let Stored { slot, key, owned, write_version, generation, digest, .. } = *stored;
         if self.versions.len() <= slot {
             self.versions.resize_with(slot + 1, || None);
         }
         self.births += 1;
-        version.birth = self.births;
-        let key = (version.lineage, version.index);
+        let (lineage, index) = key;
         let fresh = self.versions[slot].is_none() && !self.by_key.contains_key(&key);
-        if !fresh || version.index > self.last_object() || !self.nodes.contains_key(&version.lineage) {
+        if !fresh || index > self.last_object() || u64::from(owned) > self.object_blocks {
             return Err(Malformed);
         }
-        self.by_key.insert(key, slot);
-        self.versions[slot] = Some(version);
+        let node = self.nodes.get_mut(&lineage).ok_or(Malformed)?;
+        node.owned += u64::from(owned);
+        self.mapped += u64::from(owned);
+        self.by_key.insert(key, slot as u32);
+        let birth = self.births;
+        let (parent, row) = (None, None);
+        self.versions[slot] =
+            Some(Version { lineage, index, birth, parent, owned, write_version, generation, digest, row });
         Ok(())
     }
 
-    /// Ends the loading of a checkpoint: finds free slots, parents of versions and what they own.
-    pub(crate) fn settle_load(&mut self) -> Result<(), Malformed> {
+    /// Ends the loading of a checkpoint of `pages` version pages: finds free slots and the parents of
+    /// versions.
+    pub(crate) fn settle_load(&mut self, pages: usize) -> Result<(), Malformed> {
         self.free_node_slots = (0..self.node_slots.len()).filter(|s| self.node_slots[*s] == 0).collect();
-        self.free_versions = (0..self.versions.len()).filter(|s| self.versions[*s].is_none()).collect();
-        for (key, slot) in self.by_key.clone() {
-            let above = self.nodes.get(&key.0).ok_or(Malformed)?.parent;
-            let parent = self.lookup(above, key.1);
-            self.version_mut(slot).parent = parent;
-        }
-        let slots: Vec<usize> = self.by_key.values().copied().collect();
-        for slot in slots {
-            let owned = (0..self.spans_per_object()).map(|s| self.count_owned(slot, s)).sum();
-            self.version_mut(slot).owned = owned;
-            self.mapped += owned;
+        self.versions.resize_with(pages * self.versions_per_page(), || None);
+        self.pages_here = vec![false; pages];
+        let free = |slot: &usize| self.versions[*slot].is_none();
+        self.free_versions = (0..self.versions.len()).filter(free).map(|slot| slot as u32).collect();
+        let keys: Vec<((u64, u64), u32)> = self.by_key.iter().map(|(key, slot)| (*key, *slot)).collect();
+        for ((lineage, index), slot) in keys {
+            let above = self.nodes.get(&lineage).ok_or(Malformed)?.parent;
+            let parent = self.lookup(above, index);
+            self.version_mut(slot as usize).set_parent(parent);
         }
         Ok(())
     }
 
     /// Data blocks of an own span that the parent does not have.
     pub(crate) fn count_owned(&self, slot: usize, span: usize) -> u64 {
-        let Span::Own(Some(map)) = &self.version(slot).spans[span] else { return 0 };
+        let Span::Here(map) = &self.version(slot).row().spans[span] else { return 0 };
         match self.inherited(slot, span) {
             None => u64::from(map.mapped()),
             Some(p) => map.iter().filter(|(i, d)| p.phys(*i) != d.phys).count() as u64,
         }
     }
 
-    /// Removes a version; its leaves are free with the next checkpoint.
+    /// Removes a version; its leaves are free with the next checkpoint. What it owned is the caller's.
     pub(crate) fn remove_version(&mut self, slot: usize) {
         let v = self.versions[slot].take().expect("only existing versions are removed");
+        if let Some(node) = self.nodes.get_mut(&v.lineage) {
+            node.owned = node.owned.saturating_sub(u64::from(v.owned));
+        }
         self.by_key.remove(&(v.lineage, v.index));
-        self.dirty.gone.extend(v.leaves.iter().filter(|l| !l.is_none()));
-        for span in 0..v.spans.len() {
+        let row = v.row();
+        self.dirty.gone.extend(row.leaves.iter().filter(|l| !l.is_none()));
+        for span in 0..row.spans.len() {
             self.dirty.spans.remove(&(slot, span));
+            if matches!(row.spans[span], Span::Here(_)) {
+                self.cache.span_went();
+            }
         }
         self.dirty.version_pages.insert(slot);
-        self.free_versions.push(slot);
+        self.free_versions.insert(slot as u32);
     }
 
     /// What the volume or snapshot with this id is.

@@ -8,9 +8,12 @@ use crate::blob::DEPTH;
 use crate::disk::Part as Place;
 use crate::engine::Engine;
 use crate::layout::BLOCK;
+use crate::paging::Pinned;
 use crate::record::{Mapping, Op, Piece};
 use crate::room::Need;
+use crate::state::State;
 use crate::sync::yield_now;
+use crate::wants::Needs;
 use crate::{Disk, DiskError, EngineError, Rules};
 
 const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the volume");
@@ -119,6 +122,16 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let data = crcs.iter().flatten().count() as u64;
         let ops = Mapping::most_bytes(crcs.len() as u64) + 64 * (crcs.len() / self.op_blocks() as usize + 1);
         let need = Need { blocks: data, spans: self.spans_of(crcs.len() as u64), log: ops, reserve: true };
+        let touched = |state: &State, needs: &mut Needs| {
+            if let Some((lineage, _)) = state.named(id) {
+                state.need_write(lineage, first, crcs.len() as u64, needs);
+            }
+        };
+        // Before any data is written: a map that cannot be read refuses the write.
+        let _held = match self.load(touched).await {
+            Ok(held) => held,
+            Err(e) => return (Err(e), buf),
+        };
         if let Err(e) = self.make_room(need).await {
             return (Err(e), buf);
         }
@@ -129,15 +142,14 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         if written == Err(DiskError::Io) {
             self.fence();
         }
-        // Others may have filled the log meanwhile.
         let written = match written {
-            Ok(()) => self.make_room(Need { log: ops, ..Need::default() }).await,
+            Ok(()) => self.make_ready(Need { log: ops, ..Need::default() }, touched).await,
             Err(e) => Err(e.into()),
         };
         // A volume that was rolled back or deleted meanwhile (only possible without locks) takes no more
         // data.
-        let result = written.and_then(|()| self.writable(id));
-        let (lineage, _) = match result {
+        let result = written.and_then(|held| self.writable(id).map(|(lineage, _)| (lineage, held)));
+        let (lineage, _ready) = match result {
             Ok(found) => found,
             Err(e) => {
                 self.return_data(runs);
@@ -145,6 +157,21 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             }
         };
         (self.map_parts(lineage, origin, parts, data).await, buf)
+    }
+
+    /// Others may have filled the log meanwhile, or changed what the write looks at.
+    pub(crate) async fn make_ready(
+        &self,
+        need: Need,
+        touched: impl Fn(&State, &mut Needs),
+    ) -> Result<Pinned<'_, D, R>, EngineError> {
+        loop {
+            let held = self.load(&touched).await?;
+            self.make_room(need).await?;
+            if self.has_all(&touched) {
+                return Ok(held);
+            }
+        }
     }
 
     /// Gives every block that is not zero its place.
@@ -309,21 +336,26 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         for (n, index) in objects.into_iter().enumerate() {
             let start = from.max(index * object_blocks);
             let len = to.min((index + 1).saturating_mul(object_blocks)) - start;
+            let held = self.load_range(id, start, len as usize).await?;
+            let lineage = self.writable(id)?.0;
             let holes = self.state.borrow().entries(lineage, start, len as usize).iter().all(|d| d.is_none());
+            drop(held);
             if holes {
                 continue;
             }
             let need =
                 Need { blocks: 0, spans: self.spans_of(len), log: Mapping::most_bytes(1), reserve: must };
-            match self.make_room(need).await {
+            let start = (start % object_blocks) as u32;
+            let op = || {
+                let lineage = self.writable(id)?.0;
+                let pieces = vec![Piece { phys: 0, len: len as u32 }];
+                let (origin, generation, crcs) = (lineage, self.generation.get(), Vec::new());
+                Ok(Op::Map(Mapping { lineage, origin, index, generation, start, pieces, crcs }))
+            };
+            match self.change_loaded(need, op).await {
                 Err(EngineError::NoSpace) if !must => return Ok(()),
                 other => other?,
             }
-            let lineage = self.writable(id)?.0;
-            let pieces = vec![Piece { phys: 0, len: len as u32 }];
-            let start = (start % object_blocks) as u32;
-            let (origin, generation, crcs) = (lineage, self.generation.get(), Vec::new());
-            self.change(Op::Map(Mapping { lineage, origin, index, generation, start, pieces, crcs }))?;
             if n % 64 == 63 {
                 yield_now().await;
             }

@@ -218,12 +218,12 @@ impl Pair {
             }
             self.engines[1] = open(&self.disks[1]);
             let b = &self.engines[1];
-            assert_eq!(b.check(), []);
+            assert_eq!(block_on(b.check()), []);
         }
         for _ in 0..2 {
             let b = &self.engines[1];
             block_on(b.adopt(seq, next, &nodes)).unwrap();
-            assert_eq!(b.check(), []);
+            assert_eq!(block_on(b.check()), []);
             assert_eq!((b.catalogue_seq(), b.next_lineage()), (seq, next));
             assert_eq!(named(&b.catalogue()), named(&nodes));
             assert_eq!(b.records(), a.records());
@@ -241,8 +241,8 @@ impl Pair {
         let mut copied = 0;
         for (tree, index) in families {
             for node in a.catalogue().iter().filter(|n| n.tree == tree) {
-                let want = a.marks(node.lineage, index, 0, OBJECT).unwrap();
-                let Ok(have) = b.marks(node.lineage, index, 0, OBJECT) else { continue };
+                let want = block_on(a.marks(node.lineage, index, 0, OBJECT)).unwrap();
+                let Ok(have) = block_on(b.marks(node.lineage, index, 0, OBJECT)) else { continue };
                 for i in (0..OBJECT as usize).filter(|i| want[*i] != have[*i]) {
                     let (read, buf) =
                         block_on(a.read_version(node.lineage, index, i as u32, Buf::zeroed(4096)));
@@ -252,7 +252,7 @@ impl Pair {
                 }
             }
         }
-        assert_eq!(b.check(), []);
+        assert_eq!(block_on(b.check()), []);
         copied
     }
 
@@ -393,7 +393,7 @@ fn what_is_no_catalogue_is_refused_and_nothing_happens() {
     odd(&|n| n[0].bytes = u64::MAX);
     odd(&|n| n[0].kind = ImageKind::Ghost);
     odd(&|n| n[0].label = vec![0; (64 << 10) + 1]);
-    assert_eq!(e.check(), []);
+    assert_eq!(block_on(e.check()), []);
 }
 
 #[test]

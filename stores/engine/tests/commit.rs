@@ -131,7 +131,7 @@ fn neighbouring_blocks_are_written_and_read_as_one() {
     for n in 0..64 {
         block_on(e.write(VOLUME, (16 << 20) + n * 4096, data(n))).0.unwrap();
     }
-    let map = e.extents(VOLUME, 0, 32 << 20).unwrap();
+    let map = block_on(e.extents(VOLUME, 0, 32 << 20)).unwrap();
     assert_eq!(map.len(), 5, "{map:?}");
 }
 
@@ -156,7 +156,7 @@ fn after_a_failed_write_or_flush_nothing_is_promised_any_more() {
         let again: SlowEngine = block_on(Engine::open(disk, Arc::new(SeededEntropy::new(2)))).unwrap();
         let (result, buf) = block_on(again.read(VOLUME, 0, Buf::zeroed(4096)));
         assert!(result.is_ok() && *buf == *data(1));
-        assert_eq!(again.check(), []);
+        assert_eq!(block_on(again.check()), []);
     }
 }
 
@@ -166,7 +166,7 @@ fn a_full_host_is_no_failure() {
     disk.fails.set(Some(DiskError::NoSpace));
     assert_eq!(block_on(e.write(VOLUME, 0, data(1))).0, Err(EngineError::NoSpace));
     disk.fails.set(None);
-    assert_eq!(e.check(), []);
+    assert_eq!(block_on(e.check()), []);
     block_on(e.write(VOLUME, 0, data(1))).0.unwrap();
     block_on(e.flush()).unwrap();
 }

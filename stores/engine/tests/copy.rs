@@ -124,8 +124,10 @@ impl Pair {
     fn copy(&self, tree: u64, index: u64) {
         let [a, b] = &self.engines;
         for node in a.catalogue().iter().filter(|n| n.tree == tree && n.kind != ImageKind::Record) {
-            let (want, have) =
-                (a.marks(node.lineage, index, 0, OBJECT).unwrap(), b.marks(node.lineage, index, 0, OBJECT));
+            let (want, have) = (
+                block_on(a.marks(node.lineage, index, 0, OBJECT)).unwrap(),
+                block_on(b.marks(node.lineage, index, 0, OBJECT)),
+            );
             let Ok(have) = have else { continue };
             let differs = |i: &usize| want[*i] != have[*i];
             let (Some(from), Some(to)) = ((0..16).find(differs), (0..16).rev().find(differs)) else {
@@ -136,9 +138,9 @@ impl Pair {
             let (read, buf) = block_on(a.read_version(node.lineage, index, from as u32, buf));
             read.unwrap();
             block_on(b.fill(node.lineage, index, from as u32, marks, buf)).0.unwrap();
-            let violations = b.check();
+            let violations = block_on(b.check());
             assert!(violations.is_empty(), "{violations:?}");
-            assert_eq!(b.marks(node.lineage, index, 0, OBJECT).unwrap(), want);
+            assert_eq!(block_on(b.marks(node.lineage, index, 0, OBJECT)).unwrap(), want);
         }
         for v in a.family(tree, index) {
             assert_eq!(a.digest(v.lineage, index), b.digest(v.lineage, index));
@@ -234,7 +236,7 @@ proptest! {
         for step in &steps {
             pair.step(step);
             for e in &pair.engines {
-                let violations = e.check();
+                let violations = block_on(e.check());
                 prop_assert!(violations.is_empty(), "{:?}", violations);
             }
         }

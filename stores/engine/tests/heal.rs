@@ -102,12 +102,12 @@ fn what_rots_is_found_once_and_healed_for_all_that_share_it() {
         assert_eq!(rot(&disk, stamp), 1);
         let (bad, _) = scrub(&e);
         let [(lineage, index, block)] = bad[..] else { panic!("{stamp}: {bad:?}") };
-        let marks = e.marks(lineage, index, 0, OBJECT).unwrap();
+        let marks = block_on(e.marks(lineage, index, 0, OBJECT)).unwrap();
         let wrong = block_on(e.heal(lineage, index, block, data(999)));
         assert_eq!(wrong, Err(EngineError::DataLost), "other bytes heal nothing");
         assert_eq!(e.quarantined(), 0);
         assert_eq!(block_on(e.heal(lineage, index, block, data(stamp))), Ok(true));
-        assert_eq!(e.marks(lineage, index, 0, OBJECT).unwrap(), marks);
+        assert_eq!(block_on(e.marks(lineage, index, 0, OBJECT)).unwrap(), marks);
         assert_eq!((scrub(&e).0, e.quarantined()), (vec![], BLOCK));
         assert_all(&e, &stamps);
         assert_sound(&e);
@@ -142,7 +142,7 @@ fn a_bad_place_is_not_used_again_while_the_disk_is_open() {
     }
     let (_, buf) = block_on(disk.read(bad.unwrap(), Buf::zeroed(4096)));
     assert_eq!(buf[..8], data(77)[..8]);
-    assert_eq!(e.check(), []);
+    assert_eq!(block_on(e.check()), []);
 }
 
 #[test]

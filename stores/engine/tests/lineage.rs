@@ -250,7 +250,7 @@ proptest! {
         for step in &steps {
             let before = world.contents();
             world.step(step);
-            let violations = world.engine.check();
+            let violations = block_on(world.engine.check());
             assert!(violations.is_empty(), "{step:?}: {violations:?}");
             if matches!(step, Step::Rebase { .. } | Step::Freeze { .. } | Step::Reopen) {
                 let (a, b): (Vec<_>, Vec<_>) = (before.into_values().collect(), world.contents().into_values().collect());

@@ -211,7 +211,7 @@ impl World {
     }
 
     fn compare(&self) {
-        let violations = self.engine.check();
+        let violations = block_on(self.engine.check());
         assert!(violations.is_empty(), "{violations:?}");
         let found = self.engine.inventory();
         assert_eq!(found.len(), self.model.len());
@@ -222,7 +222,7 @@ impl World {
             let zero = result.unwrap();
             assert!(*buf == *image.bytes, "the bytes of {id} differ");
             assert!(!zero || image.bytes.iter().all(|b| *b == 0));
-            let map = self.engine.extents(*id, 0, f.bytes).unwrap();
+            let map = block_on(self.engine.extents(*id, 0, f.bytes)).unwrap();
             assert_eq!(map.iter().map(|e| e.len).sum::<u64>(), f.bytes);
             let mut at = 0;
             for e in map {

@@ -110,13 +110,13 @@ fn equal_histories_have_equal_digests_and_eras_tell_writes_apart() {
     assert_ne!(a.0, a.1);
     let other = live(6, false);
     assert_ne!(a.0, other.0);
-    let marks = a.4.marks(2, 0, 2, 4).unwrap();
+    let marks = block_on(a.4.marks(2, 0, 2, 4)).unwrap();
     assert_eq!(marks.iter().map(|m| m.is_some()).collect::<Vec<_>>(), [false, false, true, false]);
     assert_eq!(marks[2].unwrap().origin, 1 | 5 << 40);
     let family: Vec<u64> = a.4.family(1, 0).iter().map(|v| v.lineage).collect();
     assert_eq!(family, [1, 2]);
-    assert_eq!(a.4.marks(9, 0, 0, 1), Err(EngineError::NotFound));
-    assert!(matches!(a.4.marks(1, 0, 15, 2), Err(EngineError::Invalid(_))));
+    assert_eq!(block_on(a.4.marks(9, 0, 0, 1)), Err(EngineError::NotFound));
+    assert!(matches!(block_on(a.4.marks(1, 0, 15, 2)), Err(EngineError::Invalid(_))));
 }
 
 #[test]

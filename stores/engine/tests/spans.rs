@@ -44,7 +44,7 @@ fn range(rng: &SeededEntropy) -> (u64, u64) {
 }
 
 fn compare(e: &common::Ram, model: &BTreeMap<Uuid, (Kind, Content)>) {
-    assert_eq!(e.check(), []);
+    assert_eq!(block_on(e.check()), []);
     let found: Vec<(Uuid, Kind)> = e.inventory().iter().map(|f| (f.id, f.kind)).collect();
     assert_eq!(found, model.iter().map(|(id, (kind, _))| (*id, *kind)).collect::<Vec<_>>());
     for (id, (_, content)) in model {
@@ -115,7 +115,7 @@ fn history(seed: u64) {
     for id in model.keys() {
         block_on(e.delete(*id)).unwrap();
     }
-    assert_eq!((e.space().data, e.check()), (0, vec![]));
+    assert_eq!((e.space().data, block_on(e.check())), (0, vec![]));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_thin_volume_of_4_exbibytes_costs_only_what_is_written() {
     block_on(e.write(id, size - 4096, fill(7, 1, 3))).0.unwrap();
     block_on(e.discard(id, 0, size - 4096)).unwrap();
     assert_eq!(
-        e.extents(id, 0, size).unwrap().iter().map(|x| x.len).collect::<Vec<_>>(),
+        block_on(e.extents(id, 0, size)).unwrap().iter().map(|x| x.len).collect::<Vec<_>>(),
         [size - 4096, 4096]
     );
     block_on(e.resize(id, 512)).unwrap();
