@@ -22,6 +22,16 @@ pub struct File {
     pub apis: Apis,
     /// Where backups are kept.
     pub backups: Backups,
+    /// Where images are kept.
+    pub images: Images,
+}
+
+/// `[images]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Images {
+    /// The folder, absolute or relative to the data directory [default: images].
+    pub path: Option<PathBuf>,
 }
 
 /// `[backups]`.
@@ -85,6 +95,8 @@ pub struct Settings {
     pub cern_anonymous_read: bool,
     /// Where backups are kept.
     pub backups: Backups,
+    /// Where images are kept.
+    pub images: Images,
 }
 
 /// Options of `serve`.
@@ -138,6 +150,7 @@ pub fn settings(o: Options) -> anyhow::Result<Settings> {
         log: o.log.or(file.log).unwrap_or_else(|| "info".into()),
         cern_anonymous_read: file.apis.cern.anonymous_read,
         backups: file.backups,
+        images: file.images,
     };
     if s.backups.url.is_some() && s.backups.path.is_some() {
         bail!("backups has both a path and a url: keep one");

@@ -270,5 +270,6 @@ fn entries(cx: &Cx, project: &str) -> Value {
         entry("block-storage", "cinder", format!("{base}/volume/v3")),
         entry("volumev3", "cinderv3", format!("{base}/volume/v3/{project}")),
         entry("identity", "keystone", format!("{base}/identity")),
+        entry("image", "glance", format!("{base}/image")),
     ])
 }

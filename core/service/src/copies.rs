@@ -4,26 +4,30 @@ use std::sync::Arc;
 
 use parpen_base::Boxed;
 use parpen_block::{Progress, Remote};
-use parpen_model::Condition;
-use parpen_model::ports::{Archive, Archived, NewArchive, Place, Target};
+use parpen_model::ports::{
+    Archive, Archived, ImageReader, ImageStore, ImageWriter, NewArchive, Place, StoredImage, Target,
+};
+use parpen_model::{Condition, ImageId};
 
 /// The stores of what is copied out of pools.
 #[derive(Clone)]
 pub struct Copies {
     /// Backups.
     pub archive: Arc<dyn Archive>,
+    /// Images.
+    pub images: Arc<dyn ImageStore>,
 }
 
 impl Copies {
     /// A house that keeps no copies: whatever needs them is refused.
     pub fn none() -> Copies {
-        Copies { archive: Arc::new(Nowhere) }
+        Copies { archive: Arc::new(Nowhere), images: Arc::new(Nowhere) }
     }
 }
 
 struct Nowhere;
 
-fn refused<T>() -> Boxed<'static, Result<T, Condition>> {
+fn refused<T: 'static>() -> Boxed<'static, Result<T, Condition>> {
     Box::pin(async {
         Err(Condition::Unsupported("this service keeps no copies outside of its pools".into()))
     })
@@ -53,6 +57,40 @@ impl Archive for Nowhere {
         refused()
     }
     fn remove<'a>(&'a self, _: &'a Place) -> Boxed<'a, Result<(), Condition>> {
+        refused()
+    }
+}
+
+impl ImageStore for Nowhere {
+    fn upload<'a>(
+        &'a self,
+        _: ImageId,
+        _: Option<&'a str>,
+    ) -> Boxed<'a, Result<Box<dyn ImageWriter>, Condition>> {
+        refused()
+    }
+    fn download(&self, _: ImageId) -> Boxed<'_, Result<Box<dyn ImageReader>, Condition>> {
+        refused()
+    }
+    fn load<'a>(
+        &'a self,
+        _: ImageId,
+        _: (&'a str, Option<&'a str>),
+        _: (&'a Remote, bool),
+        _: &'a dyn Progress,
+    ) -> Boxed<'a, Result<(), Condition>> {
+        refused()
+    }
+    fn save<'a>(
+        &'a self,
+        _: ImageId,
+        _: &'a str,
+        _: &'a Remote,
+        _: &'a dyn Progress,
+    ) -> Boxed<'a, Result<StoredImage, Condition>> {
+        refused()
+    }
+    fn remove(&self, _: ImageId) -> Boxed<'_, Result<(), Condition>> {
         refused()
     }
 }

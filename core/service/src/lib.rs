@@ -15,6 +15,7 @@ pub mod disks;
 mod exports;
 pub mod groups;
 pub mod hosts;
+pub mod images;
 pub mod jobs;
 pub mod locks;
 pub mod media;

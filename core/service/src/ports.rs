@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parpen_base::{Boxed, Clock, Entropy};
 use parpen_block::{ExportId, SessionInfo};
-use parpen_model::ports::MetaStore;
+use parpen_model::ports::{ImageStore, MetaStore};
 use parpen_model::{BalancePlan, Condition, Disk, Driver, Found, JobId, Label, Pool, PoolId, Space, Task};
 
 use crate::jobs::Jobs;
@@ -19,6 +19,8 @@ pub struct Ports {
     pub jobs: Jobs,
     /// Figures of the pools' stores.
     pub figures: Arc<dyn Figures>,
+    /// Images' bytes.
+    pub images: Arc<dyn ImageStore>,
     /// Who has what open.
     pub sessions: Arc<dyn OpenSessions>,
     /// Time.

@@ -19,7 +19,7 @@ use crate::exports::Doors;
 use crate::jobs::{Runner, World};
 use crate::media::FIRST_POOL;
 use crate::pools::{self, NewPool};
-use crate::{Backends, Copies, HouseExports, Ports};
+use crate::{Backends, Copies, HouseExports, Ports, images};
 
 /// What the core is given by the binary.
 pub struct Start {
@@ -49,7 +49,7 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
     let world = World {
         meta: s.meta.clone(),
         backends: backends.clone(),
-        copies: s.copies,
+        copies: s.copies.clone(),
         gate: s.gate.clone(),
         home: s.home.clone(),
         clock: s.clock.clone(),
@@ -62,6 +62,7 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
         meta: s.meta,
         jobs,
         figures: backends,
+        images: s.copies.images,
         sessions: Arc::new(s.gate),
         clock: s.clock,
         entropy: s.entropy,
@@ -123,6 +124,7 @@ fn drop_left_overs(
     let every = Query::default();
     let open: Vec<Job> =
         tx.read().list::<Job>(Scope::All, &every)?.into_iter().filter(|j| !j.is_final()).collect();
+    images::forget_broken(tx, &open)?;
     for pin in tx.read().list::<Pin>(Scope::All, &every)? {
         if !open.iter().any(|j| j.id == pin.job) {
             tx.delete::<Pin>(pin.id)?;

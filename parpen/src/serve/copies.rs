@@ -6,15 +6,16 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use parpen_archive::{ObjectArchive, S3};
 use parpen_base::{Clock, Entropy};
+use parpen_image::ImageDir;
 use parpen_service::Copies;
 use serde::Deserialize;
 
-use crate::config::Backups;
+use crate::config::{Backups, Images};
 use crate::files;
 
 /// The stores that the settings name; in a fresh data directory, folders of it.
 pub fn copies(
-    backups: &Backups,
+    (backups, images): (&Backups, &Images),
     data: &Path,
     clock: Arc<dyn Clock>,
     entropy: &dyn Entropy,
@@ -31,7 +32,8 @@ pub fn copies(
         Some(bytes) => archive.with_segment(bytes),
         None => archive,
     };
-    Ok(Copies { archive: Arc::new(archive) })
+    let images = ImageDir::open(&data.join(images.path.as_deref().unwrap_or(Path::new("images"))))?;
+    Ok(Copies { archive: Arc::new(archive), images: Arc::new(images) })
 }
 
 /// Who this installation is to others that share its stores.

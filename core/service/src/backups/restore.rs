@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::step;
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
+use crate::quotas::{self, Need};
 use crate::volumes::create::draft;
 use crate::volumes::resize::at_rest;
 use crate::volumes::{NewVolume, core_size};
@@ -103,6 +104,7 @@ fn blank(
         new.place.volume_type = tx.read().find::<VolumeType>(Scope::All, kind)?.map(|t| t.id);
     }
     let mut v = draft(tx, actor.scope, id, project, &new, None, stamp)?;
+    quotas::admit(tx.read(), project, &Need::volume(&v))?;
     v.work.push(Work::Restoring);
     tx.insert(&mut v)?;
     Ok(v)

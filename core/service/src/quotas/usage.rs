@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::Work;
 use parpen_model::{
-    Among, Condition, Counted, Job, ProjectId, Query, ReadTx, Scope, Snapshot, Volume, VolumeType, read,
+    Among, Backup, Condition, Counted, Job, ProjectId, Query, ReadTx, Scope, Snapshot, Volume, VolumeType,
+    read,
 };
 
 use super::{Ceilings, gib};
@@ -54,7 +55,7 @@ impl<'a> Counter<'a> {
 
     /// How much of one thing the project has.
     pub(crate) fn figure(&mut self, counted: Counted, among: Among) -> Result<Figure, Condition> {
-        let tx = self.tx;
+        let (tx, project) = (self.tx, self.project);
         let (volumes, snapshots) = self.load()?;
         let fits = |t| among == Among::All || among == Among::OfType(t);
         let volumes = volumes.iter().filter(|v| fits(v.volume_type));
@@ -72,10 +73,18 @@ impl<'a> Counter<'a> {
             }
             // A ceiling on each, of which nothing is used up.
             Counted::VolumeSize => Figure::default(),
+            Counted::Backups => Figure { in_use: backups(tx, project)?.len() as u64, reserved: 0 },
+            Counted::BackupGigabytes => {
+                Figure { in_use: backups(tx, project)?.iter().map(|b| gib(b.size)).sum(), reserved: 0 }
+            }
             // There are none of these yet.
-            Counted::BackupGigabytes | Counted::Backups | Counted::Groups => Figure::default(),
+            Counted::Groups => Figure::default(),
         })
     }
+}
+
+fn backups(tx: &dyn ReadTx, project: ProjectId) -> Result<Vec<Backup>, Condition> {
+    tx.list(Scope::Project(project), &Query { project: Some(project), ..Query::default() })
 }
 
 /// What a volume that is being made larger will have more, in gibibytes.
