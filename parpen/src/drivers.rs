@@ -1,6 +1,7 @@
 //! Pools by driver: where their disks are and how their stores are made. The one place that knows the engine.
 
 pub mod fsck;
+mod lineage;
 mod medium;
 mod store;
 

@@ -48,8 +48,7 @@ fn shows(a: &Attachment) -> bool {
 
 /// Whence a volume is reserved, and one that many may attach.
 const EXCLUSIVE: When = When::Only(&[Standing::Free, Standing::Downloading]);
-const SHARED: When =
-    When::Only(&[Standing::Free, Standing::Attached, Standing::Reserved, Standing::Downloading]);
+const SHARED: When = When::Only(&[Standing::Free, Standing::Attached, Standing::Downloading]);
 
 fn id(cx: &Cx) -> Result<AttachmentId, Condition> {
     from_wire::id_in_path(Kind::Attachment, cx.param("id")).map(AttachmentId)

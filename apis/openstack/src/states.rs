@@ -156,7 +156,8 @@ pub(crate) fn reword<T>(
 ) -> Result<T, Condition> {
     result.map_err(|condition| match condition {
         Condition::WrongState { actual, .. } => bad(text(&in_words(&actual))),
-        Condition::InUse { .. } => bad(text("in-use")),
+        // Cinder does not say by whom; it helps.
+        Condition::InUse { by, .. } => bad(format!("{} It is in use by {}.", text("in-use"), by.join(", "))),
         other => other,
     })
 }

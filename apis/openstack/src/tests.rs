@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use parpen_identity::{Actor, Role};
-use parpen_model::lifecycle::{AttachState, Health, Life, Usage, Work};
+use parpen_model::lifecycle::{AttachState, Health, Life, Standing, Usage, Work};
 use parpen_model::{
     Api as Side, Attachment, AttachmentId, Attributes, CredentialId, Driver, Handle, Limits, Placement, Pool,
     PoolId, PrincipalId, ProjectId, Rights, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId,
@@ -13,6 +13,7 @@ use serde_json::{Map, json};
 use uuid::Uuid;
 
 use super::*;
+use crate::cx::Look;
 use crate::fields::Fields;
 use crate::microversion::Microversion;
 use crate::to_wire::Shape;
@@ -152,6 +153,10 @@ fn set<'a>(parts: &[&[&'a str]]) -> BTreeSet<&'a str> {
     parts.iter().flat_map(|p| p.iter().copied()).collect()
 }
 
+fn look(minor: u16) -> Look<'static> {
+    Look { base: BASE, version: Microversion(minor), admin: true }
+}
+
 const VOLUME: &[&str] = &[
     "attachments",
     "links",
@@ -197,13 +202,20 @@ fn volumes_have_the_fields_of_their_microversion_and_no_others() {
     for minor in 0..=Microversion::MAX.0 {
         let since: Vec<&str> =
             grown.iter().filter(|(at, _)| *at <= minor).flat_map(|(_, f)| f.iter().copied()).collect();
-        let made = to_wire::volume(BASE, &view, Microversion(minor), Shape::Made);
-        assert_eq!(keys(&made), set(&[VOLUME, &since]), "3.{minor}");
-        let full = to_wire::volume(BASE, &view, Microversion(minor), Shape::Full);
-        assert_eq!(keys(&full), set(&[VOLUME, VOLUME_FULL, &since]), "3.{minor}");
+        let made = to_wire::volume(look(minor), &view, Shape::Made);
+        assert_eq!(keys(&made), set(&[VOLUME, &["migration_status"], &since]), "3.{minor}");
+        let full = to_wire::volume(look(minor), &view, Shape::Full);
+        assert_eq!(keys(&full), set(&[VOLUME, &["migration_status"], VOLUME_FULL, &since]), "3.{minor}");
+        // What operators alone see.
+        let member = Look { admin: false, ..look(minor) };
+        let since: Vec<&str> =
+            since.into_iter().filter(|f| !matches!(*f, "provider_id" | "cluster_name")).collect();
+        let full = to_wire::volume(member, &view, Shape::Full);
+        assert_eq!(keys(&full), set(&[VOLUME, &["os-vol-tenant-attr:tenant_id"], &since]), "3.{minor}");
+        assert_eq!(full["attachments"][0]["host_name"], Value::Null);
     }
     assert_eq!(keys(&to_wire::volume_summary(BASE, &view.volume)), set(&[&["id", "name", "links"]]));
-    let doc = to_wire::volume(BASE, &view, Microversion(63), Shape::Full);
+    let doc = to_wire::volume(look(63), &view, Shape::Full);
     assert_eq!(doc["size"], 3, "gibibytes, rounded up");
     assert_eq!(doc["bootable"], "false", "a text, not a truth value");
     assert_eq!(doc["created_at"], "2027-01-15T08:00:00.000000");
@@ -224,9 +236,9 @@ fn snapshots_have_the_fields_of_their_microversion_and_no_others() {
     for minor in 0..=Microversion::MAX.0 {
         let grown = [(14, "group_snapshot_id"), (41, "user_id"), (65, "consumes_quota")];
         let since: Vec<&str> = grown.iter().filter(|(at, _)| *at <= minor).map(|(_, f)| *f).collect();
-        let made = to_wire::snapshot(&view, Microversion(minor), Shape::Made);
+        let made = to_wire::snapshot(look(minor), &view, Shape::Made);
         assert_eq!(keys(&made), set(&[base, &since]), "3.{minor}");
-        let shown = to_wire::snapshot(&view, Microversion(minor), Shape::Full);
+        let shown = to_wire::snapshot(look(minor), &view, Shape::Full);
         assert_eq!(keys(&shown), set(&[base, &full, &since]), "3.{minor}");
     }
     assert_eq!(keys(&to_wire::snapshot_base(&view)), set(&[base]));
@@ -261,7 +273,7 @@ fn the_status_word_follows_from_all_four_axes() {
     let word = |change: fn(&mut Volume)| {
         let mut v = volume();
         change(&mut v);
-        to_wire::volume_status(&v)
+        states::of_volume(&v)
     };
     assert_eq!(word(|_| ()), "available");
     assert_eq!(word(|v| v.usage = Usage::Attached), "in-use");
@@ -272,6 +284,9 @@ fn the_status_word_follows_from_all_four_axes() {
     assert_eq!(word(|v| (v.life, v.health) = (Life::Creating, Health::Down)), "creating");
     assert_eq!(word(|v| v.life = Life::Deleting), "deleting");
     assert_eq!(word(|v| v.life = Life::Error), "error");
+    assert_eq!(word(|v| v.work = vec![Work::Moving]), "available", "it serves while it moves");
+    assert_eq!(word(|v| (v.life, v.declared) = (Life::Error, Some(Standing::Maintenance))), "maintenance");
+    assert_eq!(word(|v| v.declared = Some(Standing::Managing)), "creating");
 }
 
 fn actor() -> Actor {
@@ -411,7 +426,7 @@ proptest! {
             from_wire::new_snapshot(&fields, &who, SnapshotId(id), version).err(),
             from_wire::edit_volume(&fields).err(),
             from_wire::new_size(&fields).err(),
-            from_wire::new_attachment(&fields).err(),
+            from_wire::new_attachment(&fields, version).err(),
             from_wire::connector(&fields).err(),
             identity::check_login(&fields).err(),
         ];

@@ -15,7 +15,7 @@ pub use reserve::{Attach, Reserve, attach, reserve};
 
 use parpen_base::Entropy;
 use parpen_block::ExportId;
-use parpen_model::lifecycle::{Standing, usage};
+use parpen_model::lifecycle::{Standing, Usage, usage};
 use parpen_model::{Attachment, Condition, Host, Kind, ReadTx, Scope, Subject, Volume, WriteTx};
 
 use crate::Ports;
@@ -39,10 +39,13 @@ pub(crate) fn holder(tx: &dyn ReadTx, a: &Attachment) -> Result<String, Conditio
 pub(crate) fn settle(tx: &mut dyn WriteTx, subject: Subject) -> Result<(), Condition> {
     let Subject::Volume(id) = subject else { return Ok(()) };
     let Some(mut v) = tx.read().find::<Volume>(Scope::All, id)? else { return Ok(()) };
-    // What was announced of its use ends with a change of it.
-    v.declared =
-        v.declared.filter(|d| matches!(d, Standing::Offered | Standing::Maintenance | Standing::Retyping));
     v.usage = usage(tx.read().children::<Attachment>(id)?.iter().map(|a| a.state));
+    // What was said of its use ends with a change of it; who announced to leave and is still there is about to.
+    v.declared = v.declared.filter(|d| match d {
+        Standing::Offered | Standing::Maintenance | Standing::Retyping => true,
+        Standing::Detaching => v.usage == Usage::Attached,
+        _ => false,
+    });
     v.epoch += 1;
     tx.update(&mut v)
 }

@@ -62,9 +62,12 @@ fn cell(name: &str, v: &serde_json::Value) -> String {
     use serde_json::Value;
     match v {
         Value::String(s) => s.clone(),
-        Value::Number(n) if matches!(name, "size" | "virtual_size" | "stored" | "capacity" | "used" | "free") => n
-            .as_u64()
-            .map_or_else(|| n.to_string(), |n| if name == "size" { format_size(n) } else { about(n) }),
+        Value::Number(n)
+            if matches!(name, "size" | "virtual_size" | "stored" | "capacity" | "used" | "free") =>
+        {
+            n.as_u64()
+                .map_or_else(|| n.to_string(), |n| if name == "size" { format_size(n) } else { about(n) })
+        }
         Value::Array(a) => a.iter().map(|v| cell("", v)).collect::<Vec<_>>().join("\n"),
         Value::Object(o) => {
             o.iter().map(|(k, v)| format!("{k}: {}", cell(k, v))).collect::<Vec<_>>().join("\n")

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use parpen_base::{Buf, Entropy};
 use parpen_engine::{
-    Change, Disk, Engine, EngineError, Extent, Format, Found, OpenError, Rules, Sound, Space, Violation,
+    Change, Disk, Engine, EngineError, Extent, Figures, Format, Found, OpenError, Rebased, Rules, Sound,
+    Space, Violation,
 };
 use uuid::Uuid;
 
@@ -135,6 +136,21 @@ impl<D: Disk, R: Rules> Array<D, R> {
         len: u64,
     ) -> Result<Vec<Change>, EngineError> {
         self.member.diff(a, b, offset, len).await
+    }
+
+    /// [`Engine::freeze`].
+    pub async fn freeze(&self, volume: Uuid, snapshot: Uuid, label: &[u8]) -> Result<(), EngineError> {
+        self.member.freeze(volume, snapshot, label).await
+    }
+
+    /// [`Engine::rebase_step`].
+    pub async fn rebase_step(&self, id: Uuid, onto: Option<Uuid>, most: u64) -> Result<Rebased, EngineError> {
+        self.member.rebase_step(id, onto, most).await
+    }
+
+    /// [`Engine::figures`].
+    pub async fn figures(&self, id: Uuid) -> Result<Figures, EngineError> {
+        self.member.figures(id).await
     }
 
     /// The invariants; with `data` every stored block is read and its checksum verified.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use parpen_engine::{Change, Disk, EngineError, Found, Rules, Space, Violation};
+use parpen_engine::{Change, Disk, EngineError, Figures, Found, Rebased, Rules, Space, Violation};
 use uuid::Uuid;
 
 use crate::Array;
@@ -28,6 +28,9 @@ pub(crate) trait Local {
     fn close(&self) -> Verb<'_>;
     fn fsck(&self, data: bool) -> Asked<'_, Vec<Violation>>;
     fn diff(&self, a: Option<Uuid>, b: Uuid, offset: u64, len: u64) -> Asked<'_, Vec<Change>>;
+    fn freeze<'a>(&'a self, volume: Uuid, snapshot: Uuid, label: &'a [u8]) -> Verb<'a>;
+    fn rebase_step(&self, id: Uuid, onto: Option<Uuid>, most: u64) -> Asked<'_, Rebased>;
+    fn figures(&self, id: Uuid) -> Asked<'_, Figures>;
     fn inventory(&self) -> Vec<Found>;
     fn lookup(&self, id: Uuid) -> Option<Found>;
     fn space(&self) -> Space;
@@ -62,6 +65,15 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
     }
     fn diff(&self, a: Option<Uuid>, b: Uuid, offset: u64, len: u64) -> Asked<'_, Vec<Change>> {
         Box::pin(self.diff(a, b, offset, len))
+    }
+    fn freeze<'a>(&'a self, volume: Uuid, snapshot: Uuid, label: &'a [u8]) -> Verb<'a> {
+        Box::pin(self.freeze(volume, snapshot, label))
+    }
+    fn rebase_step(&self, id: Uuid, onto: Option<Uuid>, most: u64) -> Asked<'_, Rebased> {
+        Box::pin(self.rebase_step(id, onto, most))
+    }
+    fn figures(&self, id: Uuid) -> Asked<'_, Figures> {
+        Box::pin(self.figures(id))
     }
     fn inventory(&self) -> Vec<Found> {
         self.inventory()

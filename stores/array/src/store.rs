@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parpen_base::Entropy;
 use parpen_block::Home;
-use parpen_engine::{Change, Disk, EngineError, Format, Found, Kind, OpenError, Sound, Space, Violation};
+use parpen_engine::{
+    Change, Disk, EngineError, Figures, Format, Found, Kind, OpenError, Rebased, Sound, Space, Violation,
+};
 use uuid::Uuid;
 
 use crate::Array;
@@ -217,6 +219,22 @@ impl Store {
         len: u64,
     ) -> Result<Vec<Change>, EngineError> {
         self.call(vec![], move |array| array.diff(a, b, offset, len)).await
+    }
+
+    /// [`Array::freeze`].
+    pub async fn freeze(&self, volume: Uuid, snapshot: Uuid, label: Vec<u8>) -> Result<(), EngineError> {
+        let ids = vec![volume, snapshot];
+        self.call(ids, move |a| Box::pin(async move { a.freeze(volume, snapshot, &label).await })).await
+    }
+
+    /// [`Array::rebase_step`].
+    pub async fn rebase_step(&self, id: Uuid, onto: Option<Uuid>, most: u64) -> Result<Rebased, EngineError> {
+        self.call(vec![], move |array| array.rebase_step(id, onto, most)).await
+    }
+
+    /// [`Array::figures`].
+    pub async fn figures(&self, id: Uuid) -> Result<Figures, EngineError> {
+        self.call(vec![], move |array| array.figures(id)).await
     }
 
     /// [`Array::inventory`].

@@ -13,10 +13,10 @@ use crate::sync::join_all;
 use crate::{Disk, EngineError, Extent, Rules};
 
 /// Neighbours in a volume that are neighbours on the disk.
-struct Stretch {
-    at: usize,
-    len: usize,
-    phys: u64,
+pub(crate) struct Stretch {
+    pub(crate) at: usize,
+    pub(crate) len: usize,
+    pub(crate) phys: u64,
 }
 
 const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the volume");
@@ -49,7 +49,7 @@ impl State {
     }
 }
 
-fn stretches(map: &[Option<Data>]) -> Vec<Stretch> {
+pub(crate) fn stretches(map: &[Option<Data>]) -> Vec<Stretch> {
     let mut out: Vec<Stretch> = Vec::new();
     for (at, d) in map.iter().enumerate().filter_map(|(at, d)| d.map(|d| (at, d))) {
         match out.last_mut() {
@@ -60,7 +60,7 @@ fn stretches(map: &[Option<Data>]) -> Vec<Stretch> {
     out
 }
 
-fn bytes(blocks: usize) -> usize {
+pub(crate) fn bytes(blocks: usize) -> usize {
     blocks * BLOCK as usize
 }
 

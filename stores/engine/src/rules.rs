@@ -29,6 +29,8 @@ pub trait Rules: 'static {
     const SETTLE_BEFORE_FOLLOW: bool = true;
     /// Writes that touch the same block of a volume wait for each other.
     const RANGE_LOCK: bool = true;
+    /// A lineage is cut off from its parents only after everything that it holds itself is durable.
+    const FLUSH_BEFORE_CUT: bool = true;
 }
 
 /// All rules hold: the product.

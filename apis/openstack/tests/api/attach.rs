@@ -23,8 +23,12 @@ async fn an_attachment_goes_from_reserved_to_gone() {
     assert_eq!((got.status, &a["status"], &a["connection_info"]), (200, &json!("reserved"), &json!({})));
     assert_eq!(status(&c, &volume).await, "reserved");
     assert_eq!(c.get(&volume).await.body["volume"]["attachments"], json!([]));
-    let refused = c.post("/attachments", wire).await.error();
-    assert!(refused.0 == 400 && refused.2.contains("i-1"), "{refused:?}");
+    let other = json!({ "attachment": { "volume_uuid": id, "instance_uuid": "i-2" } });
+    let refused = c.post("/attachments", other).await.error();
+    let text = format!(
+        "Invalid volume: Volume {id} status must be available or downloading to reserve, but the current status is reserved."
+    );
+    assert_eq!((refused.0, refused.2), (400, text));
 
     let path = format!("/attachments/{}", a["id"].as_str().unwrap());
     let connector = json!({ "host": "compute-1", "ip": "10.0.0.1", "mountpoint": "/dev/vdb" });

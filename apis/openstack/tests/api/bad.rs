@@ -24,7 +24,7 @@ async fn bad_input_gets_cinders_documents_and_changes_nothing() {
         ("/volumes/x/action", json!({ "os-dance": null }), 400, "badRequest", "no such action"),
         ("/volumes/x/action", json!({}), 400, "badRequest", "exactly one key"),
         ("/volumes/x/action", json!({ "os-extend": { "new_size": 2 } }), 404, "itemNotFound", "Volume x"),
-        ("/volumes/x/action", json!({ "os-retype": {} }), 501, "notImplemented", "os-retype"),
+        ("/volumes/x/action", json!({ "os-retype": {} }), 400, "badRequest", "new_type"),
         ("/backups", json!({ "backup": {} }), 501, "notImplemented", "/backups"),
     ];
     for (path, body, status, key, text) in table {

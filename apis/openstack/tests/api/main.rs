@@ -6,11 +6,18 @@
 #[path = "../../../../core/service/tests/service/house/mod.rs"]
 mod house;
 
+mod actions;
 mod attach;
 mod bad;
+mod crowd;
+mod fields;
+mod groups;
 mod life;
 mod login;
+mod moves;
+mod people;
 mod quotas;
+mod transfers;
 mod types;
 
 use std::sync::Arc;

@@ -19,7 +19,8 @@ pub(crate) use check::Check;
 pub use cipher::SectorCipher;
 pub use delay::Delay;
 pub use fault::{Fault, Faults, Rule};
-pub use qos::{Limits, Qos};
+pub(crate) use qos::Shared;
+pub use qos::{Limits, Qos, Throttle};
 pub use stat::{BUCKETS, Counters, Stat, Totals};
 
 /// An operation without its details, for counting and choosing.

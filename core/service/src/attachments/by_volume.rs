@@ -4,8 +4,7 @@
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{AttachEvent, AttachState, Standing, When, attachment};
 use parpen_model::{
-    Attachment, AttachmentId, Condition, JobId, Kind, ProjectId, Rights, Scope, Volume, VolumeId, WriteTx,
-    write,
+    Attachment, AttachmentId, Condition, JobId, Kind, ProjectId, Rights, Volume, VolumeId, WriteTx, write,
 };
 
 use super::connect::connect_in;
@@ -246,7 +245,7 @@ pub async fn give_back(
         if args.0.is_empty() && args.1.is_empty() {
             return Ok(None);
         }
-        settle_keeping(tx, id)?;
+        settle(tx, id.into())?;
         let mut job =
             reassign::fence_job_with(&ports_in, v.project, id.into(), args.0.clone(), args.1.clone())?;
         tx.insert(&mut job)?;
@@ -254,18 +253,6 @@ pub async fn give_back(
     })
     .await?;
     finish(ports, job).await
-}
-
-/// Settles without ending what was announced: who gives his connection back is still about to let go.
-fn settle_keeping(tx: &mut dyn WriteTx, id: VolumeId) -> Result<(), Condition> {
-    let before: Volume = tx.read().get(Scope::All, id)?;
-    settle(tx, id.into())?;
-    if before.declared == Some(Standing::Detaching) {
-        let mut v: Volume = tx.read().get(Scope::All, id)?;
-        v.declared = before.declared;
-        tx.update(&mut v)?;
-    }
-    Ok(())
 }
 
 /// Ends an attachment, the only one if none is named. Nobody holding it is no fault: what was announced ends.

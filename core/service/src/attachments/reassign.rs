@@ -4,7 +4,7 @@
 use parpen_base::Boxed;
 use parpen_block::{Admits, ExportId, Fenced, Whom};
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{AttachEvent, AttachState, attachment};
+use parpen_model::lifecycle::{AttachEvent, AttachState, Standing, attachment};
 use parpen_model::{
     Attachment, AttachmentId, Attributes, Condition, Host, Job, Kind, ProjectId, ReadTx, Rights, Scope,
     Snapshot, Stamp, Subject, Volume, WriteTx, read, write,
@@ -187,6 +187,14 @@ fn refuse_open(tx: &dyn ReadTx, ports: &Ports, a: &Attachment, force: bool) -> R
 /// One holder is to leave: from now on its export admits nobody.
 pub(crate) fn leave(tx: &mut dyn WriteTx, a: &mut Attachment) -> Result<(), Condition> {
     a.state = attachment(a.state, AttachEvent::Detach).map_err(|r| r.about(Kind::Attachment, a.id))?;
+    if let Subject::Volume(id) = a.subject
+        && let Some(mut v) = tx.read().find::<Volume>(Scope::All, id)?
+        && v.declared == Some(Standing::Detaching)
+    {
+        // That somebody will leave was said of this one.
+        v.declared = None;
+        tx.update(&mut v)?;
+    }
     tx.update(a)
 }
 

@@ -13,6 +13,7 @@ use super::create::NewGroup;
 use super::list::members;
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::names::Naming;
+use crate::quotas::{self, Need};
 use crate::{Ports, Started, access, snapshots};
 
 pub(crate) const KIND_CREATE: &str = "group-snapshot-create@1";
@@ -70,6 +71,7 @@ pub async fn create(
             s.group_snapshot = Some(gs.id);
             s.auto_named = new.name.is_empty();
             s.attributes = attributes.clone();
+            quotas::admit(tx.read(), s.project, &Need::snapshot(&s))?;
             tx.insert(&mut s)?;
             args.parts.push(id);
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::Work;
 use parpen_model::{
-    Among, Backup, Condition, Counted, Job, ProjectId, Query, ReadTx, Scope, Snapshot, Volume, VolumeType,
-    read,
+    Among, Backup, Condition, Counted, Group, Job, ProjectId, Query, ReadTx, Scope, Snapshot, Volume,
+    VolumeType, read,
 };
 
 use super::{Ceilings, gib};
@@ -46,9 +46,12 @@ impl<'a> Counter<'a> {
     fn load(&mut self) -> Result<(&[Volume], &[Snapshot]), Condition> {
         let query = Query { project: Some(self.project), ..Query::default() };
         if self.volumes.is_none() {
-            self.volumes = Some(self.tx.list::<Volume>(Scope::Project(self.project), &query)?);
-            let all = self.tx.list::<Snapshot>(Scope::Project(self.project), &query)?;
-            self.snapshots = Some(all.into_iter().filter(|s| !s.transient).collect());
+            let scope = Scope::Project(self.project);
+            // What a side let go counts for nobody until it is taken over again.
+            let volumes = self.tx.list::<Volume>(scope, &query)?;
+            self.volumes = Some(volumes.into_iter().filter(|v| v.hidden.is_empty()).collect());
+            let all = self.tx.list::<Snapshot>(scope, &query)?;
+            self.snapshots = Some(all.into_iter().filter(|s| !s.transient && s.hidden.is_empty()).collect());
         }
         Ok((self.volumes.as_deref().unwrap_or_default(), self.snapshots.as_deref().unwrap_or_default()))
     }
@@ -73,18 +76,22 @@ impl<'a> Counter<'a> {
             }
             // A ceiling on each, of which nothing is used up.
             Counted::VolumeSize => Figure::default(),
+            Counted::Groups => Figure { in_use: groups(tx, project)?, reserved: 0 },
             Counted::Backups => Figure { in_use: backups(tx, project)?.len() as u64, reserved: 0 },
             Counted::BackupGigabytes => {
                 Figure { in_use: backups(tx, project)?.iter().map(|b| gib(b.size)).sum(), reserved: 0 }
             }
-            // There are none of these yet.
-            Counted::Groups => Figure::default(),
         })
     }
 }
 
 fn backups(tx: &dyn ReadTx, project: ProjectId) -> Result<Vec<Backup>, Condition> {
     tx.list(Scope::Project(project), &Query { project: Some(project), ..Query::default() })
+}
+
+fn groups(tx: &dyn ReadTx, project: ProjectId) -> Result<u64, Condition> {
+    let query = Query { project: Some(project), ..Query::default() };
+    Ok(tx.list::<Group>(Scope::Project(project), &query)?.len() as u64)
 }
 
 /// What a volume that is being made larger will have more, in gibibytes.

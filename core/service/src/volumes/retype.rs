@@ -2,11 +2,14 @@
 
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Declaration, Migration, Standing, When, declare};
-use parpen_model::{Condition, JobId, Kind, Scope, Volume, VolumeId, VolumeType, VolumeTypeId, write};
+use parpen_model::{
+    Condition, JobId, Kind, Scope, Snapshot, Volume, VolumeId, VolumeType, VolumeTypeId, write,
+};
 
 use super::migrate::{self, NewType};
 use super::resize::at_rest;
-use crate::Ports;
+use crate::quotas::{self, Need};
+use crate::{Ports, parts, types};
 
 /// What a volume is linked to from now on.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +35,11 @@ pub async fn retype(
     let ((volume, job), _) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
-        let kind =
-            |t: Option<VolumeTypeId>| t.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose();
-        let (old, new) = (kind(v.volume_type)?, kind(want.to)?);
+        parts::refuse_frozen(tx.read(), v.pool)?;
+        let old = v.volume_type.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose()?;
+        let new = want.to.map(|t| types::usable(tx.read(), actor_in.scope, v.project, t)).transpose()?;
+        let want = Retype { shared: want.shared || new.as_ref().is_some_and(|t| t.rules.shared), ..want };
+        types::check_size(new.as_ref(), v.size)?;
         if v.shared != want.shared && v.standing() != Standing::Free {
             When::Only(&[Standing::Free]).check(Kind::VolumeType, v.id, v.standing())?;
         }
@@ -47,9 +52,13 @@ pub async fn retype(
             return Err(Condition::in_use(Kind::Volume, &v.handle, vec!["its group or a move".into()]));
         }
         // Ceilings of its own stay; those that came with the old type go with it.
-        let follows = v.limits == old.map(|t| t.limits).unwrap_or_default();
-        let limits = if follows { new.as_ref().map(|t| t.limits).unwrap_or_default() } else { v.limits };
-        let target = new.as_ref().and_then(|t| t.pool).filter(|p| *p != v.pool);
+        let follows = v.limits == types::limits_of(tx.read(), old.as_ref())?;
+        let limits = if follows { types::limits_of(tx.read(), new.as_ref())? } else { v.limits };
+        let named = new.as_ref().map(|t| types::named_pool(tx.read(), t)).transpose()?.flatten();
+        let target = named.map(|p| p.id).or(new.as_ref().and_then(|t| t.pool)).filter(|p| *p != v.pool);
+        let snapshots: Vec<Snapshot> = tx.read().children(v.id)?;
+        let kept: Vec<Snapshot> = snapshots.into_iter().filter(|s| !s.transient).collect();
+        quotas::admit(tx.read(), v.project, &Need::retype(&v, &kept, want.to))?;
         let change = NewType { volume_type: want.to, shared: want.shared, limits };
         v.stamp.updated = Some(now);
         if let Some(pool) = target {

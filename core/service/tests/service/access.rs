@@ -51,7 +51,7 @@ async fn an_exclusive_attachment_closes_the_plain_export_and_opens_its_own() {
     let session = house.connect(&a.export, "10.0.0.7").await.unwrap();
     attachments::complete(&house.ports, &house.actor, a.id).await.unwrap();
     assert_eq!(house.row(&v).await.usage, Usage::Attached);
-    let job = attachments::detach(&house.ports, &house.actor, a.id).await.unwrap().job;
+    let job = attachments::detach(&house.ports, &house.actor, a.id, Default::default()).await.unwrap().job;
     house.ports.jobs.wait(job).await.unwrap();
     assert!(session.is_cut(), "its holder was fenced");
     assert_eq!(house.row(&v).await.usage, Usage::Free);
@@ -70,7 +70,7 @@ async fn an_open_plain_session_is_a_refusal_that_names_the_peer() {
         matches!(&refused, Err(Condition::InUse { by, .. }) if by[0].contains("127.0.0.9")),
         "{refused:?}"
     );
-    let job = attachments::detach(&house.ports, &house.actor, a.id).await.unwrap().job;
+    let job = attachments::detach(&house.ports, &house.actor, a.id, Default::default()).await.unwrap().job;
     house.ports.jobs.wait(job).await.unwrap();
     let refused = volumes::delete(&house.ports, &house.actor, v.id, DeleteTerms::default()).await;
     assert!(matches!(refused, Err(Condition::InUse { .. })));
