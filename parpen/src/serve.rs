@@ -23,8 +23,8 @@ use crate::config::Settings;
 use crate::drivers::LocalDrivers;
 use crate::files::{self, RunFile};
 
-/// NBD connections together: each may hold 32 MiB of payload.
-const NBD_LIMITS: Limits = Limits { connections: 256, patience: Duration::from_secs(30) };
+/// What NBD connections may cost together.
+const NBD_LIMITS: Limits = Limits { connections: 256, memory: 256 << 20, patience: Duration::from_secs(30) };
 /// How long requests and connections under way may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(5);
 

@@ -112,6 +112,21 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// A part of it, which copies about `most` bytes. Said again until it is done. A restart begins anew, and finds
     /// done what was.
     pub async fn rebase_step(&self, id: Uuid, onto: Option<Uuid>, most: u64) -> Result<Rebased, EngineError> {
+        let mut step = self.rebase_prepare(id, onto, most).await?;
+        if step.done {
+            let ends = self.ends(id, onto)?;
+            step.done = self.is_there(ends) || self.cut(id, onto, ends).await?;
+        }
+        Ok(step)
+    }
+
+    /// [`Engine::rebase_step`] without its end: `done` says that only the link has still to move.
+    pub async fn rebase_prepare(
+        &self,
+        id: Uuid,
+        onto: Option<Uuid>,
+        most: u64,
+    ) -> Result<Rebased, EngineError> {
         let ends = self.ends(id, onto)?;
         // The blocks that are to be copied must be durable: recovery may still doubt their mappings, and would doubt the
         // copies of others.
@@ -126,7 +141,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             }
             let next = self.progress(ends);
             let Some(index) = self.state.borrow().first_object_of(&self.between(ends), next) else {
-                return Ok(Rebased { copied, done: self.cut(id, onto, ends).await? });
+                return Ok(Rebased { copied, done: true });
             };
             copied += self.rebase_object(id, ends, index, most.saturating_sub(copied)).await?;
             if copied >= most.max(BLOCK) {

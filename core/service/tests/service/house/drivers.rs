@@ -105,7 +105,7 @@ impl Drivers for TestDrivers {
             let mut pools = self.pools.lock().expect("no test panics with it");
             let fresh = || {
                 let (faults, life) = (self.faults.clone(), self.life.clone());
-                Arc::new(TestStore { faults, life, ..Default::default() })
+                Arc::new(TestStore { faults, life, held: Mutex::default(), said: Mutex::default() })
             };
             let store: Arc<dyn VolumeBackend> = pools.entry(pool.id.0).or_insert_with(fresh).clone();
             Ok(store)
