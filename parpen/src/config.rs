@@ -24,6 +24,16 @@ pub struct File {
     pub backups: Backups,
     /// Where images are kept.
     pub images: Images,
+    /// Where the key of encrypted volumes' keys is.
+    pub keys: Keys,
+}
+
+/// `[keys]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// The file, absolute or relative to the data directory; made at the first use [default: volume.keys].
+    pub file: Option<PathBuf>,
 }
 
 /// `[images]`.
@@ -97,6 +107,8 @@ pub struct Settings {
     pub backups: Backups,
     /// Where images are kept.
     pub images: Images,
+    /// Where the key of encrypted volumes' keys is.
+    pub keys: Keys,
 }
 
 /// Options of `serve`.
@@ -151,6 +163,7 @@ pub fn settings(o: Options) -> anyhow::Result<Settings> {
         cern_anonymous_read: file.apis.cern.anonymous_read,
         backups: file.backups,
         images: file.images,
+        keys: file.keys,
     };
     if s.backups.url.is_some() && s.backups.path.is_some() {
         bail!("backups has both a path and a url: keep one");

@@ -8,7 +8,7 @@ use parpen_model::Condition;
 use crate::cx::Cx;
 use crate::{
     actions, attachments, backups, connections, group_snapshots, group_types, groups, house, identity,
-    manage, metadata, qos, quotas, snapshots, transfers, types, versions, volumes,
+    images, manage, metadata, qos, quotas, snapshots, transfers, types, versions, volumes,
 };
 
 macro_rules! operations {

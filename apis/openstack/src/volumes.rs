@@ -46,7 +46,7 @@ impl Listed for View {
             "description" => v.attributes.value(OWN, "description").cloned().unwrap_or(Value::Null),
             "migration_status" => json!(v.migration.map(states::of_migration)),
             "group_id" => json!(v.group.map(|g| g.to_string())),
-            "encrypted" => json!(false),
+            "encrypted" => json!(to_wire::is_encrypted(self)),
             "consumes_quota" => json!(true),
             "snapshot_id" => json!(v.made_from.and_then(|s| match s {
                 Subject::Snapshot(s) => Some(s.to_string()),

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use parpen_base::Boxed;
-use parpen_block::{Progress, Remote};
+use parpen_block::{Progress, Remote, SectorCipher};
 use parpen_model::ports::{
-    Archive, Archived, ImageReader, ImageStore, ImageWriter, NewArchive, Place, StoredImage, Target,
+    Archive, Archived, ImageReader, ImageStore, ImageWriter, KeyManager, NewArchive, Place, StoredImage,
+    Target, WrappedKey,
 };
-use parpen_model::{Condition, ImageId};
+use parpen_model::{Condition, DataKey, ImageId};
 
 /// The stores of what is copied out of pools.
 #[derive(Clone)]
@@ -16,21 +17,21 @@ pub struct Copies {
     pub archive: Arc<dyn Archive>,
     /// Images.
     pub images: Arc<dyn ImageStore>,
+    /// Keys of what is encrypted.
+    pub keys: Arc<dyn KeyManager>,
 }
 
 impl Copies {
     /// A house that keeps no copies: whatever needs them is refused.
     pub fn none() -> Copies {
-        Copies { archive: Arc::new(Nowhere), images: Arc::new(Nowhere) }
+        Copies { archive: Arc::new(Nowhere), images: Arc::new(Nowhere), keys: Arc::new(Nowhere) }
     }
 }
 
 struct Nowhere;
 
 fn refused<T: 'static>() -> Boxed<'static, Result<T, Condition>> {
-    Box::pin(async {
-        Err(Condition::Unsupported("this service keeps no copies outside of its pools".into()))
-    })
+    Box::pin(async { Err(Condition::Unsupported("this service keeps nothing outside of its pools".into())) })
 }
 
 impl Archive for Nowhere {
@@ -91,6 +92,15 @@ impl ImageStore for Nowhere {
         refused()
     }
     fn remove(&self, _: ImageId) -> Boxed<'_, Result<(), Condition>> {
+        refused()
+    }
+}
+
+impl KeyManager for Nowhere {
+    fn create(&self) -> Boxed<'_, Result<WrappedKey, Condition>> {
+        refused()
+    }
+    fn open<'a>(&'a self, _: &'a DataKey) -> Boxed<'a, Result<Arc<dyn SectorCipher>, Condition>> {
         refused()
     }
 }

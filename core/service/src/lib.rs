@@ -27,6 +27,7 @@ mod ports;
 pub mod projects;
 pub mod qos;
 pub mod quotas;
+mod seal;
 pub mod snapshots;
 mod start;
 pub mod transfers;

@@ -45,7 +45,7 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
     let (entropy, now) = (s.entropy.clone(), s.clock.now());
     write(&*s.meta, move |tx| drop_left_overs(tx, &*entropy, now)).await?;
     write(&*s.meta, unpark).await?;
-    let backends = Arc::new(Backends::new(s.drivers));
+    let backends = Arc::new(Backends::new(s.drivers, s.copies.keys.clone()));
     let world = World {
         meta: s.meta.clone(),
         backends: backends.clone(),

@@ -162,7 +162,7 @@ fn draft(
         objects: 0,
         data: s.stamp.created,
         volume_type: v.volume_type,
-        key: None,
+        key: s.key.clone(),
         held: None,
         state: BackupState::Creating,
         shown: None,
@@ -238,7 +238,7 @@ impl JobStep for Upload {
         Box::pin(async move {
             let args: Args = cx.args()?;
             let b: Backup = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.backup)).await?;
-            let source = data::open_for_job(&cx.world, args.snapshot.into(), Rights::ReadOnly).await?;
+            let source = data::open_stored(&cx.world, args.snapshot.into(), Rights::ReadOnly).await?;
             let (changed, can_tell) = changed(cx, &args).await?;
             let facts = serde_json::to_value(Record::of(&b)).map_err(Condition::internal)?;
             let new = NewArchive { place: b.place(), base: b.base, changed, facts };

@@ -15,7 +15,7 @@ use crate::quotas::{self, Need};
 use crate::volumes::NewVolume;
 use crate::volumes::create::draft;
 use crate::volumes::resize::{at_rest, work_done};
-use crate::{Ports, Started, access, data, names};
+use crate::{Ports, Started, access, data, names, seal};
 
 pub(crate) const KIND: &str = "image-fill@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Make, &Fill];
@@ -149,7 +149,10 @@ impl JobStep for Make {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?;
+            let v: Volume = match args.new {
+                true => seal::ensure(&cx.world, args.volume).await?,
+                false => read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?,
+            };
             if args.new {
                 let store = cx.world.store(v.pool).await?;
                 let want = NewBytes { size: v.size };

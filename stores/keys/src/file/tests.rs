@@ -2,8 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use parpen_base::{Clock, SystemClock};
-use parpen_model::{KeyId, ProjectId, Stamp};
+use parpen_model::KeyId;
 
 use super::*;
 
@@ -16,13 +15,7 @@ fn now<T>(f: impl Future<Output = T>) -> T {
 }
 
 fn row(w: WrappedKey) -> DataKey {
-    DataKey {
-        id: KeyId(Uuid::from_u128(1)),
-        project: ProjectId(Uuid::from_u128(2)),
-        wrapped_by: w.wrapped_by,
-        wrapped: w.wrapped,
-        stamp: Stamp::at(SystemClock::new().now()),
-    }
+    DataKey { id: KeyId(Uuid::from_u128(1)), wrapped_by: w.wrapped_by, wrapped: w.wrapped }
 }
 
 #[test]

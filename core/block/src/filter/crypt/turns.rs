@@ -35,6 +35,11 @@ impl Turns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether anybody else has them.
+    pub fn is_used(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// A queue's seat; it is woken when a turn ends that it may be waiting for.
     pub(super) fn join(&self, wake: Wake) -> Seat {
         let mut state = self.lock();
