@@ -1,11 +1,16 @@
 """Backups, images and encryption at rest: openstacksdk and both command lines, with the bytes read back through NBD."""
 
 import hashlib
+import http.server
 import json
 import os
 import pathlib
+import re
 import shutil
+import tempfile
+import threading
 import unittest
+import urllib.parse
 import uuid
 
 import harness
@@ -354,7 +359,7 @@ def make_image(path, disk_format="raw", **attrs):
     return cloud.image.get_image(image.id)
 
 
-def disk_file(size="1G", writes=()):
+def disk_file(size="64M", writes=()):
     """A sparse raw file with patterns in it."""
     path = pathlib.Path(server.folder) / unique("disk")
     harness.run("qemu-img", "create", "-q", "-f", "raw", path, size)
@@ -363,7 +368,7 @@ def disk_file(size="1G", writes=()):
     return path
 
 
-PATTERNS = ((0x11, "0", "1M"), (0x22, "3M", "64k"), (0x33, "1023M", "1M"))
+PATTERNS = ((0x11, "0", "1M"), (0x22, "3M", "64k"), (0x33, "63M", "1M"))
 
 
 class Images(unittest.TestCase):
@@ -371,7 +376,8 @@ class Images(unittest.TestCase):
         for pattern, offset, length in PATTERNS:
             self.assertTrue(harness.holds(uri(volume), pattern, offset, length), (pattern, offset))
         self.assertTrue(harness.holds(uri(volume), 0x00, "1M", "2M"))
-        self.assertTrue(harness.holds(uri(volume), 0x00, "4M", "500M"))
+        self.assertTrue(harness.holds(uri(volume), 0x00, "4M", "59M"))
+        self.assertTrue(harness.holds(uri(volume), 0x00, "64M", "64M"))
 
     def test_an_image_comes_back_as_it_went_in(self):
         path = disk_file("8M", PATTERNS[:2])
@@ -411,7 +417,7 @@ class Images(unittest.TestCase):
         self.assertEqual(found, made)
 
     def test_volumes_are_made_of_every_kind_of_image(self):
-        raw_file = disk_file("1G", PATTERNS)
+        raw_file = disk_file("64M", PATTERNS)
         kinds = {
             "raw": ["-O", "raw"],
             "qcow2": ["-O", "qcow2"],
@@ -426,7 +432,7 @@ class Images(unittest.TestCase):
                 path = pathlib.Path(server.folder) / unique("converted")
                 harness.run("qemu-img", "convert", "-f", "raw", *options, raw_file, path)
                 image = make_image(path, "raw" if kind == "raw" else "qcow2", os_type="linux")
-                self.assertEqual(image.virtual_size, 1024 * MIB)
+                self.assertEqual(image.virtual_size, 64 * MIB)
                 volume = make_volume(image_id=image.id)
                 self.holds_patterns(volume)
                 self.assertTrue(volume.is_bootable)
@@ -517,7 +523,7 @@ class Images(unittest.TestCase):
         self.assertEqual(volume.volume_image_metadata["image_id"], image.id)
 
     def test_the_command_lines_make_and_use_images(self):
-        path = disk_file("1G", PATTERNS)
+        path = disk_file("64M", PATTERNS)
         name = unique("image")
         osc("image", "create", "--disk-format", "raw", "--container-format", "bare", "--file", path, name, "-f", "json")
         self.assertIn(name, [i["Name"] for i in osc("image", "list", "-f", "json")])
@@ -549,6 +555,233 @@ class Images(unittest.TestCase):
             self.assertEqual(answer.status, 300)
             self.assertEqual(answer.json()["versions"][0]["status"], "CURRENT")
         self.assertEqual(server.http("GET", "/image/v2/images").status, 401)
+
+
+SECRET = b"the quick brown secret of volume encryption " * 3
+
+
+def encrypted_type(location="back-end"):
+    """A volume type whose volumes are encrypted."""
+    kind = cloud.block_storage.create_type(name=unique("sealed"))
+    cloud.block_storage.create_type_encryption(
+        kind, provider="luks", cipher="aes-xts-plain64", key_size=512, control_location=location
+    )
+    return kind
+
+
+def put_bytes(volume, offset, data):
+    """Writes bytes through NBD."""
+    path = pathlib.Path(server.folder) / unique("bytes")
+    path.write_bytes(data)
+    harness.qemu_io(uri(volume), f"write -s {path} {offset} {len(data)}", "flush")
+    path.unlink()
+
+
+def got_bytes(thing, offset, length):
+    """Reads bytes through NBD."""
+    path = pathlib.Path(server.folder) / unique("bytes")
+    harness.run(
+        "qemu-img", "dd", "-f", "raw", "-O", "raw", "bs=512", f"skip={offset // 512}",
+        f"count={(offset + length + 511) // 512}", f"if={uri(thing)}", f"of={path}",
+    )
+    data = path.read_bytes()[offset % 512:][:length]
+    path.unlink()
+    return data
+
+
+def on_disk(text):
+    """Whether any file of the pools, backups and database has these bytes."""
+    for path in server.data.rglob("*"):
+        if path.is_file() and "images" not in path.parts:
+            result = harness.run("grep", "-c", "-a", "-F", text, path, check=False)
+            if result.returncode == 0:
+                return str(path)
+    return None
+
+
+class Encryption(unittest.TestCase):
+    def test_nothing_stored_can_be_read(self):
+        volume = make_volume(volume_type=encrypted_type().name)
+        self.assertTrue(volume.is_encrypted)
+        key = raw("GET", f"/volumes/{volume.id}", version="3.64").json()["volume"]["encryption_key_id"]
+        self.assertNotIn("encryption_key_id", raw("GET", f"/volumes/{volume.id}", version="3.63").json()["volume"])
+        uuid.UUID(key)
+        put_bytes(volume, 1 * MIB, SECRET)
+        put_bytes(volume, 1 * MIB + 777, SECRET)
+        harness.fill(uri(volume), 0x55, "8M", "1M")
+        self.assertEqual(got_bytes(volume, 1 * MIB, 132), SECRET)
+        self.assertEqual(got_bytes(volume, 1 * MIB + 777, len(SECRET)), SECRET)
+        self.assertTrue(harness.holds(uri(volume), 0x55, "8M", "1M"))
+        self.assertTrue(harness.holds(uri(volume), 0x00, "16M", "64M"), "what was never written is zeros")
+        harness.qemu_io(uri(volume), "discard 8M 64k", "write -z 8512k 3k", "flush")
+        self.assertTrue(harness.holds(uri(volume), 0x00, "8M", "64k"))
+        self.assertTrue(harness.holds(uri(volume), 0x00, "8512k", "3k"))
+        self.assertTrue(harness.holds(uri(volume), 0x55, "8515k", "64k"))
+        plain = make_volume()
+        marker = b"this one is not encrypted at all"
+        put_bytes(plain, 0, marker * 16)
+        restart()
+        self.assertIsNotNone(on_disk(marker.decode()), "the search finds what is there")
+        self.assertIsNone(on_disk("quick brown secret"))
+        volume = cloud.block_storage.get_volume(volume.id)
+        self.assertEqual(got_bytes(volume, 1 * MIB, 132), SECRET)
+        self.assertEqual((server.data / "volume.keys").stat().st_mode & 0o777, 0o600)
+
+    def test_clones_snapshots_and_backups_share_the_key(self):
+        volume = make_volume(volume_type=encrypted_type().name)
+        put_bytes(volume, 0, SECRET)
+        snapshot = ready(cloud.block_storage.create_snapshot(volume_id=volume.id, name=unique("snapshot")))
+        clones = [
+            make_volume(source_volume_id=volume.id),
+            make_volume(snapshot_id=snapshot.id),
+            make_volume(size=2, snapshot_id=snapshot.id),
+        ]
+        backup = make_backup(volume)
+        shown = raw("GET", f"/backups/{backup.id}").json()["backup"]
+        key = raw("GET", f"/volumes/{volume.id}").json()["volume"]["encryption_key_id"]
+        self.assertEqual(shown["encryption_key_id"], key)
+        put_bytes(volume, 0, b"something else entirely, " * 8)
+        increment = make_backup(volume, is_incremental=True)
+        self.assertIsNone(on_disk("quick brown secret"), "backups hold what is stored")
+        answer = cloud.block_storage.restore_backup(backup, name=unique("restored"))
+        clones.append(ready(cloud.block_storage.get_volume(answer.volume_id)))
+        cloud.block_storage.delete_volume(volume, cascade=True)
+        for clone in clones:
+            clone = cloud.block_storage.get_volume(clone.id)
+            self.assertTrue(clone.is_encrypted)
+            self.assertEqual(got_bytes(clone, 0, len(SECRET)), SECRET)
+        over = make_volume(volume_type=encrypted_type().name)
+        cloud.block_storage.restore_backup(increment, volume_id=over.id)
+        over = ready(cloud.block_storage.get_volume(over.id))
+        self.assertEqual(got_bytes(over, 0, 25), b"something else entirely, ")
+        plain = make_volume()
+        answer = raw("POST", f"/backups/{backup.id}/restore", {"restore": {"volume_id": plain.id}})
+        self.assertEqual(answer.status_code, 400, "encrypted bytes are not put into a plain volume")
+
+    def test_images_go_into_encrypted_volumes(self):
+        path = disk_file("8M", PATTERNS[:2])
+        with open(path, "r+b") as file:
+            file.seek(5 * MIB)
+            file.write(b"a secret that came with an image" * 20)
+        image = make_image(path)
+        volume = make_volume(image_id=image.id, volume_type=encrypted_type().name)
+        self.assertTrue(harness.holds(uri(volume), 0x11, "0", "1M"))
+        self.assertEqual(got_bytes(volume, 5 * MIB, 32), b"a secret that came with an image")
+        self.assertIsNone(on_disk("a secret that came with an image"))
+
+    def test_what_cannot_be_is_refused(self):
+        kind, plain = encrypted_type(), make_volume()
+        harness.fill(uri(plain), 0x11)
+        answer = raw("POST", "/volumes", {"volume": {"size": 1, "source_volid": plain.id, "volume_type": kind.name}})
+        self.assertEqual(answer.status_code, 400)
+        action = {"os-retype": {"new_type": kind.name, "migration_policy": "on-demand"}}
+        self.assertEqual(raw("POST", f"/volumes/{plain.id}/action", action).status_code, 400)
+
+    def test_front_end_types_only_say_so(self):
+        volume = make_volume(volume_type=encrypted_type("front-end").name)
+        self.assertTrue(volume.is_encrypted)
+        put_bytes(volume, 0, b"the host encrypts this by itself " * 16)
+        self.assertIsNotNone(on_disk("the host encrypts this by itself"))
+
+
+class Bucket(http.server.BaseHTTPRequestHandler):
+    """As much of S3 as a backup store needs, in memory; refuses what is not signed by our key."""
+
+    protocol_version = "HTTP/1.1"
+    objects = {}
+    seen = set()
+
+    def log_message(self, *args):
+        """Says nothing."""
+
+    def answer(self, status, body=b"", **headers):
+        """One reply."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def handle_one(self):
+        """Every method."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        where = urllib.parse.urlsplit(self.path)
+        key = urllib.parse.unquote(where.path)
+        Bucket.seen.add(self.command)
+        if "Credential=backup-user/" not in self.headers.get("Authorization", ""):
+            return self.answer(403)
+        query = dict(urllib.parse.parse_qsl(where.query))
+        if self.command == "GET" and "list-type" in query:
+            names = sorted(k for k in Bucket.objects if k.startswith("/bucket/" + query.get("prefix", "")))
+            items = "".join(
+                f"<Contents><Key>{n[8:]}</Key><Size>{len(Bucket.objects[n])}</Size><ETag>e</ETag>"
+                "<LastModified>2026-11-21T00:00:00.000Z</LastModified></Contents>"
+                for n in names
+            )
+            text = f"<ListBucketResult><Name>bucket</Name><IsTruncated>false</IsTruncated>{items}</ListBucketResult>"
+            return self.answer(200, text.encode(), Content_Type="application/xml")
+        if self.command == "POST" and "delete" in query:
+            for name in re.findall(r"<Key>(.*?)</Key>", body.decode()):
+                Bucket.objects.pop("/bucket/" + name, None)
+            return self.answer(200, b"<DeleteResult></DeleteResult>", Content_Type="application/xml")
+        if self.command == "PUT":
+            if self.headers.get("If-None-Match") == "*" and key in Bucket.objects:
+                return self.answer(412)
+            Bucket.objects[key] = body
+            return self.answer(200, ETag='"e"')
+        if self.command == "DELETE":
+            Bucket.objects.pop(key, None)
+            return self.answer(204)
+        if key not in Bucket.objects:
+            return self.answer(404)
+        data, dated = Bucket.objects[key], {"ETag": '"e"', "Last_Modified": "Sat, 21 Nov 2026 00:00:00 GMT"}
+        span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if span:
+            first, last = int(span[1]), min(int(span[2]), len(data) - 1)
+            total = f"bytes {first}-{last}/{len(data)}"
+            return self.answer(206, data[first:last + 1], Content_Range=total, **dated)
+        return self.answer(200, data, **dated)
+
+    do_GET = do_PUT = do_DELETE = do_HEAD = do_POST = handle_one
+
+
+class S3(unittest.TestCase):
+    def test_backups_live_in_a_bucket(self):
+        store = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
+        threading.Thread(target=store.serve_forever, daemon=True).start()
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="pp-"))
+        (folder / "key").write_text('access_key_id = "backup-user"\nsecret_access_key = "hush-hush"\n')
+        (folder / "parpen.toml").write_text(
+            f'[backups]\nurl = "s3://bucket/some/prefix"\nendpoint = "http://127.0.0.1:{store.server_port}"\n'
+            f'credentials_file = "{folder / "key"}"\nsegment = "1MiB"\n'
+        )
+        own = harness.Server(extra_args=["--config", str(folder / "parpen.toml")]).start()
+        try:
+            volume = own.cli_json("volume", "create", "v", "--size", "16MiB")
+            noise = folder / "noise"
+            noise.write_bytes(os.urandom(4 * MIB))
+            own.cli("volume", "import", "v", str(noise))
+            first = own.cli_json("backup", "create", "v")
+            harness.fill(own.nbd_uri("v"), 0x21, "1M", "64k")
+            second = own.cli_json("backup", "create", "v", "--incremental")
+            self.assertEqual(second["base"], first["id"])
+            self.assertLess(second["stored"], MIB)
+            self.assertTrue(all(k.startswith("/bucket/some/prefix/volumebackups/") for k in Bucket.objects))
+            own.cli("backup", "verify", second["id"])
+            own.cli("backup", "delete", first["id"], "--dependents")
+            own.cli("backup", "restore", second["id"], "--name", "again")
+            uris = own.nbd_uri("v"), own.nbd_uri("again")
+            harness.run("qemu-img", "compare", "-f", "raw", "-F", "raw", *uris)
+            own.cli("backup", "delete", second["id"])
+            self.assertEqual(Bucket.objects, {}, "nothing is left behind")
+            self.assertTrue({"GET", "PUT"} <= Bucket.seen and volume["size"] == 16 * MIB)
+            self.assertNotIn("hush-hush", own.log_tail(1 << 20))
+        finally:
+            own.close()
+            store.shutdown()
+            shutil.rmtree(folder)
 
 
 def restart():
