@@ -737,9 +737,12 @@ class Bucket(http.server.BaseHTTPRequestHandler):
             text = f"<ListBucketResult><Name>bucket</Name><IsTruncated>false</IsTruncated>{items}</ListBucketResult>"
             return self.answer(200, text.encode(), Content_Type="application/xml")
         if self.command == "POST" and "delete" in query:
-            for name in re.findall(r"<Key>(.*?)</Key>", body.decode()):
+            names = re.findall(r"<Key>(.*?)</Key>", body.decode())
+            for name in names:
                 Bucket.objects.pop("/bucket/" + name, None)
-            return self.answer(200, b"<DeleteResult></DeleteResult>", Content_Type="application/xml")
+            done = "".join(f"<Deleted><Key>{name}</Key></Deleted>" for name in names)
+            text = f"<DeleteResult>{done}</DeleteResult>"
+            return self.answer(200, text.encode(), Content_Type="application/xml")
         if self.command == "PUT":
             if self.headers.get("If-None-Match") == "*" and key in Bucket.objects:
                 return self.answer(412)
