@@ -1,10 +1,16 @@
 """Backups, images and encryption at rest: openstacksdk and both command lines, with the bytes read back through NBD."""
 
+import hashlib
+import http.server
 import json
 import os
 import pathlib
+import re
 import shutil
+import tempfile
+import threading
 import unittest
+import urllib.parse
 import uuid
 
 import harness
@@ -90,15 +96,14 @@ class Backups(unittest.TestCase):
         self.assertEqual((backup.size, backup.is_incremental, backup.description), (1, False, "words"))
         self.assertGreaterEqual(backup.object_count, 2)
         harness.fill(uri(volume), 0x99, "0", "1M")
+        used = server.cli_json("pool", "show", "local")["used"]
         answer = cloud.block_storage.restore_backup(backup, name=unique("restored"))
-        restored = cloud.block_storage.get_volume(answer.volume_id)
-        restored = ready(restored)
+        restored = ready(cloud.block_storage.get_volume(answer.volume_id))
         self.assertTrue(harness.holds(uri(restored), 0x11, "0", "3M"))
         self.assertTrue(harness.holds(uri(restored), 0x22, "700M", "1M"))
         self.assertTrue(harness.holds(uri(restored), 0x00, "4M", "64M"))
-        kept = json.loads(harness.run("nbdinfo", "--map", "--json", uri(restored)).stdout)
-        data = sum(e["length"] for e in kept if e["type"] == 0)
-        self.assertLessEqual(data, 5 * MIB, "holes stay holes")
+        used = server.cli_json("pool", "show", "local")["used"] - used
+        self.assertLess(used, 16 * MIB, "holes stay holes")
 
     def test_increments_restore_to_their_instant_over_an_existing_volume(self):
         volume = make_volume()
@@ -312,7 +317,7 @@ class Backups(unittest.TestCase):
         self.assertEqual(osc("volume", "backup", "show", name, "-f", "json")["status"], "available")
         self.assertIn(name, [b["Name"] for b in osc("volume", "backup", "list", "-f", "json")])
         osc("volume", "backup", "set", "--name", name + "-x", backup.id)
-        osc("volume", "backup", "restore", backup.id, "-f", "json")
+        osc("volume", "backup", "restore", backup.id, name + "-r", "-f", "json")
         exported = osc("volume", "backup", "record", "export", backup.id, "-f", "json")
         self.assertEqual(exported["backup_service"], "parpen")
         cinder("backup-create", "--name", name + "-c", "--incremental", volume.id)
@@ -343,6 +348,457 @@ class Backups(unittest.TestCase):
             restored = ready(cloud.block_storage.get_volume(answer.volume_id))
             harness.run("qemu-img", "compare", "-f", "raw", "-F", "raw", uri(restored), noise)
             ready(cloud.block_storage.get_backup(backup.id))
+
+
+def make_image(path, disk_format="raw", **attrs):
+    """An image of a file, uploaded."""
+    image = cloud.image.create_image(
+        attrs.pop("name", unique("image")), filename=str(path), disk_format=disk_format, container_format="bare",
+        wait=True, validate_checksum=True, **attrs,
+    )
+    return cloud.image.get_image(image.id)
+
+
+def disk_file(size="64M", writes=()):
+    """A sparse raw file with patterns in it."""
+    path = pathlib.Path(server.folder) / unique("disk")
+    harness.run("qemu-img", "create", "-q", "-f", "raw", path, size)
+    for pattern, offset, length in writes:
+        harness.qemu_io(path, f"write -P {pattern:#x} {offset} {length}")
+    return path
+
+
+PATTERNS = ((0x11, "0", "1M"), (0x22, "3M", "64k"), (0x33, "63M", "1M"))
+
+
+class Images(unittest.TestCase):
+    def holds_patterns(self, volume):
+        for pattern, offset, length in PATTERNS:
+            self.assertTrue(harness.holds(uri(volume), pattern, offset, length), (pattern, offset))
+        self.assertTrue(harness.holds(uri(volume), 0x00, "1M", "2M"))
+        self.assertTrue(harness.holds(uri(volume), 0x00, "4M", "59M"))
+        self.assertTrue(harness.holds(uri(volume), 0x00, "64M", "64M"))
+
+    def test_an_image_comes_back_as_it_went_in(self):
+        path = disk_file("8M", PATTERNS[:2])
+        image = make_image(path, min_disk=1, properties={"os_type": "linux"})
+        self.assertEqual((image.status, image.size, image.hash_algo), ("active", 8 * MIB, "sha512"))
+        self.assertEqual(image.min_disk, 1)
+        bytes_of = path.read_bytes()
+        self.assertEqual(image.checksum, hashlib.md5(bytes_of).hexdigest())
+        self.assertEqual(image.hash_value, hashlib.sha512(bytes_of).hexdigest())
+        self.assertEqual(cloud.image.download_image(image).content, bytes_of)
+        self.assertEqual(cloud.image.find_image(image.name).id, image.id)
+        self.assertIn(image.id, [i.id for i in cloud.image.images(name=image.name)])
+        cloud.image.update_image(image, name="other", os_type="bsd")
+        changed = cloud.image.get_image(image.id)
+        self.assertEqual((changed.name, changed.os_type), ("other", "bsd"))
+        cloud.image.add_tag(image, "a tag")
+        self.assertEqual(cloud.image.get_image(image.id).tags, ["a tag"])
+        cloud.image.remove_tag(image, "a tag")
+        cloud.image.deactivate_image(image)
+        self.assertEqual(cloud.image.get_image(image.id).status, "deactivated")
+        cloud.image.reactivate_image(image)
+        cloud.image.update_image(image, is_protected=True)
+        with self.assertRaises(exceptions.ForbiddenException):
+            cloud.image.delete_image(image, ignore_missing=False)
+        cloud.image.update_image(image, is_protected=False)
+        cloud.image.delete_image(image, ignore_missing=False)
+        with self.assertRaises(exceptions.NotFoundException):
+            cloud.image.get_image(image.id)
+        file = server.data / "images" / image.id
+        harness.wait_until("the file to go", lambda: not file.exists())
+
+    def test_lists_page(self):
+        path = disk_file("1M")
+        tag = unique("tag")
+        made = [make_image(path, tags=[tag]).id for _ in range(3)]
+        found = [i.id for i in cloud.image.images(tag=tag, limit=1, sort_key="created_at", sort_dir="asc")]
+        self.assertEqual(found, made)
+
+    def test_volumes_are_made_of_every_kind_of_image(self):
+        raw_file = disk_file("64M", PATTERNS)
+        kinds = {
+            "raw": ["-O", "raw"],
+            "qcow2": ["-O", "qcow2"],
+            "qcow2, version 2": ["-O", "qcow2", "-o", "compat=0.10"],
+            "qcow2, zlib": ["-c", "-O", "qcow2"],
+            "qcow2, zstd": ["-c", "-O", "qcow2", "-o", "compression_type=zstd"],
+            "qcow2, small clusters": ["-O", "qcow2", "-o", "cluster_size=4k"],
+            "qcow2, large clusters": ["-O", "qcow2", "-o", "cluster_size=2M"],
+        }
+        for kind, options in kinds.items():
+            with self.subTest(kind):
+                path = pathlib.Path(server.folder) / unique("converted")
+                harness.run("qemu-img", "convert", "-f", "raw", *options, raw_file, path)
+                image = make_image(path, "raw" if kind == "raw" else "qcow2", os_type="linux")
+                self.assertEqual(image.virtual_size, 64 * MIB)
+                volume = make_volume(image_id=image.id)
+                self.holds_patterns(volume)
+                self.assertTrue(volume.is_bootable)
+                kept = cloud.block_storage.get_volume(volume.id).volume_image_metadata
+                self.assertEqual((kept["image_id"], kept["os_type"]), (image.id, "linux"))
+                self.assertEqual(kept["checksum"], image.checksum)
+                cloud.block_storage.delete_volume(volume)
+                cloud.image.delete_image(image)
+                path.unlink()
+
+    def test_what_cannot_be_read_is_refused(self):
+        raw_file = disk_file("1M")
+        for options in (["-o", "extended_l2=on"], ["-B", "raw", "-b", str(raw_file)]):
+            path = pathlib.Path(server.folder) / unique("strange")
+            if "-b" in options:
+                harness.run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", raw_file, path)
+            else:
+                harness.run("qemu-img", "create", "-q", "-f", "qcow2", *options, path, "1M")
+            image = cloud.image.create_image(unique("image"), disk_format="qcow2", container_format="bare")
+            answer = cloud.session.put(
+                cloud.image.get_endpoint() + f"/v2/images/{image.id}/file", data=path.read_bytes(), raise_exc=False,
+                headers={"Content-Type": "application/octet-stream"},
+            )
+            self.assertEqual(answer.status_code, 400, options)
+            self.assertIn("Image is unacceptable", answer.text)
+            self.assertEqual(cloud.image.get_image(image.id).status, "queued")
+
+    def test_sizes_and_states_are_checked_with_cinders_words(self):
+        image = make_image(disk_file("1M"), min_disk=3)
+        answer = raw("POST", "/volumes", {"volume": {"size": 1, "imageRef": image.id}})
+        self.assertEqual(answer.status_code, 400)
+        self.assertIn("Volume size 1GB cannot be smaller than the image minDisk size 3GB.", answer.text)
+        path = pathlib.Path(server.folder) / unique("large")
+        harness.run("qemu-img", "create", "-q", "-f", "qcow2", path, "5G")
+        large = make_image(path, "qcow2")
+        answer = raw("POST", "/volumes", {"volume": {"size": 2, "imageRef": large.id}})
+        self.assertEqual(answer.status_code, 400)
+        self.assertIn("Image virtual size is 5GB and doesn't fit in a volume of size 2GB.", answer.text)
+        cloud.image.deactivate_image(large)
+        answer = raw("POST", "/volumes", {"volume": {"size": 5, "imageRef": large.id}})
+        self.assertIn(f"Image {large.id} is not active.", answer.text)
+        for unknown in (str(uuid.uuid4()), "nothing"):
+            answer = raw("POST", "/volumes", {"volume": {"size": 1, "imageRef": unknown}})
+            self.assertEqual(answer.status_code, 400)
+            self.assertIn("Invalid image identifier", answer.text)
+
+    def test_damaged_images_make_no_volume(self):
+        image = make_image(disk_file("1M", PATTERNS[:1]))
+        file = server.data / "images" / image.id
+        bytes_of = bytearray(file.read_bytes())
+        bytes_of[5] ^= 1
+        file.write_bytes(bytes_of)
+        volume = cloud.block_storage.create_volume(size=1, image_id=image.id, name=unique("volume"))
+        with self.assertRaises(exceptions.ResourceFailure):
+            ready(volume)
+        cloud.block_storage.delete_volume(volume)
+        gone(volume)
+
+    def test_volumes_become_images_of_both_formats(self):
+        volume = make_volume()
+        for pattern, offset, length in PATTERNS:
+            harness.fill(uri(volume), pattern, offset, length)
+        for form in ("raw", "qcow2"):
+            answer = cloud.block_storage.upload_volume_to_image(
+                volume, unique("uploaded"), disk_format=form, container_format="bare", force=False
+            )
+            ready(cloud.block_storage.get_volume(volume.id), seconds=120)
+            image = cloud.image.get_image(answer["image_id"])
+            self.assertEqual((image.status, image.disk_format, image.virtual_size), ("active", form, 1024 * MIB))
+            stored = server.data / "images" / image.id
+            if form == "qcow2":
+                harness.run("qemu-img", "check", "-f", "qcow2", stored)
+                self.assertLess(stored.stat().st_size, 4 * MIB)
+            harness.run("qemu-img", "compare", "-f", form, "-F", "raw", stored, uri(volume))
+            again = make_volume(image_id=image.id)
+            self.holds_patterns(again)
+
+    def test_a_volume_is_reimaged(self):
+        volume = make_volume()
+        harness.fill(uri(volume), 0x99, "0", "900M")
+        image = make_image(disk_file("16M", PATTERNS[:2]))
+        answer = raw("POST", f"/volumes/{volume.id}/action", {"os-reimage": {"image_id": image.id}})
+        self.assertEqual(answer.status_code, 202, answer.text)
+        volume = ready(cloud.block_storage.get_volume(volume.id))
+        self.assertTrue(harness.holds(uri(volume), 0x11, "0", "1M"))
+        self.assertTrue(harness.holds(uri(volume), 0x00, "1M", "2M"))
+        self.assertTrue(harness.holds(uri(volume), 0x00, "16M", "900M"), "old bytes are gone")
+        self.assertEqual(volume.volume_image_metadata["image_id"], image.id)
+
+    def test_the_command_lines_make_and_use_images(self):
+        path = disk_file("64M", PATTERNS)
+        name = unique("image")
+        osc("image", "create", "--disk-format", "raw", "--container-format", "bare", "--file", path, name, "-f", "json")
+        self.assertIn(name, [i["Name"] for i in osc("image", "list", "-f", "json")])
+        volume = osc("volume", "create", "--size", "1", "--image", name, unique("volume"), "-f", "json")
+        volume = ready(cloud.block_storage.get_volume(volume["id"]))
+        self.holds_patterns(volume)
+        osc("image", "create", "--volume", volume.name, name + "-2", "-f", "json")
+        ready(cloud.block_storage.get_volume(volume.id), seconds=120)
+        saved = pathlib.Path(server.folder) / unique("saved")
+        osc("image", "save", "--file", saved, name + "-2")
+        harness.run("qemu-img", "compare", "-f", "raw", "-F", "raw", saved, path)
+        cinder("upload-to-image", "--disk-format", "qcow2", volume.id, name + "-3")
+        ready(cloud.block_storage.get_volume(volume.id), seconds=120)
+        self.assertEqual(osc("image", "show", name + "-3", "-f", "json")["status"], "active")
+        osc("image", "set", "--property", "a=b", name)
+        osc("image", "delete", name, name + "-2", name + "-3")
+        made = server.cli_json("image", "create", unique("own"), "--file", str(path))
+        own = server.cli_json("image", "volume", made["id"], unique("own"))
+        self.holds_patterns(cloud.block_storage.get_volume(own["id"]))
+        of = server.cli_json("image", "create", unique("own"), "--volume", own["id"], "--format", "qcow2")
+        self.assertEqual(of["state"], "active")
+        server.cli("image", "save", of["id"], str(saved))
+        harness.run("qemu-img", "compare", "-f", "qcow2", "-F", "raw", saved, path)
+        server.cli("image", "delete", of["id"])
+
+    def test_versions_need_no_token(self):
+        for path in ("/image", "/image/", "/image/v2"):
+            answer = server.http("GET", path)
+            self.assertEqual(answer.status, 300)
+            self.assertEqual(answer.json()["versions"][0]["status"], "CURRENT")
+        self.assertEqual(server.http("GET", "/image/v2/images").status, 401)
+
+
+SECRET = b"the quick brown secret of volume encryption " * 3
+
+
+def encrypted_type(location="back-end"):
+    """A volume type whose volumes are encrypted."""
+    kind = cloud.block_storage.create_type(name=unique("sealed"))
+    cloud.block_storage.create_type_encryption(
+        kind, provider="luks", cipher="aes-xts-plain64", key_size=512, control_location=location
+    )
+    return kind
+
+
+def put_bytes(volume, offset, data):
+    """Writes bytes through NBD."""
+    path = pathlib.Path(server.folder) / unique("bytes")
+    path.write_bytes(data)
+    harness.qemu_io(uri(volume), f"write -s {path} {offset} {len(data)}", "flush")
+    path.unlink()
+
+
+def got_bytes(thing, offset, length):
+    """Reads bytes through NBD."""
+    path = pathlib.Path(server.folder) / unique("bytes")
+    harness.run(
+        "qemu-img", "dd", "-f", "raw", "-O", "raw", "bs=512", f"skip={offset // 512}",
+        f"count={(offset + length + 511) // 512}", f"if={uri(thing)}", f"of={path}",
+    )
+    data = path.read_bytes()[offset % 512:][:length]
+    path.unlink()
+    return data
+
+
+def data_of(path):
+    """The stored stretches of a file, without its holes."""
+    with open(path, "rb") as file:
+        end, at = file.seek(0, os.SEEK_END), 0
+        while at < end:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                return
+            hole = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            while at < hole:
+                # Pieces overlap, so that no text is cut in two.
+                yield os.pread(file.fileno(), min(hole - at, 4 * MIB + 4096), at)
+                at += 4 * MIB
+
+
+def on_disk(text):
+    """Whether any file of the pools, backups and database has these bytes."""
+    for path in server.data.rglob("*"):
+        if path.is_file() and "images" not in path.parts and any(text.encode() in d for d in data_of(path)):
+            return str(path)
+    return None
+
+
+class Encryption(unittest.TestCase):
+    def test_nothing_stored_can_be_read(self):
+        volume = make_volume(volume_type=encrypted_type().name)
+        self.assertTrue(volume.is_encrypted)
+        key = raw("GET", f"/volumes/{volume.id}", version="3.64").json()["volume"]["encryption_key_id"]
+        self.assertNotIn("encryption_key_id", raw("GET", f"/volumes/{volume.id}", version="3.63").json()["volume"])
+        uuid.UUID(key)
+        put_bytes(volume, 1 * MIB, SECRET)
+        put_bytes(volume, 1 * MIB + 777, SECRET)
+        harness.fill(uri(volume), 0x55, "8M", "1M")
+        self.assertEqual(got_bytes(volume, 1 * MIB, 132), SECRET)
+        self.assertEqual(got_bytes(volume, 1 * MIB + 777, len(SECRET)), SECRET)
+        self.assertTrue(harness.holds(uri(volume), 0x55, "8M", "1M"))
+        self.assertTrue(harness.holds(uri(volume), 0x00, "16M", "64M"), "what was never written is zeros")
+        harness.qemu_io(uri(volume), "discard 8M 64k", "write -z 8512k 3k", "flush")
+        self.assertTrue(harness.holds(uri(volume), 0x00, "8M", "64k"))
+        self.assertTrue(harness.holds(uri(volume), 0x00, "8512k", "3k"))
+        self.assertTrue(harness.holds(uri(volume), 0x55, "8515k", "64k"))
+        plain = make_volume()
+        marker = b"this one is not encrypted at all"
+        put_bytes(plain, 0, marker * 16)
+        restart()
+        self.assertIsNotNone(on_disk(marker.decode()), "the search finds what is there")
+        self.assertIsNone(on_disk("quick brown secret"))
+        volume = cloud.block_storage.get_volume(volume.id)
+        self.assertEqual(got_bytes(volume, 1 * MIB, 132), SECRET)
+        self.assertEqual((server.data / "volume.keys").stat().st_mode & 0o777, 0o600)
+
+    def test_clones_snapshots_and_backups_share_the_key(self):
+        volume = make_volume(volume_type=encrypted_type().name)
+        put_bytes(volume, 0, SECRET)
+        snapshot = ready(cloud.block_storage.create_snapshot(volume_id=volume.id, name=unique("snapshot")))
+        clones = [
+            make_volume(source_volume_id=volume.id),
+            make_volume(snapshot_id=snapshot.id),
+            make_volume(size=2, snapshot_id=snapshot.id),
+        ]
+        backup = make_backup(volume)
+        shown = raw("GET", f"/backups/{backup.id}").json()["backup"]
+        key = raw("GET", f"/volumes/{volume.id}").json()["volume"]["encryption_key_id"]
+        self.assertEqual(shown["encryption_key_id"], key)
+        put_bytes(volume, 0, b"something else entirely, " * 8)
+        increment = make_backup(volume, is_incremental=True)
+        self.assertIsNone(on_disk("quick brown secret"), "backups hold what is stored")
+        answer = cloud.block_storage.restore_backup(backup, name=unique("restored"))
+        clones.append(ready(cloud.block_storage.get_volume(answer.volume_id)))
+        cloud.block_storage.delete_volume(volume, cascade=True)
+        for clone in clones:
+            clone = cloud.block_storage.get_volume(clone.id)
+            self.assertTrue(clone.is_encrypted)
+            self.assertEqual(got_bytes(clone, 0, len(SECRET)), SECRET)
+        over = make_volume(volume_type=encrypted_type().name)
+        cloud.block_storage.restore_backup(increment, volume_id=over.id)
+        over = ready(cloud.block_storage.get_volume(over.id))
+        self.assertEqual(got_bytes(over, 0, 25), b"something else entirely, ")
+        plain = make_volume()
+        answer = raw("POST", f"/backups/{backup.id}/restore", {"restore": {"volume_id": plain.id}})
+        self.assertEqual(answer.status_code, 400, "encrypted bytes are not put into a plain volume")
+
+    def test_images_go_into_encrypted_volumes(self):
+        path = disk_file("8M", PATTERNS[:2])
+        with open(path, "r+b") as file:
+            file.seek(5 * MIB)
+            file.write(b"a secret that came with an image" * 20)
+        image = make_image(path)
+        volume = make_volume(image_id=image.id, volume_type=encrypted_type().name)
+        self.assertTrue(harness.holds(uri(volume), 0x11, "0", "1M"))
+        self.assertEqual(got_bytes(volume, 5 * MIB, 32), b"a secret that came with an image")
+        self.assertIsNone(on_disk("a secret that came with an image"))
+
+    def test_what_cannot_be_is_refused(self):
+        kind, plain = encrypted_type(), make_volume()
+        harness.fill(uri(plain), 0x11)
+        answer = raw("POST", "/volumes", {"volume": {"size": 1, "source_volid": plain.id, "volume_type": kind.name}})
+        self.assertEqual(answer.status_code, 400)
+        action = {"os-retype": {"new_type": kind.name, "migration_policy": "on-demand"}}
+        self.assertEqual(raw("POST", f"/volumes/{plain.id}/action", action).status_code, 400)
+
+    def test_front_end_types_only_say_so(self):
+        volume = make_volume(volume_type=encrypted_type("front-end").name)
+        self.assertTrue(volume.is_encrypted)
+        put_bytes(volume, 0, b"the host encrypts this by itself " * 16)
+        self.assertIsNotNone(on_disk("the host encrypts this by itself"))
+
+
+class Bucket(http.server.BaseHTTPRequestHandler):
+    """As much of S3 as a backup store needs, in memory; refuses what is not signed by our key."""
+
+    protocol_version = "HTTP/1.1"
+    objects = {}
+    seen = set()
+
+    def log_message(self, *args):
+        """Says nothing."""
+
+    def answer(self, status, body=b"", **headers):
+        """One reply."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def handle_one(self):
+        """Every method."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        where = urllib.parse.urlsplit(self.path)
+        key = urllib.parse.unquote(where.path)
+        Bucket.seen.add(self.command)
+        if "Credential=backup-user/" not in self.headers.get("Authorization", ""):
+            return self.answer(403)
+        query = dict(urllib.parse.parse_qsl(where.query, keep_blank_values=True))
+        if self.command == "GET" and "list-type" in query:
+            names = sorted(k for k in Bucket.objects if k.startswith("/bucket/" + query.get("prefix", "")))
+            items = "".join(
+                f"<Contents><Key>{n[8:]}</Key><Size>{len(Bucket.objects[n])}</Size><ETag>e</ETag>"
+                "<LastModified>2026-11-21T00:00:00.000Z</LastModified></Contents>"
+                for n in names
+            )
+            text = f"<ListBucketResult><Name>bucket</Name><IsTruncated>false</IsTruncated>{items}</ListBucketResult>"
+            return self.answer(200, text.encode(), Content_Type="application/xml")
+        if self.command == "POST" and "delete" in query:
+            names = re.findall(r"<Key>(.*?)</Key>", body.decode())
+            for name in names:
+                Bucket.objects.pop("/bucket/" + name, None)
+            done = "".join(f"<Deleted><Key>{name}</Key></Deleted>" for name in names)
+            text = f"<DeleteResult>{done}</DeleteResult>"
+            return self.answer(200, text.encode(), Content_Type="application/xml")
+        if self.command == "PUT":
+            if self.headers.get("If-None-Match") == "*" and key in Bucket.objects:
+                return self.answer(412)
+            Bucket.objects[key] = body
+            return self.answer(200, ETag='"e"')
+        if self.command == "DELETE":
+            Bucket.objects.pop(key, None)
+            return self.answer(204)
+        if key not in Bucket.objects:
+            return self.answer(404)
+        data, dated = Bucket.objects[key], {"ETag": '"e"', "Last_Modified": "Sat, 21 Nov 2026 00:00:00 GMT"}
+        span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if span:
+            first, last = int(span[1]), min(int(span[2]), len(data) - 1)
+            total = f"bytes {first}-{last}/{len(data)}"
+            return self.answer(206, data[first:last + 1], Content_Range=total, **dated)
+        return self.answer(200, data, **dated)
+
+    do_GET = do_PUT = do_DELETE = do_HEAD = do_POST = handle_one
+
+
+class S3(unittest.TestCase):
+    def test_backups_live_in_a_bucket(self):
+        store = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
+        threading.Thread(target=store.serve_forever, daemon=True).start()
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="pp-"))
+        (folder / "key").write_text('access_key_id = "backup-user"\nsecret_access_key = "hush-hush"\n')
+        (folder / "parpen.toml").write_text(
+            f'[backups]\nurl = "s3://bucket/some/prefix"\nendpoint = "http://127.0.0.1:{store.server_port}"\n'
+            f'credentials_file = "{folder / "key"}"\nsegment = "1MiB"\n'
+        )
+        own = harness.Server(extra_args=["--config", str(folder / "parpen.toml")]).start()
+        try:
+            volume = own.cli_json("volume", "create", "v", "--size", "16MiB")
+            noise = folder / "noise"
+            noise.write_bytes(os.urandom(4 * MIB))
+            own.cli("volume", "import", "v", str(noise))
+            first = own.cli_json("backup", "create", "v")
+            harness.fill(own.nbd_uri("v"), 0x21, "1M", "64k")
+            second = own.cli_json("backup", "create", "v", "--incremental")
+            self.assertEqual(second["base"], first["id"])
+            self.assertLess(second["stored"], MIB)
+            self.assertTrue(all(k.startswith("/bucket/some/prefix/volumebackups/") for k in Bucket.objects))
+            own.cli("backup", "verify", second["id"])
+            own.cli("backup", "delete", first["id"], "--dependents")
+            own.cli("backup", "restore", second["id"], "--name", "again")
+            uris = own.nbd_uri("v"), own.nbd_uri("again")
+            harness.run("qemu-img", "compare", "-f", "raw", "-F", "raw", *uris)
+            own.cli("backup", "delete", second["id"])
+            self.assertEqual(Bucket.objects, {}, "nothing is left behind")
+            self.assertTrue({"GET", "PUT"} <= Bucket.seen and volume["size"] == 16 * MIB)
+            self.assertNotIn("hush-hush", own.log_tail(1 << 20))
+        finally:
+            own.close()
+            store.shutdown()
+            shutil.rmtree(folder)
 
 
 def restart():

@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod copies;
 mod credential;
 mod disk;
 mod env;
@@ -72,6 +73,12 @@ enum Command {
     /// Snapshots of volumes
     #[command(subcommand)]
     Snapshot(commands::Snapshot),
+    /// Backups of volumes, outside of their pools
+    #[command(subcommand)]
+    Backup(copies::Backup),
+    /// Images: disks to make volumes of
+    #[command(subcommand)]
+    Image(copies::Image),
     /// Hosts: who attaches and locks
     #[command(subcommand)]
     Host(commands::Host),
@@ -105,6 +112,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Command::Task(c) => c.run(),
         Command::Volume(c) => c.run(),
         Command::Snapshot(c) => c.run(),
+        Command::Backup(c) => c.run(),
+        Command::Image(c) => c.run(),
         Command::Host(c) => c.run(),
         Command::Credential(c) => c.run(),
         Command::Meta(c) => c.run(),

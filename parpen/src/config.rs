@@ -22,6 +22,26 @@ pub struct File {
     pub apis: Apis,
     /// Where backups are kept.
     pub backups: Backups,
+    /// Where images are kept.
+    pub images: Images,
+    /// Where the key of encrypted volumes' keys is.
+    pub keys: Keys,
+}
+
+/// `[keys]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// The file, absolute or relative to the data directory; made at the first use [default: volume.keys].
+    pub file: Option<PathBuf>,
+}
+
+/// `[images]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Images {
+    /// The folder, absolute or relative to the data directory [default: images].
+    pub path: Option<PathBuf>,
 }
 
 /// `[backups]`.
@@ -85,6 +105,10 @@ pub struct Settings {
     pub cern_anonymous_read: bool,
     /// Where backups are kept.
     pub backups: Backups,
+    /// Where images are kept.
+    pub images: Images,
+    /// Where the key of encrypted volumes' keys is.
+    pub keys: Keys,
 }
 
 /// Options of `serve`.
@@ -138,6 +162,8 @@ pub fn settings(o: Options) -> anyhow::Result<Settings> {
         log: o.log.or(file.log).unwrap_or_else(|| "info".into()),
         cern_anonymous_read: file.apis.cern.anonymous_read,
         backups: file.backups,
+        images: file.images,
+        keys: file.keys,
     };
     if s.backups.url.is_some() && s.backups.path.is_some() {
         bail!("backups has both a path and a url: keep one");

@@ -70,7 +70,7 @@ async fn run(s: Settings) -> anyhow::Result<()> {
     let (ports, exports, runner) = parpen_service::start(parpen_service::Start {
         meta: store.clone(),
         drivers: drivers.clone(),
-        copies: copies::copies(&s.backups, data.path(), clock.clone(), &*entropy)?,
+        copies: copies::copies((&s.backups, &s.images, &s.keys), data.path(), clock.clone(), &*entropy)?,
         home: Arc::new(reactor.clone()),
         gate: gate.clone(),
         clock: clock.clone(),

@@ -45,6 +45,7 @@ pub struct Suite {
 pub const SUITES: &[Suite] = &[
     Suite { name: "harness", file: "test_harness.py", python: Python::System },
     Suite { name: "openstack", file: "test_openstack.py", python: Python::Set("openstack") },
+    Suite { name: "openstack copies", file: "test_openstack_copies.py", python: Python::Set("openstack") },
     Suite { name: "storpool 2.0.0", file: "test_storpool.py", python: Python::Set("storpool2") },
     Suite { name: "storpool 7.3.0", file: "test_storpool.py", python: Python::Set("storpool7") },
     Suite { name: "lxd", file: "test_lxd.py", python: Python::Set("lxd") },
@@ -77,6 +78,26 @@ pub fn install_programs() -> Result<bool> {
     if !imports(SYSTEM_PYTHON, "nbd") {
         missing.push("python3-libnbd");
     }
+    install(&missing)
+}
+
+/// Install what the build needs beyond Rust, if we may; otherwise say what it is: OpenSSL's headers, a C compiler.
+pub fn install_build_needs() -> Result<bool> {
+    let mut missing = Vec::new();
+    if !command::exists("cc") {
+        missing.push("gcc");
+    }
+    if !command::exists("pkg-config") {
+        missing.push("pkg-config");
+    }
+    let found = Command::new("pkg-config").args(["--exists", "openssl"]).status();
+    if !found.is_ok_and(|status| status.success()) {
+        missing.push("libssl-dev");
+    }
+    install(&missing)
+}
+
+fn install(missing: &[&str]) -> Result<bool> {
     if missing.is_empty() {
         println!("nothing is missing");
         return Ok(true);
@@ -92,7 +113,7 @@ pub fn install_programs() -> Result<bool> {
             Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "-y"]).args(args),
         )
     };
-    let install = [&["install", "--no-install-recommends"], missing.as_slice()].concat();
+    let install = [&["install", "--no-install-recommends"], missing].concat();
     // Lists may be absent or old; they are fetched only if the first try fails.
     Ok(apt(&install)? || (apt(&["update"])? && apt(&install)?))
 }

@@ -41,6 +41,7 @@ const FUZZ_SECONDS: u32 = 60;
 /// Run all stages that were asked for. True if tests ran and none failed.
 pub fn run(root: &Path, args: &TestArgs) -> Result<bool> {
     let mut report = Report::default();
+    report.stage("build packages", || Ok(Outcome::Checked(clients::install_build_needs()?)));
     if args.clients.is_none() {
         report.stage("format", || cargo_check(root, &["fmt", "--all", "--check"]));
         let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];

@@ -50,7 +50,6 @@ fn noun(kind: Kind) -> &'static str {
         | Kind::PlacementGroup
         | Kind::Backup
         | Kind::Image
-        | Kind::Key
         | Kind::Disk
         | Kind::Qos
         | Kind::Quota

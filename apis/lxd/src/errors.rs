@@ -89,7 +89,6 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Disk
         | Kind::Backup
         | Kind::Image
-        | Kind::Key
         | Kind::Qos
         | Kind::Quota
         | Kind::Service

@@ -1,5 +1,6 @@
 //! One arm per operation: parse, call one use case, print.
 
+mod copies;
 mod data;
 mod disks;
 mod lineage;
@@ -88,6 +89,21 @@ pub(crate) async fn call(
         | Endpoint::SnapshotFlatten
         | Endpoint::SnapshotDiff
         | Endpoint::SnapshotExport => snapshot(house, e, actor, params, request).await,
+        Endpoint::BackupList
+        | Endpoint::BackupCreate
+        | Endpoint::BackupImport
+        | Endpoint::BackupShow
+        | Endpoint::BackupDelete
+        | Endpoint::BackupRestore
+        | Endpoint::BackupVerify
+        | Endpoint::BackupRecord => copies::backup(house, e, actor, params, request).await,
+        Endpoint::ImageList
+        | Endpoint::ImageCreate
+        | Endpoint::ImageShow
+        | Endpoint::ImageDelete
+        | Endpoint::ImageUpload
+        | Endpoint::ImageDownload
+        | Endpoint::ImageVolume => copies::image(house, e, actor, params, request).await,
         Endpoint::CredentialRotate => {
             may(actor, Power::Operate, None)?;
             let wish: RotateWish = request.json(BODY).await?;

@@ -1,5 +1,7 @@
 //! The documents of the native API; the command line prints the same structs. Sizes are bytes, times RFC 3339.
 
+mod copies;
+
 use std::collections::BTreeMap;
 
 mod disk;
@@ -9,6 +11,8 @@ pub use disk::*;
 pub use lineage::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use copies::*;
 
 /// A pool.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -146,6 +150,8 @@ pub struct JobDoc {
     pub done: Vec<String>,
     /// Why it failed.
     pub error: Option<String>,
+    /// Bytes done and in all, where they are counted.
+    pub progress: Option<(u64, u64)>,
     /// When it began.
     pub created: String,
 }

@@ -5,6 +5,10 @@ use parpen_model::ports::Figures;
 use parpen_model::{Api, BalancePlan, Disk, Host, Job, JobState, Pool, Rights, Task};
 use parpen_service::{names, snapshots, volumes};
 
+use parpen_model::Image;
+use parpen_service::backups;
+
+use crate::doc::{BackupDoc, ImageDoc};
 use crate::doc::{
     BalanceDoc, CostDoc, DiskDoc, FillDoc, HolderDoc, HostDoc, JobDoc, PoolDoc, SessionDoc, SnapshotDoc,
     TaskDoc, VolumeDoc,
@@ -119,6 +123,7 @@ pub(crate) fn job(j: &Job) -> JobDoc {
         state: state.into(),
         done: j.done.clone(),
         error: j.error.as_ref().map(|e| e.to_string()),
+        progress: j.progress,
         created: j.stamp.created.to_string(),
     }
 }
@@ -180,5 +185,38 @@ pub(crate) fn balance(p: &BalancePlan) -> BalanceDoc {
         bytes: p.bytes,
         running: p.running,
         disks: p.disks.iter().map(fill).collect(),
+    }
+}
+
+pub(crate) fn backup(view: &backups::View) -> BackupDoc {
+    let b = &view.backup;
+    BackupDoc {
+        id: b.id.0,
+        name: b.name.clone(),
+        volume: b.handle.clone(),
+        volume_id: b.volume.0,
+        size: b.size,
+        stored: b.stored,
+        state: b.shown().to_string(),
+        base: b.base.map(|b| b.0),
+        has_dependents: view.has_dependents,
+        container: b.container.clone(),
+        data: b.data.to_string(),
+        fault: b.fault.clone(),
+    }
+}
+
+pub(crate) fn image(i: &Image) -> ImageDoc {
+    ImageDoc {
+        id: i.id.0,
+        name: i.name.clone(),
+        format: i.disk_format.clone(),
+        size: i.size,
+        virtual_size: i.virtual_size,
+        state: i.state.to_string(),
+        visibility: i.visibility.word().into(),
+        protected: i.protected,
+        sha512: i.sha512.clone(),
+        created: i.stamp.created.to_string(),
     }
 }

@@ -109,8 +109,8 @@ fn full(cx: &Cx, view: &View) -> Value {
     }
     add(43, "metadata", texts(&b.attributes, METADATA));
     add(56, "user_id", user(&b.attributes));
-    if let Some(key) = b.key {
-        add(64, "encryption_key_id", json!(key.to_string()));
+    if let Some(key) = &b.key {
+        add(64, "encryption_key_id", json!(key.id.to_string()));
     }
     doc
 }

@@ -8,7 +8,7 @@ use parpen_model::Condition;
 use crate::cx::Cx;
 use crate::{
     actions, attachments, backups, connections, group_snapshots, group_types, groups, house, identity,
-    manage, metadata, qos, quotas, snapshots, transfers, types, versions, volumes,
+    images, manage, metadata, qos, quotas, snapshots, transfers, types, versions, volumes,
 };
 
 macro_rules! operations {
@@ -136,6 +136,20 @@ operations! {
     SystemRoleTake DELETE "/identity/v3/system/users/{user}/roles/{role}" since 0 => identity::roles::take;
     DomainsList GET "/identity/v3/domains" since 0 => identity::lookups::domains;
     DomainShow GET "/identity/v3/domains/{id}" since 0 => identity::lookups::domain;
+
+    ImageVersions GET "/image" since 0 => images::versions;
+    ImageVersion GET "/image/v2" since 0 => images::versions;
+    ImagesList GET "/image/v2/images" since 0 => images::list;
+    ImageCreate POST "/image/v2/images" since 0 => images::create;
+    ImageShow GET "/image/v2/images/{id}" since 0 => images::show;
+    ImageUpdate PATCH "/image/v2/images/{id}" since 0 => images::update;
+    ImageDelete DELETE "/image/v2/images/{id}" since 0 => images::delete;
+    ImageUpload PUT "/image/v2/images/{id}/file" since 0 => images::upload;
+    ImageDownload GET "/image/v2/images/{id}/file" since 0 => images::download;
+    ImageDeactivate POST "/image/v2/images/{id}/actions/deactivate" since 0 => images::deactivate;
+    ImageReactivate POST "/image/v2/images/{id}/actions/reactivate" since 0 => images::reactivate;
+    ImageTag PUT "/image/v2/images/{id}/tags/{tag}" since 0 => images::tag;
+    ImageUntag DELETE "/image/v2/images/{id}/tags/{tag}" since 0 => images::untag;
 
     Versions GET "/volume" since 0 => versions::all;
     Version GET "/volume/v3" since 0 => versions::v3_only;
@@ -324,14 +338,14 @@ operations! {
     VolumeUnmanage VolumeAction "os-unmanage" since 0 => manage::volume_release;
     VolumeMigrate VolumeAction "os-migrate_volume" since 0 => actions::migrate;
     VolumeMigrateCompletion VolumeAction "os-migrate_volume_completion" since 0 => actions::migrate_completion;
-    VolumeUpload VolumeAction "os-volume_upload_image" since 0;
+    VolumeUpload VolumeAction "os-volume_upload_image" since 0 => images::save;
     VolumeReserve VolumeAction "os-reserve" since 0 => connections::reserve;
     VolumeUnreserve VolumeAction "os-unreserve" since 0 => connections::unreserve;
     VolumeBeginDetaching VolumeAction "os-begin_detaching" since 0 => connections::begin_detaching;
     VolumeRollDetaching VolumeAction "os-roll_detaching" since 0 => connections::roll_detaching;
     VolumeInitialize VolumeAction "os-initialize_connection" since 0 => connections::initialize;
     VolumeTerminate VolumeAction "os-terminate_connection" since 0 => connections::terminate;
-    VolumeReimage VolumeAction "os-reimage" since 68;
+    VolumeReimage VolumeAction "os-reimage" since 68 => images::reimage;
     SnapshotForceDelete SnapshotAction "os-force_delete" since 0 => snapshots::force_delete;
     SnapshotReset SnapshotAction "os-reset_status" since 0 => snapshots::reset;
     SnapshotStatus SnapshotAction "os-update_snapshot_status" since 0 => snapshots::update_status;
@@ -389,6 +403,8 @@ impl Endpoint {
             Endpoint::IdentityVersions
                 | Endpoint::IdentityVersion
                 | Endpoint::TokenIssue
+                | Endpoint::ImageVersions
+                | Endpoint::ImageVersion
                 | Endpoint::Versions
                 | Endpoint::Version
         )
@@ -397,5 +413,10 @@ impl Endpoint {
     /// An operation of Identity, with its own form of errors and no microversions.
     pub(crate) fn is_identity(self) -> bool {
         self.title().contains(" /identity")
+    }
+
+    /// An operation of Image, without microversions.
+    pub(crate) fn is_image(self) -> bool {
+        self.title().contains(" /image")
     }
 }

@@ -135,7 +135,6 @@ fn noun(what: Kind) -> &'static str {
         Kind::Disk => "Disk",
         Kind::Backup => "Backup",
         Kind::Image => "Image",
-        Kind::Key => "Key",
         Kind::Qos => "QoS specs",
         Kind::Quota => "Quota",
         Kind::Service => "Service",

@@ -90,11 +90,9 @@ pub(crate) fn volume_type(types: &[VolumeType], name: &str) -> Result<Option<Vol
 
 /// What is made elsewhere and not here.
 fn refuse_foreign_sources(fields: &Fields) -> Result<(), Condition> {
-    for (key, what) in [
-        ("imageRef", "a volume from an image"),
-        ("consistencygroup_id", "a volume in a consistency group"),
-        ("cluster", "a volume in a cluster"),
-    ] {
+    for (key, what) in
+        [("consistencygroup_id", "a volume in a consistency group"), ("cluster", "a volume in a cluster")]
+    {
         if fields.get(key).is_some() {
             return Err(Condition::Unsupported(format!("{what} is not implemented here")));
         }

@@ -19,6 +19,7 @@ mod group_types;
 mod groups;
 mod house;
 mod identity;
+mod images;
 mod manage;
 mod metadata;
 mod microversion;
@@ -102,7 +103,7 @@ async fn answer(
         cx.argument = argument;
     }
     let reply = endpoint::dispatch(endpoint, cx).await?;
-    Ok(if endpoint.is_identity() { reply } else { version.mark(reply) })
+    Ok(if endpoint.is_identity() || endpoint.is_image() { reply } else { version.mark(reply) })
 }
 
 impl Api for OpenStack {

@@ -21,7 +21,7 @@ static COLLECTIONS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 
 /// Whether a path is this API's.
 pub(crate) fn claims(path: &str) -> bool {
-    matches!(path::raw_segments(path).next(), Some("volume" | "identity"))
+    matches!(path::raw_segments(path).next(), Some("volume" | "identity" | "image"))
 }
 
 /// The path without the project, and the project.

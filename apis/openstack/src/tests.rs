@@ -69,6 +69,7 @@ fn volume() -> Volume {
         group: None,
         hidden: Vec::new(),
         epoch: 1,
+        key: None,
         attributes: Attributes::default(),
         fault: None,
         stamp: stamp(),
@@ -110,6 +111,7 @@ fn snapshot_view() -> parpen_service::snapshots::View {
         declared: None,
         group_snapshot: None,
         hidden: Vec::new(),
+        key: None,
         attributes: Attributes::default(),
         fault: None,
         stamp: stamp(),
@@ -140,6 +142,7 @@ fn attachment(state: AttachState) -> Attachment {
         attached: None,
         by_volume: false,
         returned: false,
+        key: None,
         attributes: Attributes::default(),
         stamp: stamp(),
     }

@@ -130,7 +130,7 @@ pub(crate) fn volume(look: Look<'_>, view: &volumes::View, shape: Shape) -> Valu
         "links": links(look.base, &project, "volumes", v.id),
         "user_id": user(&v.attributes),
         "bootable": bootable(&v.attributes).to_string(),
-        "encrypted": false,
+        "encrypted": is_encrypted(view),
         "replication_status": null,
         "consistencygroup_id": null,
         "multiattach": v.shared,
@@ -170,6 +170,9 @@ fn volume_by_version(fields: &mut Map<String, Value>, view: &volumes::View, look
     add(48, "shared_targets", json!(false));
     add(61, "cluster_name", Value::Null);
     add(63, "volume_type_id", json!(type_id(view.volume_type.as_ref())));
+    if let Some(key) = &view.volume.key {
+        add(64, "encryption_key_id", json!(key.id.to_string()));
+    }
     add(65, "consumes_quota", json!(true));
 }
 
@@ -184,6 +187,11 @@ fn metadata(v: &Volume, all: &[Attached]) -> Value {
         document["attached_mode"] = json!(mode(held.attachment.rights));
     }
     document
+}
+
+/// Whether somebody encrypts its bytes: the service, or by its type whoever attaches it.
+pub(crate) fn is_encrypted(view: &volumes::View) -> bool {
+    view.volume.key.is_some() || view.volume_type.as_ref().is_some_and(|t| t.encryption.is_some())
 }
 
 /// Who attaches a volume. Who that is on which host is for operators to know.

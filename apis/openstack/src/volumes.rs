@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use parpen_http::Reply;
 use parpen_model::lifecycle::{Standing, When};
-use parpen_model::{Api, BackupId, Condition, GroupId, Kind, Subject, Volume, VolumeId};
+use parpen_model::{Api, BackupId, Condition, GroupId, ImageId, Kind, Subject, Volume, VolumeId};
 use parpen_service::volumes::{self, Edit, Filter, From, Key, View};
 use parpen_service::{groups, snapshots, types};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::from_wire::{self, METADATA, OWN, ZONE};
 use crate::paging::{Listed, Page, page};
 use crate::states::{self, bad, reword};
 use crate::to_wire::{self, Shape};
-use crate::{actions, backups};
+use crate::{actions, backups, images};
 
 impl Listed for View {
     const FILTERS: &'static [&'static str] = &[
@@ -46,7 +46,7 @@ impl Listed for View {
             "description" => v.attributes.value(OWN, "description").cloned().unwrap_or(Value::Null),
             "migration_status" => json!(v.migration.map(states::of_migration)),
             "group_id" => json!(v.group.map(|g| g.to_string())),
-            "encrypted" => json!(false),
+            "encrypted" => json!(to_wire::is_encrypted(self)),
             "consumes_quota" => json!(true),
             "snapshot_id" => json!(v.made_from.and_then(|s| match s {
                 Subject::Snapshot(s) => Some(s.to_string()),
@@ -166,9 +166,11 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     if let Some(group) = fields.id("group_id")?.filter(|_| cx.version.has(13)) {
         new.options.group = Some(joined(&cx, GroupId(group), new.place.volume_type).await?);
     }
-    let view = match fields.id("backup_id")?.filter(|_| cx.version.has(47)) {
-        Some(backup) => backups::volume_from(&cx, BackupId(backup), new).await?,
-        None => {
+    let backup = fields.id("backup_id")?.filter(|_| cx.version.has(47));
+    let view = match (backup, image(&fields)?) {
+        (Some(backup), _) => backups::volume_from(&cx, BackupId(backup), new).await?,
+        (None, Some(image)) => images::volume_from(&cx, image, new).await?,
+        (None, None) => {
             volumes::create(cx.ports(), actor, new).await?;
             volumes::get(cx.ports(), actor, &Key::Id(id)).await?
         }
@@ -203,6 +205,16 @@ async fn joined(
         )));
     }
     Ok(id)
+}
+
+/// The image that a new volume begins with.
+fn image(fields: &Fields) -> Result<Option<ImageId>, Condition> {
+    let text = fields.text("imageRef", 255)?.or(fields.text("image_id", 255)?).filter(|t| !t.is_empty());
+    let parse = |t: String| {
+        let unknown = |_| bad("Invalid image identifier or unable to access requested image.");
+        uuid::Uuid::parse_str(&t).map(ImageId).map_err(unknown)
+    };
+    text.map(parse).transpose()
 }
 
 pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {

@@ -29,7 +29,7 @@ pub use copy::{Progress, copy, copy_ranges};
 pub use device::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, ReactorId, Request, Wake,
 };
-pub use filter::SectorCipher;
+pub use filter::{Crypt, SectorCipher, Turns};
 pub use gate::{Fenced, Gate, Held, Session};
 pub use memory::Memory;
 pub use remote::{Extent, Remote};

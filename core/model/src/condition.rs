@@ -40,8 +40,6 @@ pub enum Kind {
     Backup,
     /// An image.
     Image,
-    /// A data key.
-    Key,
     /// Quality-of-service specs.
     Qos,
     /// The ceilings of a project or class.
@@ -64,7 +62,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 27] = [
+    pub const ALL: [Kind; 26] = [
         Kind::Volume,
         Kind::Snapshot,
         Kind::Pool,
@@ -82,7 +80,6 @@ impl Kind {
         Kind::Disk,
         Kind::Backup,
         Kind::Image,
-        Kind::Key,
         Kind::Qos,
         Kind::Quota,
         Kind::Service,
@@ -119,7 +116,6 @@ impl Kind {
             Kind::Disk => "disk",
             Kind::Backup => "backup",
             Kind::Image => "image",
-            Kind::Key => "key",
             Kind::Qos => "qos specs",
             Kind::Quota => "quota",
             Kind::Service => "service",
@@ -134,7 +130,7 @@ impl Kind {
 
     /// Whether a change of such a row is a change of configuration (it moves the generation) or only progress.
     pub fn is_configuration(self) -> bool {
-        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Message | Kind::Key)
+        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Message)
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Alias, Snapshot, Volume};
+use crate::{Alias, DataKey, Snapshot, Volume};
 
 /// Longest label, in bytes.
 const LABEL_MAX: usize = 64 * 1024;
@@ -32,6 +32,9 @@ pub struct Label {
     /// A snapshot that the service took for itself.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub transient: bool,
+    /// The wrapped key of what is encrypted: without the database it is nowhere else.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<DataKey>,
 }
 
 impl Label {
@@ -47,6 +50,7 @@ impl Label {
             origin: None,
             aliases: v.aliases.clone(),
             transient: false,
+            key: v.key.clone(),
         }
     }
 
@@ -62,6 +66,7 @@ impl Label {
             origin: Some(s.origin.0),
             aliases: s.aliases.clone(),
             transient: s.transient,
+            key: s.key.clone(),
         }
     }
 

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use parpen_model::lifecycle::{Health, Life, Usage};
 use parpen_model::ports::MetaStore;
 use parpen_model::{
-    Alias, Attributes, Condition, Found, Handle, Label, Limits, Placement, Pool, Project, ProjectId, Query,
-    Scope, Snapshot, Stamp, Subject, Volume, VolumeId, WriteTx, write,
+    Alias, Attributes, Condition, DataKey, Found, Handle, Label, Limits, Placement, Pool, Project, ProjectId,
+    Query, Scope, Snapshot, Stamp, Subject, Volume, VolumeId, WriteTx, write,
 };
 use uuid::Uuid;
 
@@ -92,7 +92,8 @@ fn one(
     let aliases = free_aliases(tx, label.as_ref(), done)?;
     let name = label.as_ref().map_or_else(|| handle.to_string(), |l| l.name.clone());
     let (_, placement) = media::place(tx.read(), Some(pool.id), &media::WantedPlacement::default())?;
-    let common = Common { name, handle, aliases, project, placement, stamp: Stamp::at(now) };
+    let key = label.as_ref().and_then(|l| l.key.clone());
+    let common = Common { name, handle, aliases, project, placement, key, stamp: Stamp::at(now) };
     match f.subject {
         Subject::Volume(v) => {
             tx.insert(&mut volume(v, pool, f, common))?;
@@ -113,6 +114,7 @@ struct Common {
     aliases: Vec<Alias>,
     project: ProjectId,
     placement: Placement,
+    key: Option<DataKey>,
     stamp: Stamp,
 }
 
@@ -141,6 +143,7 @@ fn volume(id: VolumeId, pool: &Pool, f: &Found, c: Common) -> Volume {
         group: None,
         hidden: Vec::new(),
         epoch: 1,
+        key: c.key,
         attributes: Attributes::default(),
         fault: None,
         stamp: c.stamp,
@@ -169,6 +172,7 @@ fn snapshot(pool: &Pool, f: &Found, c: Common, origin: Uuid, transient: bool) ->
         declared: None,
         group_snapshot: None,
         hidden: Vec::new(),
+        key: c.key,
         attributes: Attributes::default(),
         fault: None,
         stamp: c.stamp,

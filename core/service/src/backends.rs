@@ -1,13 +1,14 @@
 //! The open stores of all pools.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex as Short, PoisonError};
+use std::sync::{Arc, Mutex as Short, PoisonError, Weak};
 
 use parpen_base::Boxed;
-use parpen_block::{BlockDevice, Route, WeakRoute};
-use parpen_model::ports::{Change, Drivers, Figures as Cost, VolumeBackend};
+use parpen_block::{BlockDevice, Route, SectorCipher, Turns, WeakRoute};
+use parpen_model::ports::{Change, Drivers, Figures as Cost, KeyManager, VolumeBackend};
 use parpen_model::{
-    BalancePlan, Condition, Disk, Driver, Found, Kind, Label, Pool, PoolId, Space, Subject, Task, VolumeId,
+    BalancePlan, Condition, DataKey, Disk, Driver, Found, KeyId, Kind, Label, Pool, PoolId, Space, Subject,
+    Task, VolumeId,
 };
 use tokio::sync::Mutex;
 
@@ -19,12 +20,24 @@ pub struct Backends {
     open: Mutex<HashMap<PoolId, Arc<dyn VolumeBackend>>>,
     /// The routes of volumes that somebody has open.
     routes: Short<HashMap<VolumeId, WeakRoute>>,
+    keys: Arc<dyn KeyManager>,
+    /// Ciphers that somebody uses.
+    ciphers: Short<HashMap<KeyId, Weak<dyn SectorCipher>>>,
+    /// Who may change what is encrypted, by volume or snapshot.
+    turns: Short<HashMap<Subject, Turns>>,
 }
 
 impl Backends {
     /// No store open yet.
-    pub fn new(drivers: Arc<dyn Drivers>) -> Backends {
-        Backends { drivers, open: Mutex::new(HashMap::new()), routes: Short::default() }
+    pub fn new(drivers: Arc<dyn Drivers>, keys: Arc<dyn KeyManager>) -> Backends {
+        Backends {
+            drivers,
+            open: Mutex::new(HashMap::new()),
+            routes: Short::default(),
+            keys,
+            ciphers: Short::default(),
+            turns: Short::default(),
+        }
     }
 
     /// The store of a pool, opened (and made) if it is not yet.
@@ -48,6 +61,27 @@ impl Backends {
         let route = Route::new(device);
         routes.insert(volume, route.downgrade());
         route
+    }
+
+    /// The cipher of a key.
+    pub(crate) async fn cipher(&self, key: &DataKey) -> Result<Arc<dyn SectorCipher>, Condition> {
+        let lock = || self.ciphers.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().get(&key.id).and_then(Weak::upgrade);
+        if let Some(cipher) = known {
+            return Ok(cipher);
+        }
+        let cipher = self.keys.open(key).await?;
+        let mut ciphers = lock();
+        ciphers.retain(|_, c| c.strong_count() > 0);
+        ciphers.insert(key.id, Arc::downgrade(&cipher));
+        Ok(cipher)
+    }
+
+    /// The turns that all sessions of what is encrypted share.
+    pub(crate) fn turns(&self, of: Subject) -> Turns {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, t| t.is_used());
+        turns.entry(of).or_default().clone()
     }
 
     /// Tells every open store the configuration generation.

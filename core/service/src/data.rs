@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::jobs::{Changes, StepCx, World};
 use crate::ports::ceilings;
+use crate::seal::{Seal, seal};
 use crate::{Backends, access};
 
 /// Requests in flight of the service's own sessions.
@@ -130,10 +131,21 @@ pub(crate) async fn open_for_job(
     rights: Rights,
 ) -> Result<JobSession, Condition> {
     let bytes = bytes(&*world.meta, &world.backends, subject).await?;
-    admit_job(world, rights, bytes).await
+    let seal = seal(&*world.meta, &world.backends, subject).await?;
+    admit_job(world, rights, bytes, seal).await
 }
 
-/// Opens what lies in a pool under a volume's id, which need not be the pool that its row names.
+/// Opens a volume or snapshot for a job that copies what is stored, encrypted where it is.
+pub(crate) async fn open_stored(
+    world: &World,
+    subject: Subject,
+    rights: Rights,
+) -> Result<JobSession, Condition> {
+    let bytes = bytes(&*world.meta, &world.backends, subject).await?;
+    admit_job(world, rights, bytes, Seal::none()).await
+}
+
+/// Opens what lies in a pool under a volume's id, which need not be the pool that its row names; as it is stored.
 pub(crate) async fn open_in(
     world: &World,
     pool: &Pool,
@@ -142,15 +154,15 @@ pub(crate) async fn open_in(
 ) -> Result<JobSession, Condition> {
     let limits = read(&*world.meta, move |tx| limits_of(tx, subject)).await?;
     let way = Way::Fixed(device(&world.backends, pool, subject).await?);
-    admit_job(world, rights, Bytes { of: subject.uuid(), limits, way }).await
+    admit_job(world, rights, Bytes { of: subject.uuid(), limits, way }, Seal::none()).await
 }
 
-async fn admit_job(world: &World, rights: Rights, bytes: Bytes) -> Result<JobSession, Condition> {
+async fn admit_job(world: &World, rights: Rights, bytes: Bytes, seal: Seal) -> Result<JobSession, Condition> {
     let export = ExportId(world.entropy.uuid());
     world.gate.publish(export, AccessTable { rights, admits: Admits::Everyone }, 1);
     let peer = Peer { transport: "job", address: Address::Local, tls_name: None };
     let bounds = (&*world.ceilings, Class::Background);
-    let session = bytes.enter(bounds, |device| world.gate.admit(export, None, peer, device))?;
+    let session = bytes.enter(bounds, |device| world.gate.admit(export, None, peer, seal.over(device)))?;
     let mut opened = JobSession { remote: None, gate: world.gate.clone(), export };
     opened.remote = Some(open(session, &world.home).await?);
     Ok(opened)

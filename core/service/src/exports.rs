@@ -12,6 +12,7 @@ use parpen_model::{
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use crate::seal::seal;
 use crate::{Backends, access, data, hosts, names};
 
 /// The house's answer to transports. It looks and admits; it changes no row.
@@ -65,9 +66,10 @@ impl HouseExports {
         // Refused before the device is opened: a closed export costs nothing.
         parpen_block::decide(&rule.table, host)?;
         let bytes = data::bytes(&*self.meta, &self.doors.backends, subject).await.map_err(refusal)?;
+        let seal = seal(&*self.meta, &self.doors.backends, subject).await.map_err(refusal)?;
         self.doors.gate.publish(rule.export, rule.table, rule.epoch);
         bytes.enter((&self.doors.ceilings, Class::Foreground), |device| {
-            self.doors.gate.admit(rule.export, host, peer, device)
+            self.doors.gate.admit(rule.export, host, peer, seal.over(device))
         })
     }
 }

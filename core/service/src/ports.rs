@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parpen_base::{Boxed, Clock, Entropy};
 use parpen_block::{Ceilings, ExportId, SessionInfo, filter};
-use parpen_model::ports::{Change, Figures as Cost, MetaStore};
+use parpen_model::ports::{Change, Figures as Cost, ImageStore, MetaStore};
 use parpen_model::{
     BalancePlan, Condition, Disk, Driver, Found, JobId, Label, Limits, Pool, PoolId, Space, Subject, Task,
     Volume,
@@ -22,6 +22,8 @@ pub struct Ports {
     pub jobs: Jobs,
     /// Figures of the pools' stores.
     pub figures: Arc<dyn Figures>,
+    /// Images' bytes.
+    pub images: Arc<dyn ImageStore>,
     /// Who has what open.
     pub sessions: Arc<dyn OpenSessions>,
     /// The ceilings in force.

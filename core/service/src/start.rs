@@ -20,7 +20,7 @@ use crate::exports::Doors;
 use crate::jobs::{Runner, World};
 use crate::media::FIRST_POOL;
 use crate::pools::{self, NewDisk, NewPool};
-use crate::{Backends, Copies, HouseExports, Ports};
+use crate::{Backends, Copies, HouseExports, Ports, images};
 
 /// Time that passes on the control plane's runtime.
 struct RuntimeTimer(Handle);
@@ -58,13 +58,13 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
     let (entropy, now) = (s.entropy.clone(), s.clock.now());
     write(&*s.meta, move |tx| drop_left_overs(tx, &*entropy, now)).await?;
     write(&*s.meta, unpark).await?;
-    let backends = Arc::new(Backends::new(s.drivers));
+    let backends = Arc::new(Backends::new(s.drivers, s.copies.keys.clone()));
     let timer = Arc::new(RuntimeTimer(Handle::current()));
     let ceilings = Arc::new(Ceilings::new(s.clock.clone(), timer));
     let world = World {
         meta: s.meta.clone(),
         backends: backends.clone(),
-        copies: s.copies,
+        copies: s.copies.clone(),
         gate: s.gate.clone(),
         ceilings: ceilings.clone(),
         home: s.home.clone(),
@@ -79,6 +79,7 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
         meta: s.meta,
         jobs,
         figures: backends,
+        images: s.copies.images,
         sessions: Arc::new(s.gate),
         ceilings,
         clock: s.clock,
@@ -141,6 +142,7 @@ fn drop_left_overs(
     let every = Query::default();
     let open: Vec<Job> =
         tx.read().list::<Job>(Scope::All, &every)?.into_iter().filter(|j| !j.is_final()).collect();
+    images::forget_broken(tx, &open)?;
     for pin in tx.read().list::<Pin>(Scope::All, &every)? {
         if !open.iter().any(|j| j.id == pin.job) {
             tx.delete::<Pin>(pin.id)?;

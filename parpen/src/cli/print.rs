@@ -65,7 +65,15 @@ fn cell(name: &str, v: &serde_json::Value) -> String {
         Value::Number(n)
             if matches!(
                 name,
-                "size" | "capacity" | "used" | "free" | "stored" | "unique" | "shared" | "freed_if_deleted"
+                "size"
+                    | "virtual_size"
+                    | "capacity"
+                    | "used"
+                    | "free"
+                    | "stored"
+                    | "unique"
+                    | "shared"
+                    | "freed_if_deleted"
             ) =>
         {
             n.as_u64()

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use parpen_archive::{ObjectArchive, S3};
 use parpen_base::{Clock, Entropy};
+use parpen_image::ImageDir;
+use parpen_keys::FileKeys;
 use parpen_service::Copies;
 use serde::Deserialize;
 
-use crate::config::Backups;
+use crate::config::{Backups, Images, Keys};
 use crate::files;
 
 /// The stores that the settings name; in a fresh data directory, folders of it.
 pub fn copies(
-    backups: &Backups,
+    (backups, images, keys): (&Backups, &Images, &Keys),
     data: &Path,
     clock: Arc<dyn Clock>,
     entropy: &dyn Entropy,
@@ -31,7 +33,9 @@ pub fn copies(
         Some(bytes) => archive.with_segment(bytes),
         None => archive,
     };
-    Ok(Copies { archive: Arc::new(archive) })
+    let images = ImageDir::open(&data.join(images.path.as_deref().unwrap_or(Path::new("images"))))?;
+    let keys = FileKeys::new(data.join(keys.file.as_deref().unwrap_or(Path::new("volume.keys"))));
+    Ok(Copies { archive: Arc::new(archive), images: Arc::new(images), keys: Arc::new(keys) })
 }
 
 /// Who this installation is to others that share its stores.

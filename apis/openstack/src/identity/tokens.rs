@@ -347,5 +347,6 @@ fn entries(cx: &Cx, project: Option<ProjectId>) -> Value {
         entry("block-storage", "cinder", format!("{base}/volume/v3")),
         entry("volumev3", "cinderv3", format!("{base}/volume/v3{within}")),
         entry("identity", "keystone", format!("{base}/identity")),
+        entry("image", "glance", format!("{base}/image")),
     ])
 }

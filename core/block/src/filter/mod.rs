@@ -5,6 +5,7 @@
 mod answers;
 mod check;
 mod cipher;
+mod crypt;
 mod delay;
 mod fault;
 mod qos;
@@ -17,6 +18,7 @@ use crate::Op;
 pub(crate) use answers::Answers;
 pub(crate) use check::Check;
 pub use cipher::SectorCipher;
+pub use crypt::{Crypt, Turns};
 pub use delay::Delay;
 pub use fault::{Fault, Faults, Rule};
 pub(crate) use qos::Shared;

@@ -43,7 +43,7 @@ pub struct Backup {
     pub volume_type: Option<VolumeTypeId>,
     /// With which key its bytes are encrypted; none: they are plain.
     #[serde(default)]
-    pub key: Option<KeyId>,
+    pub key: Option<DataKey>,
     /// The service's own snapshot with the same bytes, kept so that the next backup knows what has changed.
     pub held: Option<SnapshotId>,
     /// Where it stands.
@@ -146,19 +146,16 @@ pub struct Image {
     pub stamp: Stamp,
 }
 
-/// A key that encrypts volumes and what was made from them, wrapped by a key that the service cannot do without.
+/// The key that encrypts a volume and what was made from it, wrapped by a key that the service cannot do without. Every
+/// row of what it encrypts has it, so it is gone with the last of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataKey {
     /// Its id.
     pub id: KeyId,
-    /// The project of the volume it was made for.
-    pub project: ProjectId,
     /// Who can unwrap it, in the key manager's own words.
     pub wrapped_by: String,
     /// The wrapped key, in the key manager's own form.
     pub wrapped: String,
-    /// Order, revision, times.
-    pub stamp: Stamp,
 }
 
 impl Noun for Backup {
@@ -197,25 +194,6 @@ impl Noun for Image {
             Visibility::Private | Visibility::Shared => Some(self.project),
             Visibility::Public | Visibility::Community => None,
         }
-    }
-    fn stamp(&self) -> &Stamp {
-        &self.stamp
-    }
-    fn stamp_mut(&mut self) -> &mut Stamp {
-        &mut self.stamp
-    }
-}
-
-impl Noun for DataKey {
-    const KIND: Kind = Kind::Key;
-    fn id(&self) -> Uuid {
-        self.id.0
-    }
-    fn title(&self) -> String {
-        self.id.to_string()
-    }
-    fn project(&self) -> Option<ProjectId> {
-        Some(self.project)
     }
     fn stamp(&self) -> &Stamp {
         &self.stamp

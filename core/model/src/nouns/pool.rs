@@ -269,6 +269,13 @@ pub struct Space {
     pub free: u64,
 }
 
+impl VolumeType {
+    /// Whether the service encrypts its volumes before their bytes reach a disk.
+    pub fn is_sealed(&self) -> bool {
+        self.encryption.as_ref().is_some_and(|e| e.control_location == ControlLocation::BackEnd)
+    }
+}
+
 impl Noun for Pool {
     const KIND: Kind = Kind::Pool;
     fn id(&self) -> Uuid {

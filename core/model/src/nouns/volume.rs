@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use crate::lifecycle::{Health, Life, Migration, Standing, Usage, Work};
 use crate::{
-    Alias, Api, Attributes, GroupId, GroupSnapshotId, Handle, Kind, Noun, PoolId, ProjectId, SnapshotId,
-    Stamp, VolumeId, VolumeTypeId,
+    Alias, Api, Attributes, DataKey, GroupId, GroupSnapshotId, Handle, Kind, Noun, PoolId, ProjectId,
+    SnapshotId, Stamp, VolumeId, VolumeTypeId,
 };
 
 /// The space of unique names that handles live in; volumes and snapshots share it.
@@ -124,6 +124,9 @@ pub struct Volume {
     pub hidden: Vec<Api>,
     /// Counts up with every change of who may open it.
     pub epoch: u64,
+    /// With which key its bytes are encrypted; none: they are stored as they are.
+    #[serde(default)]
+    pub key: Option<DataKey>,
     /// What APIs keep with it.
     pub attributes: Attributes,
     /// Why it is in error, in plain words.
@@ -178,6 +181,9 @@ pub struct Snapshot {
     /// The sides that were told not to show it.
     #[serde(default)]
     pub hidden: Vec<Api>,
+    /// With which key its bytes are encrypted; none: they are stored as they are.
+    #[serde(default)]
+    pub key: Option<DataKey>,
     /// What APIs keep with it.
     pub attributes: Attributes,
     /// Why it is in error, in plain words.

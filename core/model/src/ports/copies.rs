@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parpen_base::{Boxed, ByteRange};
 use parpen_block::{Progress, Remote, SectorCipher};
 
-use crate::{BackupId, Condition, ImageId, VolumeId};
+use crate::{BackupId, Condition, DataKey, ImageId, VolumeId};
 
 /// Where one backup is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,4 +139,21 @@ pub trait ImageStore: Send + Sync {
     ) -> Boxed<'a, Result<StoredImage, Condition>>;
     /// Removes an image; absent = done.
     fn remove(&self, id: ImageId) -> Boxed<'_, Result<(), Condition>>;
+}
+
+/// A new data key, as it may be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// Who can unwrap it.
+    pub wrapped_by: String,
+    /// The wrapped key.
+    pub wrapped: String,
+}
+
+/// Who wraps the keys of encrypted volumes. Unwrapped keys stay with it and the ciphers that it gives.
+pub trait KeyManager: Send + Sync {
+    /// Makes a data key.
+    fn create(&self) -> Boxed<'_, Result<WrappedKey, Condition>>;
+    /// The cipher of a data key.
+    fn open<'a>(&'a self, key: &'a DataKey) -> Boxed<'a, Result<Arc<dyn SectorCipher>, Condition>>;
 }

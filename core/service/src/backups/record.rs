@@ -6,7 +6,7 @@ use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{BackupEvent, BackupState};
 use parpen_model::ports::Place;
 use parpen_model::{
-    Attributes, Backup, BackupId, Condition, Kind, Scope, SnapshotId, Stamp, VolumeId, read, write,
+    Attributes, Backup, BackupId, Condition, DataKey, Kind, Scope, SnapshotId, Stamp, VolumeId, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,9 @@ pub struct Record {
     pub incremental: bool,
     /// The snapshot that was backed up.
     pub snapshot: Option<SnapshotId>,
+    /// With which key its bytes are encrypted.
+    #[serde(default)]
+    pub key: Option<DataKey>,
     /// What APIs keep with it.
     pub attributes: Attributes,
 }
@@ -58,6 +61,7 @@ impl Record {
             data: b.data,
             incremental: b.incremental,
             snapshot: b.snapshot,
+            key: b.key.clone(),
             attributes: b.attributes.clone(),
         }
     }
@@ -109,7 +113,7 @@ pub async fn import(ports: &Ports, actor: &Actor, record: Record) -> Result<Star
             objects: 0,
             data: r.data,
             volume_type: None,
-            key: None,
+            key: r.key,
             held: None,
             state: BackupState::Creating,
             shown: None,

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::step;
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
+use crate::quotas::{self, Need};
 use crate::volumes::create::draft;
 use crate::volumes::resize::at_rest;
 use crate::volumes::{NewVolume, core_size};
-use crate::{Ports, Started, access, attachments, data, names};
+use crate::{Ports, Started, access, attachments, data, names, seal};
 
 pub(crate) const KIND: &str = "backup-restore@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Look, &Make, &Fill];
@@ -103,6 +104,9 @@ fn blank(
         new.place.volume_type = tx.read().find::<VolumeType>(Scope::All, kind)?.map(|t| t.id);
     }
     let mut v = draft(tx, actor.scope, id, project, &new, None, stamp)?;
+    // What was encrypted stays so, whatever became of its type.
+    v.key = b.key.clone();
+    quotas::admit(tx.read(), project, &Need::volume(&v))?;
     v.work.push(Work::Restoring);
     tx.insert(&mut v)?;
     Ok(v)
@@ -126,6 +130,10 @@ fn taken(tx: &mut dyn WriteTx, actor: &Actor, id: VolumeId, b: &Backup) -> Resul
     access::check_lock(tx.read(), &v, None)?;
     if v.size < b.size {
         return Err(too_small(v.size, b));
+    }
+    if b.key.is_some() && v.key.is_none() {
+        let why = "the backup is encrypted and the volume is not: restore it into a new one";
+        return Err(Condition::invalid("volume", why));
     }
     v.work.push(Work::Restoring);
     v.epoch += 1;
@@ -191,7 +199,10 @@ impl JobStep for Make {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?;
+            let v: Volume = match args.new {
+                true => seal::ensure(&cx.world, args.volume).await?,
+                false => read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?,
+            };
             if args.new {
                 let store = cx.world.store(v.pool).await?;
                 let want = NewBytes { size: v.size, placement: v.placement.clone() };
@@ -227,7 +238,11 @@ impl JobStep for Fill {
             let args: Args = cx.args()?;
             let b: Backup = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.backup)).await?;
             let session = data::open_for_job(&cx.world, args.volume.into(), Rights::ReadWrite).await?;
-            let to = Target { to: session.opened()?.clone(), blank: args.new, cipher: None };
+            let cipher = match &b.key {
+                Some(key) => Some(cx.world.backends.cipher(key).await?),
+                None => None,
+            };
+            let to = Target { to: session.opened()?.clone(), blank: args.new, cipher };
             let progress = data::progress(cx, b.size);
             cx.world.copies.archive.load(&b.place(), &to, &progress).await?;
             let now = cx.world.clock.now();

@@ -90,7 +90,7 @@ pub trait JobStep: Send + Sync {
 
 /// The steps of a kind of job, in order; `None` for kinds that this version does not know.
 pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
-    use crate::{attachments, backups, disks, groups, pools, snapshots, volumes};
+    use crate::{attachments, backups, disks, groups, images, pools, snapshots, volumes};
     let tables: &[(&str, &'static [&'static dyn JobStep])] = &[
         (volumes::create::KIND, volumes::create::STEPS),
         (volumes::delete::KIND, volumes::delete::STEPS),
@@ -111,6 +111,9 @@ pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
         (groups::delete::KIND, groups::delete::STEPS),
         (groups::snapshots::KIND_CREATE, groups::snapshots::STEPS_CREATE),
         (groups::snapshots::KIND_DELETE, groups::snapshots::STEPS_DELETE),
+        (images::fill::KIND, images::fill::STEPS),
+        (images::save::KIND, images::save::STEPS),
+        (images::KIND_DELETE, images::STEPS_DELETE),
         (pools::KIND_CREATE, pools::STEPS_CREATE),
         (pools::KIND_DELETE, pools::STEPS_DELETE),
         (disks::KIND_ADD, disks::STEPS_ADD),

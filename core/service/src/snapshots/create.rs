@@ -163,6 +163,7 @@ pub(crate) fn draft(
         declared: None,
         group_snapshot: None,
         hidden: Vec::new(),
+        key: v.key.clone(),
         attributes: Attributes::default(),
         fault: None,
         stamp,

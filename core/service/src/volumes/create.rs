@@ -17,7 +17,7 @@ use crate::jobs::{Commit, JobStep, StepCx, plan};
 use crate::media::{WantedPlacement, place};
 use crate::names::{self, Naming};
 use crate::quotas::{self, Need};
-use crate::{Ports, Started, data, parts, snapshots, types};
+use crate::{Ports, Started, data, parts, seal, snapshots, types};
 
 pub(crate) const KIND: &str = "volume-create@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&SnapshotSource, &Make, &DropSource];
@@ -189,6 +189,8 @@ pub(crate) fn draft(
     let handle = names::free_handle(tx.read(), &places, |n| Handle::from_name(&new.naming.name, id.0, n))?;
     types::check_size(kind.as_ref(), size)?;
     let demanded = types::limits_of(tx.read(), kind.as_ref())?;
+    let from_key = source.and_then(|s| s.key.as_ref()).or(of.as_ref().and_then(|v| v.key.as_ref()));
+    let key = seal::inherited(from_key, source.is_some() || of.is_some(), kind.as_ref())?;
     Ok(Volume {
         id,
         name: new.naming.name.clone(),
@@ -216,6 +218,7 @@ pub(crate) fn draft(
         group: new.options.group,
         hidden: Vec::new(),
         epoch: 1,
+        key,
         attributes: new.options.attributes.clone(),
         fault: None,
         stamp,
@@ -306,7 +309,7 @@ pub(crate) async fn make(
     id: VolumeId,
     from: Option<SnapshotId>,
 ) -> Result<Commit, Condition> {
-    let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, id)).await?;
+    let v = seal::ensure(&cx.world, id).await?;
     if v.life == Life::Ready {
         return Ok(crate::jobs::nothing());
     }

@@ -186,6 +186,7 @@ fn adopted(
         group: None,
         hidden: Vec::new(),
         epoch: 1,
+        key: label.and_then(|l| l.key),
         attributes: Attributes::default(),
         fault: None,
         stamp,

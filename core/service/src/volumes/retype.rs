@@ -9,7 +9,7 @@ use parpen_model::{
 use super::migrate::{self, NewType};
 use super::resize::at_rest;
 use crate::quotas::{self, Need};
-use crate::{Ports, parts, types};
+use crate::{Ports, parts, seal, types};
 
 /// What a volume is linked to from now on.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,7 @@ pub async fn retype(
         let new = want.to.map(|t| types::usable(tx.read(), actor_in.scope, v.project, t)).transpose()?;
         let want = Retype { shared: want.shared || new.as_ref().is_some_and(|t| t.rules.shared), ..want };
         types::check_size(new.as_ref(), v.size)?;
+        seal::check_retype(&v, new.as_ref())?;
         if v.shared != want.shared && v.standing() != Standing::Free {
             When::Only(&[Standing::Free]).check(Kind::VolumeType, v.id, v.standing())?;
         }

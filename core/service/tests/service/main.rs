@@ -3,6 +3,7 @@
 
 mod access;
 mod adopt;
+mod backups;
 mod crash;
 mod disks;
 mod groups;

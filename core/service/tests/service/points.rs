@@ -31,7 +31,7 @@ async fn settled(house: &House) {
 
 /// Runs `act` on what `prepare` made, dies at the first point, then at the second and so on until it gets through, and
 /// lets `check` look at the next life each time. Answers how many points there were.
-async fn at_every_point<S>(
+pub(super) async fn at_every_point<S>(
     prepare: impl AsyncFn(&House) -> S,
     act: impl AsyncFn(&House, &S),
     check: impl AsyncFn(&House, &S),

@@ -11,7 +11,7 @@ use parpen_identity::{Actor, Login, bootstrap, login};
 use parpen_model::ports::MetaStore;
 use parpen_model::{Api, Condition, Volume};
 use parpen_service::names::{Naming, Space};
-use parpen_service::{HouseExports, Ports, Start, volumes};
+use parpen_service::{Copies, HouseExports, Ports, Start, volumes};
 use tokio::sync::{oneshot, watch};
 
 use drivers::{Faults, TestDrivers};
@@ -42,6 +42,8 @@ pub struct Disk {
     meta: Arc<dyn MetaStore>,
     drivers: Arc<TestDrivers>,
     entropy: Arc<SeededEntropy>,
+    /// Where backups are kept.
+    backups: tempfile::TempDir,
     /// When the process dies.
     pub life: Arc<Life>,
 }
@@ -67,12 +69,19 @@ impl Disk {
         let rows: Arc<dyn MetaStore> = Arc::new(parpen_meta::Store::memory().unwrap());
         let drivers = Arc::new(TestDrivers::new(life.clone()));
         let meta = Arc::new(Mortal { rows, life: life.clone() });
-        Disk { meta, drivers, entropy: Arc::new(SeededEntropy::new(seed)), life }
+        let backups = tempfile::tempdir().unwrap();
+        Disk { meta, drivers, entropy: Arc::new(SeededEntropy::new(seed)), backups, life }
     }
 
     /// What the stores were told about disks.
     pub fn said(&self) -> Vec<String> {
         self.drivers.said()
+    }
+
+    fn copies(&self) -> Copies {
+        let clock = Arc::new(SystemClock::new());
+        let archive = parpen_archive::ObjectArchive::local(self.backups.path(), clock, "test".into());
+        Copies { archive: Arc::new(archive.unwrap()), ..Copies::none() }
     }
 
     /// Makes verbs of the stores fail, once each.
@@ -88,7 +97,7 @@ impl Disk {
         let (ports, exports, runner) = parpen_service::start(Start {
             meta: self.meta.clone(),
             drivers: self.drivers.clone(),
-            copies: parpen_service::Copies::none(),
+            copies: self.copies(),
             home: thread(),
             gate: gate.clone(),
             clock,
