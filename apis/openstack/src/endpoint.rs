@@ -7,8 +7,9 @@ use parpen_model::Condition;
 
 use crate::cx::Cx;
 use crate::{
-    actions, attachments, backends, connections, group_snapshots, group_types, groups, house, identity,
-    manage, messages, metadata, qos, quotas, services, snapshots, transfers, types, versions, volumes,
+    actions, attachments, backends, backups, connections, group_snapshots, group_types, groups, house,
+    identity, manage, messages, metadata, qos, quotas, services, snapshots, transfers, types, versions,
+    volumes,
 };
 
 macro_rules! operations {
@@ -188,15 +189,15 @@ operations! {
     AttachmentDelete DELETE "/volume/v3/attachments/{id}" since 27 => attachments::delete;
     AttachmentAction POST "/volume/v3/attachments/{id}/action" since 44;
 
-    BackupsList GET "/volume/v3/backups" since 0;
-    BackupsDetail GET "/volume/v3/backups/detail" since 0;
-    BackupCreate POST "/volume/v3/backups" since 0;
-    BackupImport POST "/volume/v3/backups/import_record" since 0;
-    BackupShow GET "/volume/v3/backups/{id}" since 0;
-    BackupUpdate PUT "/volume/v3/backups/{id}" since 9;
-    BackupDelete DELETE "/volume/v3/backups/{id}" since 0;
-    BackupRestore POST "/volume/v3/backups/{id}/restore" since 0;
-    BackupExport GET "/volume/v3/backups/{id}/export_record" since 0;
+    BackupsList GET "/volume/v3/backups" since 0 => backups::list;
+    BackupsDetail GET "/volume/v3/backups/detail" since 0 => backups::detail;
+    BackupCreate POST "/volume/v3/backups" since 0 => backups::create;
+    BackupImport POST "/volume/v3/backups/import_record" since 0 => backups::import;
+    BackupShow GET "/volume/v3/backups/{id}" since 0 => backups::show;
+    BackupUpdate PUT "/volume/v3/backups/{id}" since 9 => backups::update;
+    BackupDelete DELETE "/volume/v3/backups/{id}" since 0 => backups::delete;
+    BackupRestore POST "/volume/v3/backups/{id}/restore" since 0 => backups::restore;
+    BackupExport GET "/volume/v3/backups/{id}/export_record" since 0 => backups::export;
     BackupAction POST "/volume/v3/backups/{id}/action" since 0;
 
     TypesList GET "/volume/v3/types" since 0 => types::list;
@@ -342,8 +343,8 @@ operations! {
     SnapshotStatus SnapshotAction "os-update_snapshot_status" since 0 => snapshots::update_status;
     SnapshotUnmanage SnapshotAction "os-unmanage" since 0 => manage::snapshot_release;
     AttachmentComplete AttachmentAction "os-complete" since 44 => attachments::complete;
-    BackupForceDelete BackupAction "os-force_delete" since 0;
-    BackupReset BackupAction "os-reset_status" since 0;
+    BackupForceDelete BackupAction "os-force_delete" since 0 => backups::force_delete;
+    BackupReset BackupAction "os-reset_status" since 0 => backups::reset;
     TypeAddAccess TypeAction "addProjectAccess" since 0 => types::access::add;
     TypeRemoveAccess TypeAction "removeProjectAccess" since 0 => types::access::remove;
     GroupDelete GroupAction "delete" since 13 => groups::delete;

@@ -7,6 +7,7 @@
 mod actions;
 mod attachments;
 mod backends;
+mod backups;
 mod config;
 mod connections;
 mod cx;

@@ -9,6 +9,7 @@ mod house;
 mod actions;
 mod attach;
 mod bad;
+mod crowd;
 mod fields;
 mod groups;
 mod life;

@@ -4,8 +4,7 @@
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{AttachEvent, AttachState, Standing, When, attachment};
 use parpen_model::{
-    Attachment, AttachmentId, Condition, JobId, Kind, ProjectId, Rights, Scope, Volume, VolumeId, WriteTx,
-    write,
+    Attachment, AttachmentId, Condition, JobId, Kind, ProjectId, Rights, Volume, VolumeId, WriteTx, write,
 };
 
 use super::connect::connect_in;

@@ -12,6 +12,8 @@ use parpen_model::{
 };
 use uuid::Uuid;
 
+use super::mortal::Life;
+
 /// After a verb's name: the store is out of reach, rather than full.
 const AWAY: &str = " away";
 
@@ -19,19 +21,25 @@ const AWAY: &str = " away";
 pub type Faults = Arc<Mutex<Vec<&'static str>>>;
 
 /// Stores by pool.
-#[derive(Default)]
 pub struct TestDrivers {
     pools: Mutex<HashMap<Uuid, Arc<TestStore>>>,
     pub faults: Faults,
+    life: Arc<Life>,
+}
+
+impl TestDrivers {
+    pub fn new(life: Arc<Life>) -> TestDrivers {
+        TestDrivers { pools: Mutex::default(), faults: Faults::default(), life }
+    }
 }
 
 /// One pool.
-#[derive(Default)]
 pub struct TestStore {
     held: Mutex<HashMap<Subject, (Memory, Label)>>,
     /// What was said about disks.
     said: Mutex<Vec<String>>,
     faults: Faults,
+    life: Arc<Life>,
 }
 
 impl TestStore {
@@ -95,7 +103,10 @@ impl Drivers for TestDrivers {
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
         Box::pin(async move {
             let mut pools = self.pools.lock().expect("no test panics with it");
-            let fresh = || Arc::new(TestStore { faults: self.faults.clone(), ..Default::default() });
+            let fresh = || {
+                let (faults, life) = (self.faults.clone(), self.life.clone());
+                Arc::new(TestStore { faults, life, held: Mutex::default(), said: Mutex::default() })
+            };
             let store: Arc<dyn VolumeBackend> = pools.entry(pool.id.0).or_insert_with(fresh).clone();
             Ok(store)
         })
@@ -135,6 +146,7 @@ impl VolumeBackend for TestStore {
         label: &'a Label,
     ) -> Boxed<'a, Result<Made, Condition>> {
         Box::pin(async move {
+            self.life.point().await;
             self.fail("create")?;
             let there = self.device(id.into()).is_some();
             let (device, made) = match from {
@@ -147,11 +159,13 @@ impl VolumeBackend for TestStore {
             if !there {
                 self.put(id.into(), device, label.clone());
             }
+            self.life.point().await;
             Ok(made)
         })
     }
     fn snapshot<'a>(&'a self, all: &'a [(VolumeId, SnapshotId, Label)]) -> Boxed<'a, Result<(), Condition>> {
         Box::pin(async move {
+            self.life.point().await;
             self.fail("snapshot")?;
             for (v, s, label) in all {
                 let device = self.device((*v).into()).ok_or_else(|| Condition::internal("no such volume"))?;
@@ -159,20 +173,25 @@ impl VolumeBackend for TestStore {
                     self.put((*s).into(), device.copy(label.size), label.clone());
                 }
             }
+            self.life.point().await;
             Ok(())
         })
     }
     fn resize(&self, id: VolumeId, bytes: u64) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move {
+            self.life.point().await;
             self.fail("resize")?;
             self.device(id.into()).ok_or_else(|| Condition::internal("no such volume"))?.resize(bytes);
+            self.life.point().await;
             Ok(())
         })
     }
     fn delete(&self, what: Subject) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move {
+            self.life.point().await;
             self.fail("delete")?;
             self.held.lock().expect("no test panics with it").remove(&what);
+            self.life.point().await;
             Ok(())
         })
     }
@@ -219,6 +238,7 @@ impl VolumeBackend for TestStore {
 impl Rollback for TestStore {
     fn rollback(&self, id: VolumeId, to: SnapshotId) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move {
+            self.life.point().await;
             let device = self.device(to.into()).ok_or_else(|| Condition::internal("no such snapshot"))?;
             let mut held = self.held.lock().expect("no test panics with it");
             let (_, label) =

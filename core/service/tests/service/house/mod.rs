@@ -1,6 +1,7 @@
 //! A whole core in one process, which can be stopped and started over the same rows and stores.
 
 mod drivers;
+mod mortal;
 
 use std::sync::{Arc, mpsc};
 
@@ -14,6 +15,7 @@ use parpen_service::{HouseExports, Ports, Start, volumes};
 use tokio::sync::{oneshot, watch};
 
 use drivers::{Faults, TestDrivers};
+use mortal::{Life, Mortal};
 
 /// A thread on which queues live.
 struct Thread(mpsc::Sender<Box<dyn FnOnce() + Send>>);
@@ -40,6 +42,8 @@ pub struct Disk {
     meta: Arc<dyn MetaStore>,
     drivers: Arc<TestDrivers>,
     entropy: Arc<SeededEntropy>,
+    /// When the process dies.
+    pub life: Arc<Life>,
 }
 
 /// One life of the core.
@@ -59,8 +63,11 @@ impl Disk {
 
     /// One whose ids are others than those of another seed.
     pub fn seeded(seed: u64) -> Disk {
-        let meta = Arc::new(parpen_meta::Store::memory().unwrap());
-        Disk { meta, drivers: Arc::new(TestDrivers::default()), entropy: Arc::new(SeededEntropy::new(seed)) }
+        let life = Arc::new(Life::default());
+        let rows: Arc<dyn MetaStore> = Arc::new(parpen_meta::Store::memory().unwrap());
+        let drivers = Arc::new(TestDrivers::new(life.clone()));
+        let meta = Arc::new(Mortal { rows, life: life.clone() });
+        Disk { meta, drivers, entropy: Arc::new(SeededEntropy::new(seed)), life }
     }
 
     /// What the stores were told about disks.
@@ -81,6 +88,7 @@ impl Disk {
         let (ports, exports, runner) = parpen_service::start(Start {
             meta: self.meta.clone(),
             drivers: self.drivers.clone(),
+            copies: parpen_service::Copies::none(),
             home: thread(),
             gate: gate.clone(),
             clock,
