@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+mod admin;
 mod disk;
 
+pub use admin::*;
 pub use disk::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{CONTAINER, Record, check_container, step, unpin};
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::names::{self, Naming};
+use crate::quotas::{self, Need};
 use crate::{Ports, Started, attachments, data, snapshots};
 
 pub(crate) const KIND: &str = "backup-create@1";
@@ -74,6 +75,7 @@ pub async fn create(
         let since = since.map(|id| tx.read().find::<Snapshot>(Scope::All, id)).transpose()?.flatten();
         let since = since.filter(|s| s.life == Life::Ready && s.pool == v.pool).map(|s| s.id);
         let mut b = draft(id, &v, &s, &new, base.as_ref(), stamp);
+        quotas::admit(tx.read(), b.project, &Need::backup(b.size))?;
         tx.insert(&mut b)?;
         let args = Args { backup: id, snapshot: s.id, own: s.id == own, since };
         let mut job = plan(&ports_in, KIND, v.project, Some(v.id.into()), &args)?;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::step;
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
+use crate::quotas::{self, Need};
 use crate::volumes::create::draft;
 use crate::volumes::resize::at_rest;
 use crate::volumes::{NewVolume, core_size};
@@ -104,6 +105,7 @@ fn blank(
     }
     let mut v = draft(tx, actor.scope, id, project, &new, None, stamp)?;
     v.work.push(Work::Restoring);
+    quotas::admit(tx.read(), v.project, &Need::volume(&v))?;
     tx.insert(&mut v)?;
     Ok(v)
 }

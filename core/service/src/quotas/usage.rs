@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::Work;
 use parpen_model::{
-    Among, Condition, Counted, Group, Job, ProjectId, Query, ReadTx, Scope, Snapshot, Volume, VolumeType,
-    read,
+    Among, Backup, Condition, Counted, Group, Job, ProjectId, Query, ReadTx, Scope, Snapshot, Volume,
+    VolumeType, read,
 };
 
 use super::{Ceilings, gib};
@@ -77,10 +77,16 @@ impl<'a> Counter<'a> {
             // A ceiling on each, of which nothing is used up.
             Counted::VolumeSize => Figure::default(),
             Counted::Groups => Figure { in_use: groups(tx, project)?, reserved: 0 },
-            // There are none of these yet.
-            Counted::BackupGigabytes | Counted::Backups => Figure::default(),
+            Counted::Backups => Figure { in_use: backups(tx, project)?.len() as u64, reserved: 0 },
+            Counted::BackupGigabytes => {
+                Figure { in_use: backups(tx, project)?.iter().map(|b| gib(b.size)).sum(), reserved: 0 }
+            }
         })
     }
+}
+
+fn backups(tx: &dyn ReadTx, project: ProjectId) -> Result<Vec<Backup>, Condition> {
+    tx.list(Scope::Project(project), &Query { project: Some(project), ..Query::default() })
 }
 
 fn groups(tx: &dyn ReadTx, project: ProjectId) -> Result<u64, Condition> {
