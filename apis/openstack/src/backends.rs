@@ -110,7 +110,8 @@ pub(crate) async fn capabilities(cx: Cx) -> Result<Reply, Condition> {
         let text = format!("Can't find service: {:.128}", cx.param("host"));
         return Ok(fault(StatusCode::NOT_FOUND, &text));
     };
-    let property = |title: &str, kind: &str, description: &str| json!({ "title": title, "type": kind, "description": description });
+    let property =
+        |title: &str, kind: &str, text: &str| json!({ "title": title, "type": kind, "description": text });
     let qos = "Ceilings by total_iops_sec, total_bytes_sec, or both of read_* and write_* as their sum.";
     let doc = json!({
         "namespace": format!("OS::Storage::Capabilities::{}", backend(&pool)),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cx::{Cx, one};
 use crate::errors::{fault, invalid_input, said};
 use crate::fields::{Fields, document, refuse};
-use crate::services::{VOLUME, daemons};
+use crate::services::{Daemon, VOLUME, daemons};
 use crate::strict::TEXT_MAX;
 
 /// What this API serves beyond its core: name, alias, what it is.
@@ -174,7 +174,10 @@ pub(crate) async fn cleanup(mut cx: Cx) -> Result<Reply, Condition> {
         return Err(invalid_input(format!("There is no resource with UUID {id} pending cleanup.")));
     }
     let going = meant.iter().filter(|d| matches!(d.part, Part::Pool(id) if resumed.contains(&id)));
-    let doc = |d: &&crate::services::Daemon| json!({ "id": d.number, "host": d.host, "binary": d.binary, "cluster_name": null });
+    let doc = |d: &&Daemon| {
+        let (host, binary) = (&d.host, d.binary);
+        json!({ "id": d.number, "host": host, "binary": binary, "cluster_name": null })
+    };
     let body = json!({ "cleaning": going.map(|d| doc(d)).collect::<Vec<_>>(), "unavailable": [] });
     Ok(Reply::json(StatusCode::ACCEPTED, &body))
 }
