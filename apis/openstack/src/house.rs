@@ -178,7 +178,7 @@ pub(crate) async fn cleanup(mut cx: Cx) -> Result<Reply, Condition> {
         let (host, binary) = (&d.host, d.binary);
         json!({ "id": d.number, "host": host, "binary": binary, "cluster_name": null })
     };
-    let body = json!({ "cleaning": going.map(|d| doc(d)).collect::<Vec<_>>(), "unavailable": [] });
+    let body = json!({ "cleaning": going.map(doc).collect::<Vec<_>>(), "unavailable": [] });
     Ok(Reply::json(StatusCode::ACCEPTED, &body))
 }
 
