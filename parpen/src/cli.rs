@@ -1,5 +1,6 @@
 //! The command line: what people type, and the same for machines with `--output json`.
 
+mod admin;
 mod client;
 mod commands;
 mod copies;
@@ -82,6 +83,18 @@ enum Command {
     /// Hosts: who attaches and locks
     #[command(subcommand)]
     Host(commands::Host),
+    /// Volume types: named policies
+    #[command(subcommand)]
+    Type(admin::Type),
+    /// Quotas of projects
+    #[command(subcommand)]
+    Quota(admin::Quota),
+    /// Projects: who owns volumes
+    #[command(subcommand)]
+    Project(admin::Project),
+    /// Users of the OpenStack side
+    #[command(subcommand)]
+    User(admin::User),
     /// Secrets of the first principal
     #[command(subcommand)]
     Credential(credential::Credential),
@@ -115,6 +128,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Command::Backup(c) => c.run(),
         Command::Image(c) => c.run(),
         Command::Host(c) => c.run(),
+        Command::Type(c) => c.run(),
+        Command::Quota(c) => c.run(),
+        Command::Project(c) => c.run(),
+        Command::User(c) => c.run(),
         Command::Credential(c) => c.run(),
         Command::Meta(c) => c.run(),
         Command::Fsck { common, data, repair } => {

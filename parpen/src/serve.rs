@@ -2,6 +2,7 @@
 
 mod copies;
 mod doors;
+mod logs;
 mod metrics;
 mod wiring;
 
@@ -18,6 +19,7 @@ use parpen_nbd::{Limits, Server};
 use parpen_ring::{Backend, Reactor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing_subscriber::prelude::*;
 
 use crate::config::Settings;
 use crate::drivers::LocalDrivers;
@@ -30,10 +32,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT.
 pub fn serve(s: Settings) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&s.log)
-        .with_context(|| format!("--log {:?} is no level and no filter", s.log))?;
+    let (layer, handle) = tracing_subscriber::reload::Layer::new(logs::filter(&s.log)?);
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(layer).with(lines).init();
+    let logs = Arc::new(logs::Filter::new(handle, &s.log));
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -41,13 +44,13 @@ pub fn serve(s: Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the control runtime cannot start")?;
-    let ended = runtime.block_on(run(s));
+    let ended = runtime.block_on(run(s, logs));
     // Jobs that did not end in time stay where they are; the next start takes them up.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
-async fn run(s: Settings) -> anyhow::Result<()> {
+async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     if s.data_dir.exists() && !s.data_dir.is_dir() {
         anyhow::bail!("{} is no directory", s.data_dir.display());
     }
@@ -94,6 +97,7 @@ async fn run(s: Settings) -> anyhow::Result<()> {
             nbd_socket: doors.run.nbd_socket.clone(),
             data: data.path().to_path_buf(),
             metrics: metrics.clone(),
+            logs,
         },
     );
     let everything =

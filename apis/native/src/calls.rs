@@ -1,5 +1,6 @@
 //! One arm per operation: parse, call one use case, print.
 
+mod admin;
 mod copies;
 mod data;
 mod disks;
@@ -71,6 +72,21 @@ pub(crate) async fn call(
         | Endpoint::DiskDescribe
         | Endpoint::DiskVerb
         | Endpoint::TaskList => disks::call(ports, e, actor, params, request).await,
+        Endpoint::TypeList
+        | Endpoint::TypeCreate
+        | Endpoint::TypeShow
+        | Endpoint::TypeDelete
+        | Endpoint::QuotaShow
+        | Endpoint::QuotaSet
+        | Endpoint::QuotaReset
+        | Endpoint::ProjectList
+        | Endpoint::ProjectCreate
+        | Endpoint::ProjectDelete
+        | Endpoint::UserList
+        | Endpoint::UserCreate
+        | Endpoint::UserDelete
+        | Endpoint::RoleGive
+        | Endpoint::RoleTake => admin::call(ports, e, actor, params, request).await,
         Endpoint::VolumeList
         | Endpoint::VolumeCreate
         | Endpoint::VolumeShow

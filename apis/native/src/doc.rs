@@ -4,9 +4,11 @@ mod copies;
 
 use std::collections::BTreeMap;
 
+mod admin;
 mod disk;
 mod lineage;
 
+pub use admin::*;
 pub use disk::*;
 pub use lineage::*;
 use serde::{Deserialize, Serialize};

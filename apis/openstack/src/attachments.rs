@@ -80,8 +80,10 @@ pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {
     listed(paged(&cx).await?, |a| to_wire::attachment(a, &cx.house.config.nbd))
 }
 
-fn shown(cx: &Cx, a: &Attachment) -> Result<Reply, Condition> {
-    one(StatusCode::OK, "attachment", to_wire::attachment(a, &cx.house.config.nbd))
+async fn shown(cx: &Cx, a: &Attachment) -> Result<Reply, Condition> {
+    let mut doc = to_wire::attachment(a, &cx.house.config.nbd);
+    crate::qos::tell(cx, a.subject, &mut doc["connection_info"]).await?;
+    one(StatusCode::OK, "attachment", doc)
 }
 
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
@@ -112,11 +114,11 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
         // The address in the answer must work, so the gate lets the holder in first.
         ports.jobs.wait(job).await?;
     }
-    shown(&cx, &a)
+    shown(&cx, &a).await
 }
 
 pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
-    shown(&cx, &attachments::get(cx.ports(), cx.actor()?, id(&cx)?).await?.attachment)
+    shown(&cx, &attachments::get(cx.ports(), cx.actor()?, id(&cx)?).await?.attachment).await
 }
 
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
@@ -132,7 +134,7 @@ pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
         other => other,
     }?;
     ports.jobs.wait(started.job).await?;
-    shown(&cx, &started.now)
+    shown(&cx, &started.now).await
 }
 
 pub(crate) async fn complete(cx: Cx) -> Result<Reply, Condition> {

@@ -1,8 +1,10 @@
 //! What this API must be told about the house it stands in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use parpen_http::HttpRequest;
+use parpen_model::Condition;
 
 /// Where NBD is served; it goes into connection information.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,4 +39,40 @@ impl Config {
         let host = request.header("host").filter(|h| !h.is_empty()).filter(plain).unwrap_or("localhost");
         format!("http://{host}")
     }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Everything that helps to find a fault.
+    Debug,
+    /// What happens.
+    Info,
+    /// What may become a fault.
+    Warning,
+    /// Faults.
+    Error,
+}
+
+impl LogLevel {
+    /// All of them.
+    pub const ALL: [LogLevel; 4] = [LogLevel::Debug, LogLevel::Info, LogLevel::Warning, LogLevel::Error];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            LogLevel::Debug => "DEBUG",
+            LogLevel::Info => "INFO",
+            LogLevel::Warning => "WARNING",
+            LogLevel::Error => "ERROR",
+        }
+    }
+}
+
+/// The filter of what is logged, while the service runs.
+pub trait Logs: Send + Sync {
+    /// Sets the level of all targets that begin with `prefix`; an empty one means all.
+    fn set(&self, prefix: &str, level: LogLevel) -> Result<(), Condition>;
+    /// The levels of the targets that begin with `prefix`.
+    fn levels(&self, prefix: &str) -> BTreeMap<String, LogLevel>;
 }

@@ -75,6 +75,7 @@ pub(crate) async fn initialize(cx: Cx) -> Result<Reply, Condition> {
         format!("Invalid volume: Volume {} status must be available or attaching, but is {now}.", v.id)
     })?;
     let mut info = to_wire::nested_connection(&a, &cx.house.config.nbd);
+    crate::qos::tell(&cx, a.subject, &mut info["data"]).await?;
     info["enforce_multipath"] = multipath.unwrap_or(json!(false));
     one(StatusCode::OK, "connection_info", info)
 }

@@ -11,7 +11,7 @@ use parpen_service::Ports;
 use parpen_service::attachments::DetachTerms;
 use serde_json::{Map, Value};
 
-use crate::config::Config;
+use crate::config::{Config, Logs};
 use crate::identity;
 use crate::microversion::Microversion;
 
@@ -27,6 +27,15 @@ pub enum Caller {
 pub(crate) struct House {
     pub(crate) ports: Ports,
     pub(crate) config: Config,
+    pub(crate) logs: Option<Arc<dyn Logs>>,
+}
+
+impl House {
+    /// The filter of what is logged.
+    pub(crate) fn logs(&self) -> Result<&dyn Logs, Condition> {
+        let none = || Condition::Unsupported("what is logged cannot be changed here".into());
+        self.logs.as_deref().ok_or_else(none)
+    }
 }
 
 /// One call.

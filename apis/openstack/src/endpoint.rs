@@ -7,8 +7,9 @@ use parpen_model::Condition;
 
 use crate::cx::Cx;
 use crate::{
-    actions, attachments, backups, connections, group_snapshots, group_types, groups, house, identity,
-    images, manage, metadata, qos, quotas, snapshots, transfers, types, versions, volumes,
+    actions, attachments, backends, backups, connections, group_snapshots, group_types, groups, house,
+    identity, images, manage, messages, metadata, qos, quotas, services, snapshots, transfers, types,
+    versions, volumes,
 };
 
 macro_rules! operations {
@@ -154,6 +155,7 @@ operations! {
     Versions GET "/volume" since 0 => versions::all;
     Version GET "/volume/v3" since 0 => versions::v3_only;
     Extensions GET "/volume/v3/extensions" since 0 => house::extensions;
+    ExtensionShow GET "/volume/v3/extensions/{alias}" since 0 => house::extension;
 
     VolumesList GET "/volume/v3/volumes" since 0 => volumes::list;
     VolumesDetail GET "/volume/v3/volumes/detail" since 0 => volumes::detail;
@@ -273,16 +275,16 @@ operations! {
     OldTransferDelete DELETE "/volume/v3/os-volume-transfer/{id}" since 0 => transfers::delete;
     OldTransferAccept POST "/volume/v3/os-volume-transfer/{id}/accept" since 0 => transfers::accept;
 
-    ServicesList GET "/volume/v3/os-services" since 0 => house::services;
-    ServiceEnable PUT "/volume/v3/os-services/enable" since 0;
-    ServiceDisable PUT "/volume/v3/os-services/disable" since 0;
-    ServiceDisableReason PUT "/volume/v3/os-services/disable-log-reason" since 0;
-    ServiceThaw PUT "/volume/v3/os-services/thaw" since 0;
-    ServiceFreeze PUT "/volume/v3/os-services/freeze" since 0;
-    ServiceFailover PUT "/volume/v3/os-services/failover" since 0;
-    ServiceFailoverHost PUT "/volume/v3/os-services/failover_host" since 0;
-    ServiceSetLog PUT "/volume/v3/os-services/set-log" since 32;
-    ServiceGetLog PUT "/volume/v3/os-services/get-log" since 32;
+    ServicesList GET "/volume/v3/os-services" since 0 => services::list;
+    ServiceEnable PUT "/volume/v3/os-services/enable" since 0 => services::enable;
+    ServiceDisable PUT "/volume/v3/os-services/disable" since 0 => services::disable;
+    ServiceDisableReason PUT "/volume/v3/os-services/disable-log-reason" since 0 => services::disable_with_reason;
+    ServiceThaw PUT "/volume/v3/os-services/thaw" since 0 => services::thaw;
+    ServiceFreeze PUT "/volume/v3/os-services/freeze" since 0 => services::freeze;
+    ServiceFailover PUT "/volume/v3/os-services/failover" since 0 => services::failover;
+    ServiceFailoverHost PUT "/volume/v3/os-services/failover_host" since 0 => services::failover_host;
+    ServiceSetLog PUT "/volume/v3/os-services/set-log" since 32 => services::logs::set;
+    ServiceGetLog PUT "/volume/v3/os-services/get-log" since 32 => services::logs::get;
     QuotaShow GET "/volume/v3/os-quota-sets/{project}" since 0 => quotas::show;
     QuotaDefaults GET "/volume/v3/os-quota-sets/{project}/defaults" since 0 => quotas::defaults;
     QuotaUpdate PUT "/volume/v3/os-quota-sets/{project}" since 0 => quotas::update;
@@ -290,12 +292,12 @@ operations! {
     QuotaClassShow GET "/volume/v3/os-quota-class-sets/{name}" since 0 => quotas::class_show;
     QuotaClassUpdate PUT "/volume/v3/os-quota-class-sets/{name}" since 0 => quotas::class_update;
     Limits GET "/volume/v3/limits" since 0 => quotas::limits;
-    Zones GET "/volume/v3/os-availability-zone" since 0 => house::zones;
-    Pools GET "/volume/v3/scheduler-stats/get_pools" since 0 => house::pools;
-    Capabilities GET "/volume/v3/capabilities/{host}" since 0;
-    HostsList GET "/volume/v3/os-hosts" since 0;
-    HostShow GET "/volume/v3/os-hosts/{host}" since 0;
-    ResourceFilters GET "/volume/v3/resource_filters" since 33;
+    Zones GET "/volume/v3/os-availability-zone" since 0 => backends::zones;
+    Pools GET "/volume/v3/scheduler-stats/get_pools" since 0 => backends::list;
+    Capabilities GET "/volume/v3/capabilities/{host}" since 0 => backends::capabilities;
+    HostsList GET "/volume/v3/os-hosts" since 0 => backends::hosts;
+    HostShow GET "/volume/v3/os-hosts/{host}" since 0 => backends::host;
+    ResourceFilters GET "/volume/v3/resource_filters" since 33 => house::filters;
     QosList GET "/volume/v3/qos-specs" since 0 => qos::list;
     QosCreate POST "/volume/v3/qos-specs" since 0 => qos::create;
     QosShow GET "/volume/v3/qos-specs/{id}" since 0 => qos::show;
@@ -306,19 +308,23 @@ operations! {
     QosAssociate GET "/volume/v3/qos-specs/{id}/associate" since 0 => qos::associate;
     QosDisassociate GET "/volume/v3/qos-specs/{id}/disassociate" since 0 => qos::disassociate;
     QosDisassociateAll GET "/volume/v3/qos-specs/{id}/disassociate_all" since 0 => qos::disassociate_all;
-    MessagesList GET "/volume/v3/messages" since 3;
-    MessageShow GET "/volume/v3/messages/{id}" since 3;
-    MessageDelete DELETE "/volume/v3/messages/{id}" since 3;
-    ClustersList GET "/volume/v3/clusters" since 7;
-    ClustersDetail GET "/volume/v3/clusters/detail" since 7;
-    ClusterShow GET "/volume/v3/clusters/{name}" since 7;
-    WorkersCleanup POST "/volume/v3/workers/cleanup" since 24;
-    ConsistencyGroupsList GET "/volume/v3/consistencygroups" since 0;
-    ConsistencyGroupsDetail GET "/volume/v3/consistencygroups/detail" since 0;
-    ConsistencyGroupCreate POST "/volume/v3/consistencygroups" since 0;
-    CgSnapshotsList GET "/volume/v3/cgsnapshots" since 0;
-    CgSnapshotsDetail GET "/volume/v3/cgsnapshots/detail" since 0;
-    CgSnapshotCreate POST "/volume/v3/cgsnapshots" since 0;
+    MessagesList GET "/volume/v3/messages" since 3 => messages::list;
+    MessageShow GET "/volume/v3/messages/{id}" since 3 => messages::show;
+    MessageDelete DELETE "/volume/v3/messages/{id}" since 3 => messages::delete;
+    ClustersList GET "/volume/v3/clusters" since 7 => house::clusters;
+    ClustersDetail GET "/volume/v3/clusters/detail" since 7 => house::clusters;
+    ClusterShow GET "/volume/v3/clusters/{name}" since 7 => house::cluster;
+    ClusterEnable PUT "/volume/v3/clusters/enable" since 7 => house::switch_cluster;
+    ClusterDisable PUT "/volume/v3/clusters/disable" since 7 => house::switch_cluster;
+    WorkersCleanup POST "/volume/v3/workers/cleanup" since 24 => house::cleanup;
+    ConsistencyGroupsList GET "/volume/v3/consistencygroups" since 0 => house::consistency_groups;
+    ConsistencyGroupsDetail GET "/volume/v3/consistencygroups/detail" since 0 => house::consistency_groups;
+    ConsistencyGroupShow GET "/volume/v3/consistencygroups/{id}" since 0 => house::consistency_group;
+    ConsistencyGroupCreate POST "/volume/v3/consistencygroups" since 0 => house::make_consistency_group;
+    CgSnapshotsList GET "/volume/v3/cgsnapshots" since 0 => house::cgsnapshots;
+    CgSnapshotsDetail GET "/volume/v3/cgsnapshots/detail" since 0 => house::cgsnapshots;
+    CgSnapshotShow GET "/volume/v3/cgsnapshots/{id}" since 0 => house::cgsnapshot;
+    CgSnapshotCreate POST "/volume/v3/cgsnapshots" since 0 => house::make_cgsnapshot;
     }
     actions {
     VolumeExtend VolumeAction "os-extend" since 0 => actions::extend;

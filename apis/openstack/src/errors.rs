@@ -63,7 +63,7 @@ pub(crate) fn identity_status_and_text(condition: &Condition) -> (StatusCode, St
     }
 }
 /// The fields that are whole things.
-const THINGS: [&str; 4] = ["volume", "snapshot", "group", "auth key"];
+const THINGS: [&str; 5] = ["volume", "snapshot", "group", "auth key", "pool"];
 
 /// The status of a condition and the text for the client.
 pub(crate) fn status_and_text(condition: &Condition) -> (StatusCode, String) {
@@ -101,8 +101,6 @@ pub(crate) fn status_and_text(condition: &Condition) -> (StatusCode, String) {
         Condition::Invalid { field, why } if field == "request" => {
             (StatusCode::BAD_REQUEST, format!("Malformed request: {why}"))
         }
-        // A sentence of Cinder's own, with nothing around it.
-        Condition::Invalid { field, why } if field.is_empty() => (StatusCode::BAD_REQUEST, why.clone()),
         Condition::Invalid { field, why } => {
             (StatusCode::BAD_REQUEST, format!("Invalid input for field/attribute {field}. {why}"))
         }

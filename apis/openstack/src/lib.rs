@@ -6,6 +6,7 @@
 
 mod actions;
 mod attachments;
+mod backends;
 mod backups;
 mod config;
 mod connections;
@@ -21,12 +22,14 @@ mod house;
 mod identity;
 mod images;
 mod manage;
+mod messages;
 mod metadata;
 mod microversion;
 mod paging;
 mod qos;
 mod quotas;
 mod router;
+mod services;
 mod snapshots;
 mod states;
 mod strict;
@@ -45,7 +48,7 @@ use parpen_model::Condition;
 use parpen_service::Ports;
 use serde_json::Value;
 
-pub use config::{Config, Nbd};
+pub use config::{Config, LogLevel, Logs, Nbd};
 pub use cx::Caller;
 pub use endpoint::Endpoint;
 
@@ -57,7 +60,14 @@ pub struct OpenStack(Arc<House>);
 impl OpenStack {
     /// The API over the use cases.
     pub fn new(ports: Ports, config: Config) -> OpenStack {
-        OpenStack(Arc::new(House { ports, config }))
+        OpenStack(Arc::new(House { ports, config, logs: None }))
+    }
+
+    /// The same, able to look at and change what is logged.
+    pub fn with_logs(self, logs: Arc<dyn Logs>) -> OpenStack {
+        let House { ports, config, .. } = &*self.0;
+        let (ports, config) = (ports.clone(), config.clone());
+        OpenStack(Arc::new(House { ports, config, logs: Some(logs) }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use parpen_http::Reply;
 use parpen_identity::{Power, may};
-use parpen_model::{Condition, Kind, Limits, Qos, QosConsumer, QosId, VolumeTypeId};
+use parpen_model::{Condition, Kind, Limits, Qos, QosConsumer, QosId, Subject, VolumeTypeId};
 use parpen_service::qos::{self, Wanted};
 use parpen_service::types;
 use serde_json::{Map, Value, json};
@@ -117,6 +117,15 @@ fn texts(specs: Map<String, Value>) -> Result<BTreeMap<String, String>, Conditio
         Ok((key, text))
     };
     specs.into_iter().map(one).collect()
+}
+
+/// Writes into connection information what the host itself is to keep to.
+pub(crate) async fn tell(cx: &Cx, of: Subject, info: &mut Value) -> Result<(), Condition> {
+    let (Subject::Volume(id), Some(fields)) = (of, info.as_object_mut()) else { return Ok(()) };
+    if let Some(known) = fields.get_mut("qos_specs") {
+        *known = json!(qos::told_to_host(cx.ports(), id).await?);
+    }
+    Ok(())
 }
 
 fn shown(cx: &Cx, q: &Qos) -> Result<Reply, Condition> {

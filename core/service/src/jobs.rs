@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use parpen_identity::{Actor, Power, may};
 use parpen_model::ports::MetaStore;
-use parpen_model::{Condition, Job, JobId, JobState, ProjectId, Query, Scope, Stamp, Subject, read};
+use parpen_model::{Condition, Job, JobId, JobState, PoolId, ProjectId, Query, Scope, Stamp, Subject, read};
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc};
 
@@ -136,6 +136,40 @@ impl Jobs {
         }
         result
     }
+}
+
+/// Lets jobs go on that could not and wait for the next start: those of these pools whose subject is wanted. Answers
+/// the pools whose jobs go on.
+pub async fn resume(
+    ports: &crate::Ports,
+    actor: &Actor,
+    pools: Vec<PoolId>,
+    wanted: impl Fn(Subject) -> bool + Send + 'static,
+) -> Result<Vec<PoolId>, Condition> {
+    may(actor, Power::Operate, None)?;
+    let found = read(&*ports.meta, move |tx| {
+        let mut found = Vec::new();
+        for job in tx.list::<Job>(Scope::All, &Query::default())? {
+            let parked = job.state == JobState::Running && job.error.is_some();
+            let Some(subject) = job.subject.filter(|s| parked && wanted(*s)) else { continue };
+            let pool = match crate::data::pool_of(tx, subject) {
+                Ok(pool) => pool.id,
+                // What it was about is gone; the next start ends it.
+                Err(Condition::NotFound { .. }) => continue,
+                Err(other) => return Err(other),
+            };
+            if pools.contains(&pool) {
+                found.push((job.id, pool));
+            }
+        }
+        Ok(found)
+    })
+    .await?;
+    let mut going: Vec<PoolId> = found.iter().map(|(_, pool)| *pool).collect();
+    found.into_iter().for_each(|(id, _)| ports.jobs.begin(id));
+    going.sort();
+    going.dedup();
+    Ok(going)
 }
 
 /// What those who wait hear of a job that cannot go on now.

@@ -2,6 +2,7 @@
 
 use parpen_base::{Clock, Entropy};
 use parpen_identity::{Actor, Power, may};
+use parpen_model::lifecycle::Life;
 use parpen_model::{
     Condition, Kind, Part, Pool, PoolId, Query, ReadTx, Scope, Service, ServiceId, Stamp, read, write,
 };
@@ -34,6 +35,20 @@ fn blank(entropy: &dyn Entropy, clock: &dyn Clock, part: Part) -> Service {
 pub async fn list(ports: &Ports, actor: &Actor) -> Result<Vec<Service>, Condition> {
     may(actor, Power::Operate, None)?;
     read(&*ports.meta, |tx| tx.list(Scope::All, &Query::default())).await
+}
+
+/// Whether any pool gets new volumes.
+pub async fn any_pool_enabled(ports: &Ports, actor: &Actor) -> Result<bool, Condition> {
+    may(actor, Power::Read, None)?;
+    read(&*ports.meta, |tx| {
+        for pool in tx.list::<Pool>(Scope::All, &Query::default())? {
+            if pool.life == Life::Ready && disabled(tx, pool.id)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    })
+    .await
 }
 
 /// Switches a part.
@@ -91,8 +106,7 @@ pub(crate) fn refuse_frozen(tx: &dyn ReadTx, pool: PoolId) -> Result<(), Conditi
         return Ok(());
     }
     let name = tx.get::<Pool>(Scope::All, pool)?.name;
-    let (actual, wanted) = ("frozen".into(), "thawed by an operator".into());
-    Err(Condition::WrongState { what: Kind::Pool, name, actual, wanted })
+    Err(Condition::invalid("pool", format!("the pool {name:?} is frozen; an operator must thaw it first")))
 }
 
 /// Whether a pool gets nothing new, and why.
@@ -105,12 +119,13 @@ pub(crate) fn disabled(tx: &dyn ReadTx, pool: PoolId) -> Result<Option<String>, 
 pub(crate) fn refuse_disabled(tx: &dyn ReadTx, pool: &Pool) -> Result<(), Condition> {
     match disabled(tx, pool.id)? {
         None => Ok(()),
-        Some(why) => Err(Condition::WrongState {
-            what: Kind::Pool,
-            name: pool.name.clone(),
-            actual: format!("disabled ({why})"),
-            wanted: "enabled".into(),
-        }),
+        Some(why) => {
+            let name = &pool.name;
+            Err(Condition::invalid(
+                "pool",
+                format!("the pool {name:?} is disabled ({why}) and gets nothing new"),
+            ))
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use parpen_identity::{Actor, FIRST_PROJECT, Power, Principal, leave_project, may};
 use parpen_model::{
-    Condition, Kind, Message, PrincipalId, Project, ProjectId, Query, Quota, Scope, Snapshot, Stamp, Volume,
-    VolumeType, Whose, WriteTx, read, write,
+    Backup, Condition, Group, Kind, Message, PrincipalId, Project, ProjectId, Query, Quota, Scope, Snapshot,
+    Stamp, Volume, VolumeType, Whose, WriteTx, read, write,
 };
 
 use crate::{Ports, names, quotas};
@@ -112,7 +112,7 @@ pub async fn edit(
     .await
 }
 
-/// Deletes a project that has no volume and no snapshot left, with everything else that is its.
+/// Deletes a project that has no volume, snapshot, backup or group left, with everything else that is its.
 pub async fn delete(ports: &Ports, actor: &Actor, id: ProjectId) -> Result<u64, Condition> {
     may(actor, Power::Operate, None)?;
     let (_, generation) = write(&*ports.meta, move |tx| {
@@ -120,10 +120,14 @@ pub async fn delete(ports: &Ports, actor: &Actor, id: ProjectId) -> Result<u64, 
         let its = Query { project: Some(id), ..Query::default() };
         let volumes = tx.read().list::<Volume>(Scope::Project(id), &its)?;
         let snapshots = tx.read().list::<Snapshot>(Scope::Project(id), &its)?;
+        let backups = tx.read().list::<Backup>(Scope::Project(id), &its)?;
+        let groups = tx.read().list::<Group>(Scope::Project(id), &its)?;
         let by: Vec<String> = volumes
             .iter()
             .map(|v| format!("volume {}", v.handle))
             .chain(snapshots.iter().map(|s| format!("snapshot {}", s.handle)))
+            .chain(backups.iter().map(|b| format!("backup {}", b.id)))
+            .chain(groups.iter().map(|g| format!("group {}", g.id)))
             .collect();
         if !by.is_empty() {
             return Err(Condition::in_use(Kind::Project, &p.name, by));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use parpen_identity::{Actor, Power, may};
 use parpen_model::{
-    Condition, Kind, Limits, Qos, QosConsumer, QosId, Query, ReadTx, Scope, Stamp, VolumeType, VolumeTypeId,
-    read, write,
+    Condition, Kind, Limits, Qos, QosConsumer, QosId, Query, ReadTx, Scope, Stamp, Volume, VolumeId,
+    VolumeType, VolumeTypeId, read, write,
 };
 
 use crate::{Ports, names};
@@ -167,16 +167,16 @@ pub(crate) fn of_type(tx: &dyn ReadTx, t: &VolumeType) -> Result<Option<Qos>, Co
     t.qos.map_or(Ok(None), |id| tx.find(Scope::All, id))
 }
 
-/// What the host that attaches a volume of this type is told of quality of service.
+/// What the host that attaches a volume is told of quality of service.
 pub async fn told_to_host(
     ports: &Ports,
-    of: Option<VolumeTypeId>,
+    of: VolumeId,
 ) -> Result<Option<BTreeMap<String, String>>, Condition> {
-    let Some(of) = of else { return Ok(None) };
-    let found = read(&*ports.meta, move |tx| match tx.find::<VolumeType>(Scope::All, of)? {
-        Some(t) => of_type(tx, &t),
-        None => Ok(None),
+    let found = read(&*ports.meta, move |tx| {
+        let linked = tx.find::<Volume>(Scope::All, of)?.and_then(|v| v.volume_type);
+        let kind = linked.map(|t| tx.find::<VolumeType>(Scope::All, t)).transpose()?.flatten();
+        kind.map(|t| of_type(tx, &t)).transpose()
     })
     .await?;
-    Ok(found.filter(|q| q.consumer.tells_the_host()).map(|q| q.specs))
+    Ok(found.flatten().filter(|q| q.consumer.tells_the_host()).map(|q| q.specs))
 }

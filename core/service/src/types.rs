@@ -40,7 +40,8 @@ pub async fn create(
     .await
 }
 
-/// Whether somebody may see and use a type: operators all, others the public ones and those their project was let in to.
+/// Whether somebody may see and use a type: operators all, others the public ones and those their project was let
+/// in to.
 fn seen_by(actor: &Actor, t: &VolumeType) -> bool {
     actor.scope == Scope::All || t.public || t.access.contains(&actor.project)
 }

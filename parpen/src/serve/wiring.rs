@@ -14,6 +14,7 @@ use parpen_rapyuta::Rapyuta;
 use parpen_service::{HouseExports, Ports};
 use parpen_storpool::StorPool;
 
+use super::logs::Filter;
 use super::metrics::Metrics;
 use crate::config::Settings;
 use crate::files;
@@ -32,6 +33,8 @@ pub struct Parts {
     pub data: PathBuf,
     /// Figures.
     pub metrics: Arc<Metrics>,
+    /// The filter of what is logged.
+    pub logs: Arc<Filter>,
 }
 
 impl Parts {
@@ -51,10 +54,8 @@ pub struct Served {
 
 /// Every API over the same ports. The first that claims a path serves it.
 pub fn apis(s: &Settings, p: Parts) -> Served {
-    let openstack = serve(OpenStack::new(
-        p.ports.clone(),
-        parpen_openstack::Config { public: None, region: "RegionOne".into(), nbd: p.nbd_door() },
-    ));
+    let config = parpen_openstack::Config { public: None, region: "RegionOne".into(), nbd: p.nbd_door() };
+    let openstack = serve(OpenStack::new(p.ports.clone(), config).with_logs(p.logs.clone()));
     let storpool = serve(StorPool::new(p.ports.clone()));
     let lxd = serve(Lxd::new(p.ports.clone(), env!("CARGO_PKG_VERSION")));
     let cern = serve(Cern::new(p.ports.clone(), s.cern_anonymous_read));

@@ -17,6 +17,7 @@ mod login;
 mod moves;
 mod people;
 mod quotas;
+mod services;
 mod transfers;
 mod types;
 
@@ -33,6 +34,8 @@ use serde_json::{Value, json};
 /// A running API and a token for it.
 pub(crate) struct Cinder {
     pub(crate) house: house::House,
+    /// Verbs of the store that fail next.
+    pub(crate) faults: Arc<std::sync::Mutex<Vec<&'static str>>>,
     api: Arc<dyn Service>,
     pub(crate) password: String,
     pub(crate) project: String,
@@ -71,7 +74,8 @@ impl Got {
 
 impl Cinder {
     pub(crate) async fn start() -> Cinder {
-        let house = house::Disk::new().start().await;
+        let disk = house::Disk::new();
+        let (faults, house) = (disk.faults(), disk.start().await);
         let (ports, actor) = (house.ports.clone(), house.actor.clone());
         let secrets = Secrets {
             principal: "admin".into(),
@@ -89,9 +93,9 @@ impl Cinder {
         rotate(&*ports.meta, &*ports.entropy, &*ports.clock, secrets, &sides, keep).await.unwrap();
         let nbd = Nbd { host: "127.0.0.1".into(), port: 10809, socket: None };
         let config = Config { public: None, region: "RegionOne".into(), nbd };
-        let api = serve(OpenStack::new(ports, config));
+        let api = serve(OpenStack::new(ports, config).with_logs(Arc::new(services::TestLogs::default())));
         let project = actor.project.0.simple().to_string();
-        let mut cinder = Cinder { house, api, password, project, token: String::new() };
+        let mut cinder = Cinder { house, faults, api, password, project, token: String::new() };
         cinder.token = cinder.log_in(json!({ "project": { "id": cinder.project.clone() } })).await;
         cinder
     }

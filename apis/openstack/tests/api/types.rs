@@ -261,3 +261,18 @@ async fn qos_specs_are_kept_pointed_at_and_let_go() {
     let bad = json!({ "qos_specs": { "name": "x", "consumer": "me" } });
     refused(&c.post("/qos-specs", bad).await, 400, "Valid consumer of QoS specs are");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_host_is_told_of_specs_that_it_keeps_to_itself() {
+    let c = Cinder::start().await;
+    let t = make(&c, json!({ "name": "fast" })).await;
+    let specs = json!({ "qos_specs": { "name": "q", "consumer": "front-end", "read_iops_sec": "9" } });
+    let q = c.post("/qos-specs", specs).await.body["qos_specs"]["id"].as_str().unwrap().to_string();
+    c.get(&format!("/qos-specs/{q}/associate?vol_type_id={t}")).await;
+    let v = c.volume(json!({ "size": 1, "volume_type": "fast" })).await;
+    let wish = json!({ "attachment": { "volume_uuid": v["id"], "instance_uuid": "7b2e8a52-8a3c-4c40-8f0a-0a8a3b1f4a11",
+                                       "connector": { "host": "node-1" } } });
+    let got = c.post("/attachments", wish).await;
+    assert_eq!(got.status, 200, "{}", got.body);
+    assert_eq!(got.body["attachment"]["connection_info"]["qos_specs"], json!({ "read_iops_sec": "9" }));
+}

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{check_container, step};
 use crate::jobs::{Commit, JobStep, StepCx, plan};
+use crate::quotas::{self, Need};
 use crate::{Ports, Started, names};
 
 pub(crate) const KIND: &str = "backup-import@1";
@@ -121,6 +122,7 @@ pub async fn import(ports: &Ports, actor: &Actor, record: Record) -> Result<Star
             fault: None,
             stamp,
         };
+        quotas::admit(tx.read(), b.project, &Need::backup(b.size))?;
         tx.insert(&mut b)?;
         let mut job = plan(&ports_in, KIND, project, None, &Args { backup: b.id })?;
         tx.insert(&mut job)?;

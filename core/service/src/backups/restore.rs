@@ -108,6 +108,7 @@ fn blank(
     v.key = b.key.clone();
     quotas::admit(tx.read(), project, &Need::volume(&v))?;
     v.work.push(Work::Restoring);
+    quotas::admit(tx.read(), v.project, &Need::volume(&v))?;
     tx.insert(&mut v)?;
     Ok(v)
 }

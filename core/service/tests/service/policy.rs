@@ -89,7 +89,7 @@ async fn specs_bind_new_volumes_of_the_types_that_point_at_them() {
     qos::associate(ports, actor, q.id, t.id).await.unwrap();
     let v = of_type(&house, actor, "a", t.id).await.unwrap();
     assert_eq!(v.limits.requests_per_second, Some(500));
-    assert_eq!(qos::told_to_host(ports, Some(t.id)).await.unwrap(), Some(q.specs));
+    assert_eq!(qos::told_to_host(ports, v.id).await.unwrap(), Some(q.specs));
     assert!(matches!(qos::delete(ports, actor, q.id, false).await, Err(Condition::InUse { .. })));
     qos::delete(ports, actor, q.id, true).await.unwrap();
     let v = of_type(&house, actor, "b", t.id).await.unwrap();

@@ -1,0 +1,130 @@
+//! What went wrong after its request was answered, in Cinder's numbers and sentences.
+
+use http::StatusCode;
+use parpen_http::Reply;
+use parpen_model::{Condition, Kind, Message, MessageId};
+use parpen_service::messages;
+use serde_json::{Value, json};
+
+use crate::cx::{Cx, one};
+use crate::from_wire::id_in_path;
+use crate::paging::{Listed, page};
+use crate::to_wire::{links, time};
+
+/// A number of Cinder's list and its sentence.
+type Coded = (&'static str, &'static str);
+
+/// What was being done, what came in the way, and to what: for the work that Cinder has numbers for.
+fn coded(m: &Message) -> Option<(&'static str, Coded, Coded)> {
+    let kind = m.work.split('@').next().unwrap_or_default();
+    let (resource, action, detail) = match kind {
+        "volume-create" => (
+            "VOLUME",
+            ("008", "create volume from backend storage"),
+            ("012", "Driver failed to create the volume."),
+        ),
+        "volume-resize" => {
+            ("VOLUME", ("007", "extend volume"), ("010", "Volume Driver failed to extend volume."))
+        }
+        "reassign" => ("VOLUME", ("002", "attach volume"), ("021", "Failed to attach volume.")),
+        "snapshot-create" => {
+            ("VOLUME_SNAPSHOT", ("009", "create snapshot"), ("013", "Snapshot failed to create."))
+        }
+        "snapshot-delete" => {
+            ("VOLUME_SNAPSHOT", ("010", "delete snapshot"), ("016", "Snapshot failed to delete."))
+        }
+        _ => return None,
+    };
+    let detail = match (&m.why, kind) {
+        (Condition::QuotaExceeded { .. }, _) => ("006", "Not enough quota resource for operation."),
+        (Condition::InUse { .. }, "snapshot-delete") => ("015", "Snapshot is busy."),
+        _ => detail,
+    };
+    Some((resource, action, detail))
+}
+
+/// A message that Cinder has words for.
+struct Shown(Message, &'static str, Coded, Coded);
+
+impl Shown {
+    fn of(m: Message) -> Option<Shown> {
+        let (resource, action, detail) = coded(&m)?;
+        Some(Shown(m, resource, action, detail))
+    }
+
+    fn event(&self) -> String {
+        format!("VOLUME_{}_{}_{}", self.1, self.2.0, self.3.0)
+    }
+
+    fn document(&self, cx: &Cx) -> Value {
+        let Shown(m, resource, action, detail) = self;
+        let project = m.project.0.simple().to_string();
+        json!({
+            "id": m.id.to_string(),
+            "event_id": self.event(),
+            "user_message": format!("{}:{}", action.1, detail.1),
+            "message_level": "ERROR",
+            "created_at": time(m.stamp.created),
+            "guaranteed_until": time(m.expires),
+            "request_id": m.origin,
+            "resource_type": resource,
+            "resource_uuid": m.subject.uuid().to_string(),
+            "links": links(&cx.base, &project, "messages", m.id),
+        })
+    }
+}
+
+impl Listed for Shown {
+    fn id(&self) -> String {
+        self.0.id.to_string()
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "id" => json!(self.0.id.to_string()),
+            "event_id" => json!(self.event()),
+            "message_level" => json!("ERROR"),
+            "request_id" => json!(self.0.origin),
+            "resource_type" => json!(self.1),
+            "resource_uuid" => json!(self.0.subject.uuid().to_string()),
+            "created_at" => json!(time(self.0.stamp.created)),
+            "guaranteed_until" => json!(time(self.0.expires)),
+            _ => return None,
+        })
+    }
+
+    fn metadata(&self, _: &str) -> Option<&str> {
+        None
+    }
+}
+
+fn id(cx: &Cx) -> Result<MessageId, Condition> {
+    id_in_path(Kind::Message, cx.param("id")).map(MessageId)
+}
+
+pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
+    let all = messages::list(cx.ports(), cx.actor()?).await?;
+    let all: Vec<Shown> = all.into_iter().filter_map(Shown::of).collect();
+    // Before 3.5 there were no pages and no filters.
+    if !cx.version.has(5) {
+        let all = all.iter().rev().map(|m| m.document(&cx)).collect();
+        return one(StatusCode::OK, "messages", Value::Array(all));
+    }
+    let page = page(&cx, all)?;
+    let mut body = json!({ "messages": page.items.iter().map(|m| m.document(&cx)).collect::<Vec<_>>() });
+    if let Some(next) = page.next {
+        body["messages_links"] = json!([{ "rel": "next", "href": next }]);
+    }
+    Ok(Reply::json(StatusCode::OK, &body))
+}
+
+pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
+    let found = Shown::of(messages::get(cx.ports(), cx.actor()?, id(&cx)?).await?);
+    let found = found.ok_or_else(|| Condition::not_found(Kind::Message, cx.param("id")))?;
+    one(StatusCode::OK, "message", found.document(&cx))
+}
+
+pub(crate) async fn delete(cx: Cx) -> Result<Reply, Condition> {
+    messages::delete(cx.ports(), cx.actor()?, id(&cx)?).await?;
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
+}
