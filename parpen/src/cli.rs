@@ -3,7 +3,9 @@
 mod client;
 mod commands;
 mod credential;
+mod disk;
 mod env;
+mod meta;
 mod print;
 mod progress;
 
@@ -58,6 +60,12 @@ enum Command {
     /// Pools: places for volumes
     #[command(subcommand)]
     Pool(commands::Pool),
+    /// Disks of pools
+    #[command(subcommand)]
+    Disk(disk::Disk),
+    /// What disks do in the background
+    #[command(subcommand)]
+    Task(disk::Task),
     /// Volumes
     #[command(subcommand)]
     Volume(commands::Volume),
@@ -70,6 +78,9 @@ enum Command {
     /// Secrets of the first principal
     #[command(subcommand)]
     Credential(credential::Credential),
+    /// The control plane's database
+    #[command(subcommand)]
+    Meta(meta::Meta),
     /// Check a stopped data directory
     Fsck {
         #[command(flatten)]
@@ -87,10 +98,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Command::Env { name, common } => env::print(name, &config::data_dir(common.data_dir.as_deref())?),
         Command::Status { common } => commands::status(&common),
         Command::Pool(c) => c.run(),
+        Command::Disk(c) => c.run(),
+        Command::Task(c) => c.run(),
         Command::Volume(c) => c.run(),
         Command::Snapshot(c) => c.run(),
         Command::Host(c) => c.run(),
         Command::Credential(c) => c.run(),
+        Command::Meta(c) => c.run(),
         Command::Fsck { common, data } => {
             crate::drivers::fsck::run(&config::data_dir(common.data_dir.as_deref())?, data)
         }

@@ -1,6 +1,7 @@
 //! Pools by driver: where their disks are and how their stores are made. The one place that knows the engine.
 
 pub mod fsck;
+mod medium;
 mod store;
 
 use std::fs;
@@ -10,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parpen_array::{Store, StoreError, ring_spawn};
 use parpen_base::{Boxed, Entropy, GIB, MIB, TIB, format_size};
 use parpen_block::Home;
-use parpen_engine::{FileDisk, FileError, Format, Layout, OpenError, RamDisk, Store, StoreError, ring_spawn};
+use parpen_engine::{FileDisk, FileError, Format, Layout, OpenError, RamDisk};
 use parpen_model::lifecycle::Life;
 use parpen_model::ports::{Drivers, VolumeBackend};
 use parpen_model::{Condition, Driver, Kind, Pool};
@@ -62,8 +64,8 @@ impl LocalDrivers {
     }
 
     fn path(&self, pool: &Pool) -> Result<PathBuf, Condition> {
-        let path = pool.path.as_ref().ok_or_else(|| Condition::internal("a local pool without a path"))?;
-        Ok(self.data.join(path))
+        let disk = pool.disks.first().ok_or_else(|| Condition::internal("a local pool without a disk"))?;
+        Ok(self.data.join(&disk.path))
     }
 
     async fn open_local(&self, pool: &Pool) -> Result<Store, Condition> {
@@ -85,7 +87,7 @@ impl LocalDrivers {
     /// A file system that is full at the start has no room for recovery or anything: the ballast is thrown then. What lies beside a
     /// disk that somebody named is not ours, so such a disk has none.
     async fn open_in_need(&self, pool: &Pool, path: &Path) -> Result<Store, StoreError> {
-        if pool.path.as_deref() != Some(own_path(&pool.name).as_str()) {
+        if !is_own(pool) {
             return self.open_patiently(pool, path).await;
         }
         let ballast = path.with_extension("ballast");
@@ -157,7 +159,7 @@ impl LocalDrivers {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
         let mut unfinished = path.clone().into_os_string();
         // Below a path that somebody named, even this name may be somebody's: then it is one that nobody has.
-        let own = pool.path.as_deref() == Some(own_path(&pool.name).as_str());
+        let own = is_own(pool);
         let suffix = if own { String::new() } else { format!("-{}", self.entropy.uuid()) };
         unfinished.push(format!(".unfinished{suffix}"));
         let unfinished = PathBuf::from(unfinished);
@@ -200,8 +202,16 @@ impl LocalDrivers {
 }
 
 /// The disk of a pool for which nobody named one, below the data directory.
-fn own_path(pool: &str) -> String {
-    format!("pools/{pool}.disk")
+fn own_path(pool: &str, number: Option<u16>) -> String {
+    match number {
+        None => format!("pools/{pool}.disk"),
+        Some(n) => format!("pools/{pool}-{n}.disk"),
+    }
+}
+
+/// Whether the pool's disk was named by us.
+fn is_own(pool: &Pool) -> bool {
+    pool.disks.first().is_some_and(|d| d.path == own_path(&pool.name, None))
 }
 
 /// Room on the file system that is kept back for recovery: 1/64 of the pool, 4 to 64 MiB.
@@ -266,7 +276,10 @@ impl Drivers for LocalDrivers {
                 Driver::Local => self.open_local(pool).await?,
                 Driver::Memory => self.open_memory(pool).await?,
             };
-            let path = pool.path.as_ref().map(|p| self.data.join(p));
+            if let Some(text) = self.remark(pool) {
+                self.note(format!("pool {:?}: {text}", pool.name));
+            }
+            let path = pool.disks.first().map(|d| self.data.join(&d.path));
             let store: Arc<dyn VolumeBackend> = Arc::new(PoolStore::new(store, pool.clone(), path));
             Ok(store)
         })
@@ -279,7 +292,7 @@ impl Drivers for LocalDrivers {
             }
             let path = self.path(pool)?;
             // Only the file that was named by us is ours to remove; a disk that somebody named stays with its bytes.
-            if pool.path.as_deref() != Some(own_path(&pool.name).as_str()) {
+            if !is_own(pool) {
                 return Ok(());
             }
             // It may never have been made.
@@ -292,17 +305,39 @@ impl Drivers for LocalDrivers {
         })
     }
 
-    fn default_path(&self, pool: &str) -> String {
-        own_path(pool)
+    fn default_path(&self, pool: &str, number: Option<u16>) -> String {
+        own_path(pool, number)
     }
 
-    fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
+    fn is_ssd(&self, path: &str) -> bool {
+        medium::is_ssd(&self.data.join(path))
+    }
+
+    fn remark(&self, pool: &Pool) -> Option<String> {
+        let below: Vec<_> = pool.disks.iter().map(|d| medium::device_of(&self.data.join(&d.path))).collect();
+        let (first, rest) = below.split_first()?;
+        let one = !rest.is_empty() && rest.iter().all(|d| d == first);
+        one.then(|| {
+            "its disks are on one physical disk: replicas there survive a damaged file, not a failed disk"
+                .into()
+        })
+    }
+
+    fn capacity_for(
+        &self,
+        driver: Driver,
+        path: Option<&str>,
+        asked: Option<u64>,
+        sharers: u64,
+    ) -> Result<u64, Condition> {
         let path = path.map(|p| self.data.join(p));
         let device = path.as_ref().filter(|p| fs::metadata(p).is_ok_and(|m| m.file_type().is_block_device()));
         let bytes = match (driver, asked, device, &path) {
             (_, _, Some(device), _) => device_size(device)?,
             (_, Some(asked), None, _) => asked,
-            (Driver::Local, None, None, Some(path)) => (free_bytes(path)? / 10 * 9).clamp(UNSAID.0, UNSAID.1),
+            (Driver::Local, None, None, Some(path)) => {
+                (free_bytes(path)? / 10 * 9).clamp(UNSAID.0, UNSAID.1) / sharers.max(1)
+            }
             (Driver::Local, None, None, None) => {
                 return Err(Condition::internal("a local pool without a path"));
             }

@@ -97,9 +97,17 @@ fn check_tidy(root: &Path) -> Result<Outcome> {
 fn rust_tests(root: &Path, args: &TestArgs) -> Result<Outcome> {
     let sim_seconds = args.sim_seconds.unwrap_or(if args.quick { 2 } else { 20 });
     let cases = args.proptest_cases.unwrap_or(if args.quick { 32 } else { 256 });
-    println!("simulation {sim_seconds} s per profile, property tests {cases} cases");
+    let cuts = if args.quick {
+        5
+    } else if args.full {
+        500
+    } else {
+        20
+    };
+    println!("simulation {sim_seconds} s per profile, property tests {cases} cases, {cuts} power cuts");
     let mut command = cargo(root);
     command.env("PARPEN_SIM_SECONDS", sim_seconds.to_string()).env("PROPTEST_CASES", cases.to_string());
+    command.env("PARPEN_POWER_CUTS", cuts.to_string());
     let watch = if command::exists("cargo-nextest") {
         command.args(["nextest", "run", "--workspace", "--all-targets", "--locked", "--no-fail-fast"]);
         command.args(["--status-level", "slow"]);

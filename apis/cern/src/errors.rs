@@ -49,6 +49,10 @@ fn noun(kind: Kind) -> &'static str {
         | Kind::Token
         | Kind::PlacementGroup
         | Kind::Disk
+        | Kind::Qos
+        | Kind::Quota
+        | Kind::Service
+        | Kind::Message
         | Kind::Group
         | Kind::GroupType
         | Kind::GroupSnapshot

@@ -87,6 +87,10 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Token
         | Kind::PlacementGroup
         | Kind::Disk
+        | Kind::Qos
+        | Kind::Quota
+        | Kind::Service
+        | Kind::Message
         | Kind::Group
         | Kind::GroupType
         | Kind::GroupSnapshot

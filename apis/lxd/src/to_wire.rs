@@ -67,8 +67,8 @@ pub(crate) fn driver(pool: &Pool) -> &str {
 /// A pool's configuration with what the core knows better.
 pub(crate) fn pool_config(pool: &Pool) -> Config {
     let mut config = kept_config(&pool.attributes);
-    if let Some(path) = &pool.path {
-        config.entry("source".into()).or_insert_with(|| path.clone());
+    if let Some(disk) = pool.disks.first() {
+        config.entry("source".into()).or_insert_with(|| disk.path.clone());
     }
     let size = config::shown_size(config.get("size"), pool.capacity);
     config.insert("size".into(), size);

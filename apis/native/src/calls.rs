@@ -1,6 +1,7 @@
 //! One arm per operation: parse, call one use case, print.
 
 mod data;
+mod disks;
 
 use http::StatusCode;
 use parpen_http::path::Params;
@@ -58,6 +59,15 @@ pub(crate) async fn call(
             ports.jobs.wait(pools::delete(ports, actor, p.id).await?.job).await?;
             gone()
         }
+        Endpoint::BalanceShow
+        | Endpoint::BalanceStart
+        | Endpoint::BalanceStop
+        | Endpoint::DiskList
+        | Endpoint::DiskAdd
+        | Endpoint::DiskShow
+        | Endpoint::DiskDescribe
+        | Endpoint::DiskVerb
+        | Endpoint::TaskList => disks::call(ports, e, actor, params, request).await,
         Endpoint::VolumeList
         | Endpoint::VolumeCreate
         | Endpoint::VolumeShow
@@ -179,11 +189,8 @@ async fn volume_change(
     let (ports, id) = (&house.ports, view.volume.id);
     from_wire::positive(change.size)?;
     if let Some(bytes) = change.size {
-        let terms = volumes::ResizeTerms {
-            allow_shrink: change.shrink,
-            force: change.force,
-            ..Default::default()
-        };
+        let terms =
+            volumes::ResizeTerms { allow_shrink: change.shrink, force: change.force, ..Default::default() };
         ports.jobs.wait(volumes::resize(ports, actor, id, bytes, terms).await?.job).await?;
     }
     if let Some(name) = &change.name {
@@ -243,7 +250,7 @@ async fn pool_create(ports: &Ports, actor: &Actor, wish: PoolWish) -> Result<Rep
     let new = pools::NewPool {
         name: wish.name,
         driver: from_wire::driver(&wish.driver)?,
-        path: wish.path,
+        disks: wish.disks.into_iter().map(pools::NewDisk::at).collect(),
         capacity: wish.capacity,
         description: wish.description,
         attributes: Default::default(),
@@ -256,11 +263,15 @@ async fn pool_create(ports: &Ports, actor: &Actor, wish: PoolWish) -> Result<Rep
 
 /// A pool whose store does not answer is shown without figures; why stands in the log.
 async fn pool_doc(ports: &Ports, actor: &Actor, pool: &Pool) -> PoolDoc {
+    let mut doc = to_wire::pool(pool);
+    doc.remark = ports.figures.remark(pool);
     match pools::space(ports, actor, pool).await {
-        Ok(space) => to_wire::pool(pool, Some(space)),
+        Ok(space) => {
+            (doc.used, doc.free) = (Some(space.used), Some(space.free));
+            doc
+        }
         Err(e) => {
             tracing::warn!(pool = pool.name, error = ?e, "the figures of a pool cannot be had");
-            let mut doc = to_wire::pool(pool, None);
             doc.state = "unavailable".into();
             doc.fault = doc.fault.or(Some(e.to_string()));
             doc

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+mod disk;
+
+pub use disk::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,8 +19,8 @@ pub struct PoolDoc {
     pub driver: String,
     /// Its life.
     pub state: String,
-    /// The file or device.
-    pub path: Option<String>,
+    /// The files or devices.
+    pub disks: Vec<String>,
     /// How far it may grow.
     pub capacity: u64,
     /// Used bytes; absent when the store does not answer.
@@ -28,6 +31,8 @@ pub struct PoolDoc {
     pub description: String,
     /// Why it is in error.
     pub fault: Option<String>,
+    /// What one should know of its media.
+    pub remark: Option<String>,
 }
 
 /// Who holds a volume.
@@ -175,8 +180,9 @@ pub struct PoolWish {
     pub name: String,
     /// `local` or `memory`.
     pub driver: String,
-    /// The file or device.
-    pub path: Option<String>,
+    /// The files or devices.
+    #[serde(default)]
+    pub disks: Vec<String>,
     /// How far it may grow.
     pub capacity: Option<u64>,
     /// In words.

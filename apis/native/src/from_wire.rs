@@ -2,7 +2,7 @@
 
 use parpen_http::HttpRequest;
 use parpen_identity::Actor;
-use parpen_model::{Api, Condition, Driver, Kind};
+use parpen_model::{Api, Condition, DiskVerb, Driver, Kind, ScrubVerb};
 use parpen_service::names::Space;
 use parpen_service::{Ports, snapshots, volumes};
 
@@ -100,4 +100,28 @@ pub(crate) fn positive(size: Option<u64>) -> Result<(), Condition> {
         Some(0) => Err(Condition::invalid("size", "it is at least 1 byte (and rounded up to 512)")),
         _ => Ok(()),
     }
+}
+
+/// What may be asked of a disk, by its word.
+pub(crate) fn disk_verb(word: &str) -> Result<DiskVerb, Condition> {
+    let verb = match word {
+        "soft-eject" => DiskVerb::SoftEject,
+        "pause-eject" => DiskVerb::PauseEject,
+        "cancel-eject" => DiskVerb::CancelEject,
+        "eject" => DiskVerb::Eject,
+        "forget" => DiskVerb::Forget,
+        "return" => DiskVerb::Return,
+        "scrub" => DiskVerb::Scrub(ScrubVerb::Start),
+        "pause-scrub" => DiskVerb::Scrub(ScrubVerb::Pause),
+        "continue-scrub" => DiskVerb::Scrub(ScrubVerb::Continue),
+        "stop-scrub" => DiskVerb::Scrub(ScrubVerb::Stop),
+        _ => {
+            return Err(Condition::invalid(
+                "verb",
+                "a disk knows soft-eject, pause-eject, cancel-eject, eject, forget, return, scrub, pause-scrub, \
+                 continue-scrub and stop-scrub",
+            ));
+        }
+    };
+    Ok(verb)
 }

@@ -1,10 +1,13 @@
 //! From nouns to documents.
 
 use parpen_block::SessionInfo;
-use parpen_model::{Api, Host, Job, JobState, Pool, Rights, Space};
+use parpen_model::{Api, BalancePlan, Disk, Host, Job, JobState, Pool, Rights, Task};
 use parpen_service::{names, snapshots, volumes};
 
-use crate::doc::{HolderDoc, HostDoc, JobDoc, PoolDoc, SessionDoc, SnapshotDoc, VolumeDoc};
+use crate::doc::{
+    BalanceDoc, DiskDoc, FillDoc, HolderDoc, HostDoc, JobDoc, PoolDoc, SessionDoc, SnapshotDoc, TaskDoc,
+    VolumeDoc,
+};
 
 /// The sides that know things by a name of their own.
 const SHOWN: [Api; 5] = [Api::StorPool, Api::Lxd, Api::Cern, Api::Rapyuta, Api::Native];
@@ -20,18 +23,20 @@ fn uri(nbd: &str, name: &str) -> String {
     format!("nbd://{nbd}/{name}")
 }
 
-pub(crate) fn pool(p: &Pool, space: Option<Space>) -> PoolDoc {
+/// A pool without its figures.
+pub(crate) fn pool(p: &Pool) -> PoolDoc {
     PoolDoc {
         id: p.id.0,
         name: p.name.clone(),
         driver: p.driver.word().into(),
         state: p.life.to_string(),
-        path: p.path.clone(),
+        disks: p.disks.iter().map(|d| d.path.clone()).collect(),
         capacity: p.capacity,
-        used: space.map(|s| s.used),
-        free: space.map(|s| s.free),
+        used: None,
+        free: None,
         description: p.description.clone(),
         fault: p.fault.clone(),
+        remark: None,
     }
 }
 
@@ -118,5 +123,53 @@ pub(crate) fn session(s: &SessionInfo) -> SessionDoc {
             parpen_block::Rights::ReadOnly => "read-only".into(),
             parpen_block::Rights::ReadWrite => "read-write".into(),
         },
+    }
+}
+
+pub(crate) fn disk(d: &Disk, pool: String) -> DiskDoc {
+    let scrub = match (d.scrub.running, d.scrub.paused) {
+        (_, true) => "paused",
+        (true, false) => "running",
+        (false, false) => "idle",
+    };
+    DiskDoc {
+        disk: d.id,
+        uuid: d.uuid,
+        pool,
+        state: d.state.word().into(),
+        medium: if d.ssd { "ssd" } else { "hdd" }.into(),
+        path: d.path.clone(),
+        size: d.size,
+        used: d.used,
+        objects: d.objects,
+        scrub: scrub.into(),
+        scrubbed: [d.scrub.bytes, d.scrub.of],
+        bad_blocks: d.scrub.bad,
+        repaired_blocks: d.scrub.repaired,
+        description: d.description.clone(),
+        fault: d.fault.clone(),
+    }
+}
+
+pub(crate) fn task(t: &Task) -> TaskDoc {
+    TaskDoc {
+        disk: t.disk,
+        transaction: t.transaction,
+        class: t.class.word().into(),
+        objects: t.objects,
+        done: t.done,
+        under_way: t.under_way,
+        bytes: t.bytes,
+        paused: t.paused,
+    }
+}
+
+pub(crate) fn balance(p: &BalancePlan) -> BalanceDoc {
+    let fill = |(disk, used, after): &(u16, u64, u64)| FillDoc { disk: *disk, used: *used, after: *after };
+    BalanceDoc {
+        moves: p.moves,
+        bytes: p.bytes,
+        running: p.running,
+        disks: p.disks.iter().map(fill).collect(),
     }
 }

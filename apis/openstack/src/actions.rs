@@ -4,7 +4,7 @@ use http::StatusCode;
 use parpen_http::Reply;
 use parpen_identity::{Power, may};
 use parpen_model::lifecycle::{Standing, When};
-use parpen_model::{Condition, Kind, Pool, SnapshotId, VolumeId, VolumeType};
+use parpen_model::{Condition, Kind, Pool, SnapshotId, VolumeId};
 use parpen_service::volumes::{
     self, DeleteTerms, Edit, MoveTerms, ResizeTerms, Retype, RollbackTerms, Said, Snapshots,
 };
@@ -165,12 +165,6 @@ pub(crate) async fn revert(cx: Cx) -> Result<Reply, Condition> {
     accepted()
 }
 
-/// Whether volumes of a type may be attached more than once.
-pub(crate) fn is_shared(t: Option<&VolumeType>) -> bool {
-    let spec = t.and_then(|t| t.attributes.text(from_wire::METADATA, "multiattach"));
-    spec.is_some_and(|s| s.trim_start_matches("<is>").trim().eq_ignore_ascii_case("true"))
-}
-
 pub(crate) async fn retype(cx: Cx) -> Result<Reply, Condition> {
     let argument = cx.argument();
     let name = argument.text("new_type", 255)?.ok_or_else(|| required("new_type"))?;
@@ -190,8 +184,7 @@ pub(crate) async fn retype(cx: Cx) -> Result<Reply, Condition> {
         }
         other => other,
     })?;
-    let shared = is_shared(all.iter().find(|t| Some(t.id) == to));
-    let done = volumes::retype(cx.ports(), cx.actor()?, v.id, Retype { to, shared, may_move }).await;
+    let done = volumes::retype(cx.ports(), cx.actor()?, v.id, Retype { to, may_move }).await;
     done.map_err(|condition| match condition {
         Condition::WrongState { what: Kind::VolumeType, actual, .. } => bad(format!(
             "Invalid input received: Invalid volume_type passed, retypes affecting multiattach are only allowed on \

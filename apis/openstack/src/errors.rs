@@ -61,11 +61,7 @@ pub(crate) fn status_and_text(condition: &Condition) -> (StatusCode, String) {
             )
         }
         Condition::QuotaExceeded { what, limit, used, asked } => {
-            let text = format!(
-                "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed {what} quota. \
-                 Requested {asked}, quota is {limit} and {used} has been consumed."
-            );
-            (StatusCode::PAYLOAD_TOO_LARGE, text)
+            (StatusCode::PAYLOAD_TOO_LARGE, over_quota(what, *limit, *used, *asked))
         }
         Condition::NoSpace(_) => (StatusCode::PAYLOAD_TOO_LARGE, plain),
         Condition::Invalid { field, why } if field == "body" => {
@@ -79,6 +75,8 @@ pub(crate) fn status_and_text(condition: &Condition) -> (StatusCode, String) {
         Condition::Invalid { field, why } if field == "request" => {
             (StatusCode::BAD_REQUEST, format!("Malformed request: {why}"))
         }
+        // A sentence of Cinder's own, with nothing around it.
+        Condition::Invalid { field, why } if field.is_empty() => (StatusCode::BAD_REQUEST, why.clone()),
         Condition::Invalid { field, why } => {
             (StatusCode::BAD_REQUEST, format!("Invalid input for field/attribute {field}. {why}"))
         }
@@ -109,6 +107,10 @@ fn noun(what: Kind) -> &'static str {
         Kind::Token => "Token",
         Kind::PlacementGroup => "Placement group",
         Kind::Disk => "Disk",
+        Kind::Qos => "QoS specs",
+        Kind::Quota => "Quota",
+        Kind::Service => "Service",
+        Kind::Message => "Message",
         Kind::Group => "Group",
         Kind::GroupType => "Group type",
         Kind::GroupSnapshot => "GroupSnapshot",
@@ -117,11 +119,52 @@ fn noun(what: Kind) -> &'static str {
     }
 }
 
+/// A ceiling would be passed: the text names Cinder's exception, as clients look for it.
+fn over_quota(what: &str, limit: u64, used: u64, asked: u64) -> String {
+    let what = &what.replace("_without_type", &format!("_{}", crate::from_wire::DEFAULT_TYPE));
+    let counted = what.split_once('_').map_or(what.as_str(), |(counted, _)| counted);
+    match (what.as_str(), counted) {
+        ("per_volume_gigabytes", _) => format!(
+            "VolumeSizeExceedsLimit: Requested volume size {asked}G is larger than maximum allowed limit {limit}G."
+        ),
+        ("backup_gigabytes", _) => format!(
+            "VolumeBackupSizeExceedsAvailableQuota: Requested backup exceeds allowed Backup gigabytes quota. \
+             Requested {asked}G, quota is {limit}G and {used}G has been consumed."
+        ),
+        (_, "gigabytes") => format!(
+            "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed {what} quota. \
+             Requested {asked}G, quota is {limit}G and {used}G has been consumed."
+        ),
+        (_, "volumes") => format!(
+            "VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota '{what}'."
+        ),
+        (_, "snapshots") => {
+            format!("SnapshotLimitExceeded: Maximum number of snapshots allowed ({limit}) exceeded")
+        }
+        (_, "backups") => {
+            format!("BackupLimitExceeded: Maximum number of backups allowed ({limit}) exceeded")
+        }
+        (_, "groups") => format!("GroupLimitExceeded: Maximum number of groups allowed ({limit}) exceeded"),
+        _ => format!("UnexpectedOverQuota: Unexpected over quota on {what}."),
+    }
+}
+
+/// A refusal in exactly these words.
+pub(crate) fn said(text: impl Into<String>) -> Condition {
+    Condition::invalid("", text.into())
+}
+
+/// Cinder's refusal of a value that only it could judge.
+pub(crate) fn invalid_input(reason: impl std::fmt::Display) -> Condition {
+    said(format!("Invalid input received: {reason}"))
+}
+
 fn not_found(what: Kind, name: &str) -> String {
     match what {
         Kind::Attachment => {
             format!("Volume attachment could not be found with filter: attachment_id = {name}.")
         }
+        Kind::Qos => format!("No such QoS spec {name}."),
         _ => format!("{} {name} could not be found.", noun(what)),
     }
 }
@@ -139,6 +182,7 @@ mod tests {
             (Condition::exists(Kind::Volume, "x"), 409, "conflictingRequest", "already"),
             (Condition::in_use(Kind::Volume, "v", vec!["h".into()]), 400, "badRequest", "Invalid volume: "),
             (quota, 413, "overLimit", "VolumeSizeExceedsAvailableQuota"),
+            (said("In these words."), 400, "badRequest", "In these words."),
             (Condition::NoSpace("full".into()), 413, "overLimit", "full"),
             (
                 invalid("size", "Value: -1. -1 is less than the minimum of 1"),
@@ -161,5 +205,26 @@ mod tests {
             assert_eq!((got.as_u16(), name(got)), (status, key), "{condition:?}");
             assert!(message.contains(text) && !message.contains("secret"), "{message}");
         }
+    }
+
+    #[test]
+    fn each_ceiling_has_cinders_sentence() {
+        let text = |what: &str| {
+            let over = Condition::QuotaExceeded { what: what.into(), limit: 5, used: 4, asked: 2 };
+            status_and_text(&over).1
+        };
+        let sizes = "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed";
+        let tail = "quota. Requested 2G, quota is 5G and 4G has been consumed.";
+        assert_eq!(text("gigabytes"), format!("{sizes} gigabytes {tail}"));
+        assert_eq!(text("gigabytes_fast"), format!("{sizes} gigabytes_fast {tail}"));
+        let many = "VolumeLimitExceeded: Maximum number of volumes allowed (5) exceeded for quota";
+        assert_eq!(text("volumes"), format!("{many} 'volumes'."));
+        assert_eq!(text("volumes_my_type"), format!("{many} 'volumes_my_type'."));
+        assert_eq!(
+            text("snapshots"),
+            "SnapshotLimitExceeded: Maximum number of snapshots allowed (5) exceeded"
+        );
+        assert!(text("per_volume_gigabytes").starts_with("VolumeSizeExceedsLimit: Requested volume size 2G"));
+        assert!(text("backup_gigabytes").starts_with("VolumeBackupSizeExceedsAvailableQuota: "));
     }
 }

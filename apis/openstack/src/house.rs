@@ -3,88 +3,13 @@
 use http::StatusCode;
 use parpen_http::Reply;
 use parpen_model::lifecycle::Life;
-use parpen_model::{Condition, Kind, Pool, ProjectId, Space};
-use parpen_service::volumes::Filter;
-use parpen_service::{pools, snapshots, volumes};
-use serde_json::{Map, Value, json};
+use parpen_model::{Condition, Pool, Space};
+use parpen_service::pools;
+use serde_json::{Value, json};
 
 use crate::cx::{Cx, one};
-use crate::from_wire::{self, ZONE};
-use crate::to_wire::{backend, gib, pool_name, time};
-
-/// What stands for no ceiling.
-const UNLIMITED: i64 = -1;
-
-/// What a project has.
-struct Used {
-    volumes: usize,
-    snapshots: usize,
-    gigabytes: u64,
-}
-
-async fn used(cx: &Cx, project: ProjectId) -> Result<Used, Condition> {
-    let (ports, actor) = (cx.ports(), cx.actor()?);
-    let filter = Filter { project: Some(project), pool: None };
-    let all = volumes::list(ports, actor, filter).await?;
-    let snaps = snapshots::list(ports, actor, None, false).await?;
-    let snaps: Vec<_> = snaps.iter().filter(|s| s.snapshot.project == project).collect();
-    let gigabytes = all.iter().map(|v| gib(v.volume.size)).sum::<u64>()
-        + snaps.iter().map(|s| gib(s.snapshot.size)).sum::<u64>();
-    Ok(Used { volumes: all.len(), snapshots: snaps.len(), gigabytes })
-}
-
-pub(crate) async fn limits(cx: Cx) -> Result<Reply, Condition> {
-    let project = match cx.request.query_value("project_id").filter(|_| cx.version.has(39)) {
-        Some(id) => ProjectId(from_wire::id_in_path(Kind::Project, &id)?),
-        None => cx.actor()?.project,
-    };
-    let used = used(&cx, project).await?;
-    let absolute = json!({
-        "maxTotalVolumes": UNLIMITED,
-        "maxTotalSnapshots": UNLIMITED,
-        "maxTotalVolumeGigabytes": UNLIMITED,
-        "maxTotalBackups": UNLIMITED,
-        "maxTotalBackupGigabytes": UNLIMITED,
-        "totalVolumesUsed": used.volumes,
-        "totalSnapshotsUsed": used.snapshots,
-        "totalGigabytesUsed": used.gigabytes,
-        "totalBackupsUsed": 0,
-        "totalBackupGigabytesUsed": 0,
-    });
-    one(StatusCode::OK, "limits", json!({ "rate": [], "absolute": absolute }))
-}
-
-const QUOTAS: [&str; 7] =
-    ["volumes", "snapshots", "gigabytes", "per_volume_gigabytes", "backups", "backup_gigabytes", "groups"];
-
-fn quota_set(project: &str, value: impl Fn(&str) -> Value) -> Result<Reply, Condition> {
-    let mut set = Map::from_iter([("id".to_string(), json!(project))]);
-    set.extend(QUOTAS.iter().map(|name| (name.to_string(), value(name))));
-    one(StatusCode::OK, "quota_set", Value::Object(set))
-}
-
-pub(crate) async fn quota(cx: Cx) -> Result<Reply, Condition> {
-    let name = cx.param("project").to_string();
-    let project = ProjectId(from_wire::id_in_path(Kind::Project, &name)?);
-    let used = used(&cx, project).await?;
-    if !cx.asks("usage") {
-        return quota_set(&name, |_| json!(UNLIMITED));
-    }
-    quota_set(&name, |what| {
-        let in_use = match what {
-            "volumes" => used.volumes as u64,
-            "snapshots" => used.snapshots as u64,
-            "gigabytes" => used.gigabytes,
-            _ => 0,
-        };
-        json!({ "limit": UNLIMITED, "in_use": in_use, "reserved": 0, "allocated": 0 })
-    })
-}
-
-pub(crate) async fn quota_defaults(cx: Cx) -> Result<Reply, Condition> {
-    cx.actor()?;
-    quota_set(cx.param("project"), |_| json!(UNLIMITED))
-}
+use crate::from_wire::ZONE;
+use crate::to_wire::{backend, pool_name, time};
 
 pub(crate) async fn zones(cx: Cx) -> Result<Reply, Condition> {
     cx.actor()?;

@@ -23,9 +23,12 @@ mod manage;
 mod metadata;
 mod microversion;
 mod paging;
+mod qos;
+mod quotas;
 mod router;
 mod snapshots;
 mod states;
+mod strict;
 mod to_wire;
 mod transfers;
 mod types;
@@ -143,6 +146,7 @@ impl Api for OpenStack {
             _ => errors::fault(status, &text),
         };
         match status {
+            StatusCode::PAYLOAD_TOO_LARGE => reply.with(http::header::RETRY_AFTER, "0"),
             StatusCode::UNAUTHORIZED => reply.with(WWW_AUTHENTICATE, "Keystone uri=\"/identity\""),
             _ => reply,
         }

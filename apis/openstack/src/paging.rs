@@ -238,7 +238,7 @@ fn fits_metadata<T: Listed>(item: &T, key: &str, value: Option<&str>) -> bool {
 
 /// The pairs of a Python dict literal with one kind of quotes or the other; a bare word is a key of any value
 /// (that is what one of the clients makes of a dict).
-fn pairs(literal: &str) -> Vec<(String, Option<String>)> {
+pub(crate) fn pairs(literal: &str) -> Vec<(String, Option<String>)> {
     let inner = literal.trim().trim_start_matches('{').trim_end_matches('}');
     let mut words = Vec::new();
     let mut rest = inner;

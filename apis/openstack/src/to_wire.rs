@@ -1,6 +1,8 @@
 //! From the core's views to Cinder's documents, field by field and strictly by microversion: strict clients refuse any
 //! field that their version does not know. The only place with Cinder's words for states.
 
+pub(crate) mod policy;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use parpen_base::GIB;
@@ -301,27 +303,4 @@ fn flat_connection(a: &Attachment, nbd: &Nbd) -> Map<String, Value> {
 /// Nested, as the old flow has it.
 pub(crate) fn nested_connection(a: &Attachment, nbd: &Nbd) -> Value {
     json!({ "driver_volume_type": ROAD, "data": connection_data(a, nbd) })
-}
-
-/// A volume type; `None` is the default one.
-pub(crate) fn volume_type(t: Option<&VolumeType>) -> Value {
-    let public = t.is_none_or(|t| t.public);
-    let description = match t {
-        Some(t) => json!(t.description),
-        None => json!("Volumes that are linked to no type"),
-    };
-    json!({
-        "id": type_id(t),
-        "name": type_name(t),
-        "is_public": public,
-        "description": description,
-        "extra_specs": specs(t),
-        "os-volume-type-access:is_public": public,
-        "qos_specs_id": null,
-    })
-}
-
-/// The extra specs of a type.
-pub(crate) fn specs(t: Option<&VolumeType>) -> Value {
-    t.map_or_else(|| json!({}), |t| texts(&t.attributes, METADATA))
 }

@@ -156,8 +156,8 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let types = types::list(cx.ports(), actor).await?;
     let id = VolumeId(cx.ports().entropy.uuid());
     let mut new = from_wire::new_volume(&fields, actor, &types, id)?;
-    if let Some(kind) = types.iter().find(|t| Some(t.id) == new.place.volume_type) {
-        new.options.shared = actions::is_shared(Some(kind));
+    if fields.get("volume_type").is_none_or(|t| t == "") {
+        new.place.volume_type = crate::types::implied(&cx, &new).await?;
     }
     check_sources(&cx, &new.from).await?;
     if let Some(group) = fields.id("group_id")?.filter(|_| cx.version.has(13)) {

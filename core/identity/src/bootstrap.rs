@@ -95,7 +95,14 @@ pub async fn bootstrap(
     let stamp = Stamp::at(clock.now());
     write(meta, move |tx| {
         let description = "made at the first start".to_string();
-        tx.insert(&mut Project { id: s.project_id, name: s.project.clone(), description, stamp })?;
+        tx.insert(&mut Project {
+            id: s.project_id,
+            name: s.project.clone(),
+            description,
+            enabled: true,
+            default_type: None,
+            stamp,
+        })?;
         let roles = Role::ALL.into_iter().map(|r| (s.project_id, r)).collect();
         tx.insert(&mut Principal { id: s.principal_id, name: s.principal.clone(), roles, stamp })?;
         rows.iter().cloned().try_for_each(|mut c| tx.insert(&mut c))

@@ -36,6 +36,14 @@ pub enum Kind {
     PlacementGroup,
     /// A disk.
     Disk,
+    /// Quality-of-service specs.
+    Qos,
+    /// The ceilings of a project or class.
+    Quota,
+    /// A part of the service that operators switch.
+    Service,
+    /// What went wrong after its request was answered.
+    Message,
     /// A group of volumes.
     Group,
     /// A type of groups.
@@ -50,7 +58,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 24] = [
         Kind::Volume,
         Kind::Snapshot,
         Kind::Pool,
@@ -66,6 +74,10 @@ impl Kind {
         Kind::Token,
         Kind::PlacementGroup,
         Kind::Disk,
+        Kind::Qos,
+        Kind::Quota,
+        Kind::Service,
+        Kind::Message,
         Kind::Group,
         Kind::GroupType,
         Kind::GroupSnapshot,
@@ -96,6 +108,10 @@ impl Kind {
             Kind::Token => "token",
             Kind::PlacementGroup => "placement group",
             Kind::Disk => "disk",
+            Kind::Qos => "qos specs",
+            Kind::Quota => "quota",
+            Kind::Service => "service",
+            Kind::Message => "message",
             Kind::Group => "group",
             Kind::GroupType => "group type",
             Kind::GroupSnapshot => "group snapshot",
@@ -106,7 +122,7 @@ impl Kind {
 
     /// Whether a change of such a row is a change of configuration (it moves the generation) or only progress.
     pub fn is_configuration(self) -> bool {
-        !matches!(self, Kind::Job | Kind::Token | Kind::Pin)
+        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Message)
     }
 }
 

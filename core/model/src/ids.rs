@@ -61,6 +61,14 @@ ids! {
     CredentialId;
     /// A token.
     TokenId;
+    /// Quality-of-service specs.
+    QosId;
+    /// The ceilings of a project or class.
+    QuotaId;
+    /// A part of the service.
+    ServiceId;
+    /// A message.
+    MessageId;
     /// A group of volumes.
     GroupId;
     /// A type of groups.

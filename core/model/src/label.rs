@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Snapshot, Volume};
+use crate::{Alias, Snapshot, Volume};
 
 /// Longest label, in bytes.
 const LABEL_MAX: usize = 64 * 1024;
@@ -26,6 +26,12 @@ pub struct Label {
     /// A snapshot's origin.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin: Option<Uuid>,
+    /// Names in the APIs that do not show the handle.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub aliases: Vec<Alias>,
+    /// A snapshot that the service took for itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub transient: bool,
 }
 
 impl Label {
@@ -39,6 +45,8 @@ impl Label {
             project: v.project.0,
             size: v.size,
             origin: None,
+            aliases: v.aliases.clone(),
+            transient: false,
         }
     }
 
@@ -52,6 +60,8 @@ impl Label {
             project: s.project.0,
             size: s.size,
             origin: Some(s.origin.0),
+            aliases: s.aliases.clone(),
+            transient: s.transient,
         }
     }
 

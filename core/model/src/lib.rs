@@ -14,15 +14,8 @@ pub mod ports;
 mod rows;
 
 pub use condition::{Condition, Kind};
-pub use ids::{
-    AttachmentId, CredentialId, GroupId, GroupSnapshotId, GroupTypeId, HostId, JobId, LockId, PinId, PoolId,
-    PrincipalId, ProjectId, SnapshotId, TokenId, TransferId, VolumeId, VolumeTypeId,
-};
+pub use ids::*;
 pub use label::Label;
 pub use names::{HANDLE_MAX, Handle, NAME_MAX, check_pool_name};
-pub use nouns::{
-    Alias, Api, Attachment, Attributes, Disk, Driver, Export, Found, Group, GroupSnapshot, GroupSource,
-    GroupType, HANDLES, Host, Job, JobState, Limits, Lock, NewBytes, Pin, Placement, Pool, Project, Rights,
-    Snapshot, Source, Space, Stamp, Subject, Transfer, Volume, VolumeType, alias_space,
-};
+pub use nouns::*;
 pub use rows::{Noun, Query, ReadTx, Row, Scope, WriteTx, read, write};

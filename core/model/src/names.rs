@@ -55,6 +55,16 @@ impl Handle {
         Ok(Handle(text.to_string()))
     }
 
+    /// A handle that was given once, a snapshot's (`<volume>@<name>`) too, as a label kept it.
+    pub fn kept(text: &str) -> Option<Handle> {
+        let plain = |part: &str| !part.is_empty() && part.chars().all(is_plain);
+        let ok = match text.split_once('@') {
+            Some((volume, name)) => plain(volume) && plain(name),
+            None => plain(text) && !misleads(text),
+        };
+        (ok && text.len() <= HANDLE_MAX).then(|| Handle(text.to_string()))
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0

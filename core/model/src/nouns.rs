@@ -2,14 +2,20 @@
 
 mod access;
 mod common;
+mod disk;
 mod group;
 mod job;
+mod policy;
 mod pool;
+mod service;
 mod volume;
 
-pub use access::{Attachment, Export, Host, Lock, Pin, Rights};
-pub use common::{Alias, Api, Attributes, Stamp, Subject, alias_space};
-pub use group::{Group, GroupSnapshot, GroupSource, GroupType, Transfer};
-pub use job::{Job, JobState};
-pub use pool::{Disk, Driver, Found, NewBytes, Pool, Project, Source, Space, VolumeType};
-pub use volume::{HANDLES, Limits, Placement, Snapshot, Volume};
+pub use access::*;
+pub use common::*;
+pub use disk::*;
+pub use group::*;
+pub use job::*;
+pub use policy::*;
+pub use pool::*;
+pub use service::*;
+pub use volume::*;

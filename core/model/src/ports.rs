@@ -6,8 +6,8 @@ use parpen_base::Boxed;
 use parpen_block::BlockDevice;
 
 use crate::{
-    Condition, Disk, Driver, Found, Label, NewBytes, Pool, ReadTx, SnapshotId, Source, Space, Subject,
-    VolumeId, WriteTx,
+    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Label, NewBytes, Pool,
+    ReadTx, SnapshotId, Source, Space, Subject, Task, VolumeId, WriteTx,
 };
 
 /// The work of a read transaction.
@@ -78,6 +78,10 @@ pub trait VolumeBackend: Send + Sync {
     fn rollback(&self) -> Option<&dyn Rollback> {
         None
     }
+    /// How volumes and snapshots are related, if the store knows.
+    fn lineage(&self) -> Option<&dyn Lineage> {
+        None
+    }
     /// The disks, if the pool has any of its own.
     fn media(&self) -> Option<&dyn Media> {
         None
@@ -90,10 +94,45 @@ pub trait Rollback: Send + Sync {
     fn rollback(&self, id: VolumeId, to: SnapshotId) -> Boxed<'_, Result<(), Condition>>;
 }
 
-/// The disks of a pool.
+/// A piece of a volume or snapshot, compared with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Length in bytes.
+    pub len: u64,
+    /// It need not be the same there.
+    pub changed: bool,
+    /// It reads as zeros now and takes no space.
+    pub zero: bool,
+}
+
+/// What a store of copy-on-write lineages can tell and do.
+pub trait Lineage: Send + Sync {
+    /// What of `to` differs from `from` (`None`: from nothing, so that everything allocated has changed) between
+    /// `offset` and `offset + len`, in blocks of 4 KiB and without reading data. What lies behind the end of `from`
+    /// counts as zeros there. The pieces add up to `len`, or to less: then the caller asks again behind them.
+    fn diff(
+        &self,
+        from: Option<Subject>,
+        to: Subject,
+        offset: u64,
+        len: u64,
+    ) -> Boxed<'_, Result<Vec<Change>, Condition>>;
+}
+
+/// The disks of a pool. Verbs are durable when they answer, and idempotent: said twice, done once.
 pub trait Media: Send + Sync {
     /// All of them.
     fn disks(&self) -> Boxed<'_, Result<Vec<Disk>, Condition>>;
+    /// What they do in the background.
+    fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>>;
+    /// Takes one more: a blank one is formatted, one that the pool knows comes back.
+    fn add<'a>(&'a self, place: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>>;
+    /// Does something with one.
+    fn change(&self, disk: u16, verb: DiskVerb) -> Boxed<'_, Result<(), Condition>>;
+    /// What balancing would do, or does.
+    fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>>;
+    /// Begins or ends balancing.
+    fn rebalance(&self, verb: BalanceVerb) -> Boxed<'_, Result<(), Condition>>;
 }
 
 /// Makes and opens the stores of pools; the one place that knows drivers.
@@ -102,8 +141,20 @@ pub trait Drivers: Send + Sync {
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>>;
     /// Removes a closed store's files; absent = done. Only ever called when it holds no volume.
     fn destroy<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<(), Condition>>;
-    /// The disk of a pool for which nobody named one; relative to the data directory.
-    fn default_path(&self, pool: &str) -> String;
-    /// How far a new pool may grow: what was asked for if it fits its bounds, else what the medium allows, in bytes.
-    fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition>;
+    /// The disk of a pool for which nobody named one, relative to the data directory; numbered where there are
+    /// several.
+    fn default_path(&self, pool: &str, number: Option<u16>) -> String;
+    /// How far a new disk may grow, in bytes: what was asked for if it fits its bounds, else its part of what the
+    /// medium allows to as many as `sharers`.
+    fn capacity_for(
+        &self,
+        driver: Driver,
+        path: Option<&str>,
+        asked: Option<u64>,
+        sharers: u64,
+    ) -> Result<u64, Condition>;
+    /// Whether the medium below a path has no moving parts, as far as the system tells.
+    fn is_ssd(&self, path: &str) -> bool;
+    /// What people should know of a pool's media, in plain words; nothing where all is as it seems.
+    fn remark(&self, pool: &Pool) -> Option<String>;
 }

@@ -1,31 +1,26 @@
 //! A list of byte pieces that one send writes in order.
 
+use std::ops::Range;
+
 use parpen_base::Buf;
 
 /// Where one piece lies.
 #[derive(Debug)]
-enum Piece {
-    /// In the arena of small pieces.
-    Small { start: usize, end: usize },
-    /// In a buffer of its own.
-    Whole { buf: Buf, start: usize },
+struct Piece {
+    /// A lent buffer; `None`: the arena of small pieces.
+    lent: Option<usize>,
+    start: usize,
+    end: usize,
 }
 
-impl Piece {
-    fn len(&self) -> usize {
-        match self {
-            Piece::Small { start, end } => end - start,
-            Piece::Whole { buf, start } => buf.len() - start,
-        }
-    }
-}
-
-/// Byte pieces for one send: small ones are copied, whole [`Buf`]s are lent. Reused, it allocates nothing.
+/// Byte pieces for one send: small ones are copied, whole [`Buf`]s or parts of them are lent. Reused, it allocates
+/// nothing.
 #[derive(Debug)]
 pub struct Gather {
     arena: Buf,
     /// Bytes of the arena that are in use.
     used: usize,
+    lent: Vec<Buf>,
     pieces: Vec<Piece>,
     /// Pieces that were sent.
     sent: usize,
@@ -42,7 +37,7 @@ impl Default for Gather {
 impl Gather {
     /// An empty list.
     pub fn new() -> Gather {
-        Gather { arena: Buf::zeroed(0), used: 0, pieces: Vec::new(), sent: 0, left: 0 }
+        Gather { arena: Buf::zeroed(0), used: 0, lent: Vec::new(), pieces: Vec::new(), sent: 0, left: 0 }
     }
 
     /// Appends a copy of `bytes`.
@@ -57,15 +52,33 @@ impl Gather {
         self.left += bytes.len();
         let unsent = &mut self.pieces[self.sent..];
         match unsent.last_mut() {
-            Some(Piece::Small { end: last, .. }) => *last = end,
-            _ => self.pieces.push(Piece::Small { start, end }),
+            Some(Piece { lent: None, end: last, .. }) => *last = end,
+            _ => self.pieces.push(Piece { lent: None, start, end }),
         }
     }
 
     /// Appends all bytes of `buf`, without a copy.
     pub fn push(&mut self, buf: Buf) {
-        self.left += buf.len();
-        self.pieces.push(Piece::Whole { buf, start: 0 });
+        let len = buf.len();
+        let lent = self.lend(buf);
+        self.part(lent, 0..len);
+    }
+
+    /// Takes a buffer of which [`Gather::part`] then appends parts; gives its number. It comes back with
+    /// [`Gather::clear`].
+    pub fn lend(&mut self, buf: Buf) -> usize {
+        self.lent.push(buf);
+        self.lent.len() - 1
+    }
+
+    /// Appends a part of a lent buffer, without a copy.
+    ///
+    /// # Panics
+    /// If there is no such buffer or the range is not within it.
+    pub fn part(&mut self, lent: usize, range: Range<usize>) {
+        assert!(range.start <= range.end && range.end <= self.lent[lent].len(), "{range:?} is not within it");
+        self.left += range.len();
+        self.pieces.push(Piece { lent: Some(lent), start: range.start, end: range.end });
     }
 
     /// Bytes that are still to be sent.
@@ -79,20 +92,17 @@ impl Gather {
     }
 
     /// Empties the list and hands the buffers back.
-    pub fn clear(&mut self, mut recycle: impl FnMut(Buf)) {
-        for piece in self.pieces.drain(..) {
-            if let Piece::Whole { buf, .. } = piece {
-                recycle(buf);
-            }
-        }
+    pub fn clear(&mut self, recycle: impl FnMut(Buf)) {
+        self.pieces.clear();
+        self.lent.drain(..).for_each(recycle);
         (self.used, self.sent, self.left) = (0, 0, 0);
     }
 
     /// The pieces that are still to be sent.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.pieces[self.sent..].iter().map(|piece| match piece {
-            Piece::Small { start, end } => &self.arena[*start..*end],
-            Piece::Whole { buf, start } => &buf[*start..],
+        self.pieces[self.sent..].iter().map(|piece| match piece.lent {
+            None => &self.arena[piece.start..piece.end],
+            Some(lent) => &self.lent[lent][piece.start..piece.end],
         })
     }
 
@@ -101,11 +111,9 @@ impl Gather {
         assert!(n <= self.left, "more was sent than there was");
         self.left -= n;
         while let Some(piece) = self.pieces.get_mut(self.sent) {
-            let len = piece.len();
+            let len = piece.end - piece.start;
             if n < len {
-                match piece {
-                    Piece::Small { start, .. } | Piece::Whole { start, .. } => *start += n,
-                }
+                piece.start += n;
                 return;
             }
             n -= len;
@@ -141,5 +149,19 @@ mod tests {
         let mut back = 0;
         g.clear(|buf| back += buf.len());
         assert_eq!((back, g.len(), g.parts().count()), (3, 0, 0));
+    }
+
+    #[test]
+    fn parts_of_a_buffer_are_sent_and_it_comes_back_once() {
+        let mut g = Gather::new();
+        let lent = g.lend(Buf::copy_of(b"0123456789"));
+        g.copy(b"<");
+        g.part(lent, 2..4);
+        g.copy(b"|");
+        g.part(lent, 8..10);
+        assert_eq!((all(&g), g.len()), (b"<23|89".to_vec(), 6));
+        let mut back = 0;
+        g.clear(|buf| back += buf.len());
+        assert_eq!(back, 10);
     }
 }

@@ -235,6 +235,12 @@ impl Socket {
         Ok(rustix::net::sockopt::set_socket_keepalive(&self.0, true)?)
     }
 
+    /// Asks for room for so many bytes between us and the peer; the system may give less. For unix sockets, whose room
+    /// does not grow by itself.
+    pub fn ask_for_room(&self, bytes: usize) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_socket_send_buffer_size(&self.0, bytes)?)
+    }
+
     /// Receives what there is, at least one byte, into `buf[range]`; 0 bytes mean the end of the stream (or an empty
     /// range). Bytes that arrive for a dropped receive are lost.
     ///
@@ -259,6 +265,41 @@ impl Socket {
                 match outcome {
                     Err(Errno::INTR) => {}
                     other => return (other.map(|n| n as usize).map_err(Into::into), buf),
+                }
+            }
+        }
+    }
+
+    /// Receives what there is, at least one byte, into `buf[range]` and, when that is full, into `ahead[from..]`; says
+    /// how many bytes in all. 0 bytes mean the end of the stream (or that there was no room).
+    ///
+    /// # Panics
+    /// If a range is not within its buffer, or if polled on a thread that is no reactor.
+    pub fn recv_two(
+        &self,
+        buf: Buf,
+        range: Range<usize>,
+        ahead: Buf,
+        from: usize,
+    ) -> impl Future<Output = (io::Result<usize>, Buf, Buf)> + use<> {
+        check(&buf, &range);
+        check(&ahead, &(from..ahead.len()));
+        let fd = self.0.clone();
+        async move {
+            let (mut buf, mut ahead) = (buf, ahead);
+            let op = Op::RecvTwo { start: range.start, end: range.end, ahead: from };
+            if range.is_empty() && from == ahead.len() {
+                return (Ok(0), buf, ahead);
+            }
+            loop {
+                let (outcome, back) = submit(op, &fd, Payload::Two(buf, ahead)).await;
+                let Payload::Two(first, second) = back else {
+                    unreachable!("both come back as they went out")
+                };
+                (buf, ahead) = (first, second);
+                match outcome {
+                    Err(Errno::INTR) => {}
+                    other => return (other.map(|n| n as usize).map_err(Into::into), buf, ahead),
                 }
             }
         }

@@ -14,13 +14,39 @@ use crate::Gather;
 /// What the kernel is asked for. `start` and `len` select bytes of the payload's buffer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {
-    Read { offset: u64, start: usize, len: u32 },
-    Write { offset: u64, start: usize, len: u32 },
-    Sync { data_only: bool },
-    Allocate { mode: FallocateFlags, offset: u64, len: u64 },
+    Read {
+        offset: u64,
+        start: usize,
+        len: u32,
+    },
+    Write {
+        offset: u64,
+        start: usize,
+        len: u32,
+    },
+    Sync {
+        data_only: bool,
+    },
+    Allocate {
+        mode: FallocateFlags,
+        offset: u64,
+        len: u64,
+    },
     Accept,
-    Recv { start: usize, len: u32 },
-    Send { start: usize, len: u32 },
+    Recv {
+        start: usize,
+        len: u32,
+    },
+    /// Fills the end of the first buffer from `start` on, then the second from `ahead` on.
+    RecvTwo {
+        start: usize,
+        end: usize,
+        ahead: usize,
+    },
+    Send {
+        start: usize,
+        len: u32,
+    },
     SendGather,
 }
 
@@ -28,7 +54,7 @@ impl Op {
     /// Operations on sockets may wait for ever and are cancelled when nobody waits for them; those on files end soon.
     pub(crate) fn is_socket(&self) -> bool {
         match self {
-            Op::Accept | Op::Recv { .. } | Op::Send { .. } | Op::SendGather => true,
+            Op::Accept | Op::Recv { .. } | Op::RecvTwo { .. } | Op::Send { .. } | Op::SendGather => true,
             Op::Read { .. } | Op::Write { .. } | Op::Sync { .. } | Op::Allocate { .. } => false,
         }
     }
@@ -39,6 +65,7 @@ impl Op {
 pub(crate) enum Payload {
     None,
     Buf(Buf),
+    Two(Buf, Buf),
     Gather(Gather),
     Socket(OwnedFd),
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parpen_base::Buf;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
 
 use crate::driver::Wait;
 use crate::shared::Shared;
@@ -231,6 +231,12 @@ fn try_socket(table: &mut Table, key: Key) -> bool {
     let outcome = match (slot.op, &mut slot.payload) {
         (Op::Recv { start, len }, Payload::Buf(buf)) => {
             rustix::net::recv(fd, bytes(buf, start, len), RecvFlags::DONTWAIT).map(|(n, _)| n as u32)
+        }
+        (Op::RecvTwo { start, end, ahead }, Payload::Two(first, second)) => {
+            let first = io::IoSliceMut::new(&mut first[start..end]);
+            let mut parts = [first, io::IoSliceMut::new(&mut second[ahead..])];
+            let mut control = RecvAncillaryBuffer::default();
+            rustix::net::recvmsg(fd, &mut parts, &mut control, RecvFlags::DONTWAIT).map(|m| m.bytes as u32)
         }
         (Op::Send { start, len }, Payload::Buf(buf)) => {
             rustix::net::send(fd, bytes(buf, start, len), send).map(|n| n as u32)

@@ -12,7 +12,6 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use parpen_base::Buf;
 use rustix::io::Errno;
 
-use crate::Gather;
 use crate::driver::Wait;
 use crate::shared::Shared;
 use crate::table::{Key, Op, Payload, Slot, Table};
@@ -21,14 +20,14 @@ use crate::table::{Key, Op, Payload, Slot, Table};
 const SUBMISSIONS: u32 = 256;
 /// Places in the completion ring; the kernel keeps what does not fit.
 const COMPLETIONS: u32 = 4096;
-/// The most pieces that one sendmsg takes.
+/// The most pieces that one message takes.
 const MAX_PIECES: usize = 1024;
 
 /// `user_data` of the read on the bell, and of cancellations. No [`Key`] has these: its index would be 2^32 - 1.
 const BELL: u64 = u64::MAX;
 const CANCEL: u64 = (1 << 32) - 1;
 
-/// What sendmsg wants to find in memory until it has ended.
+/// What sendmsg and recvmsg want to find in memory until they have ended.
 struct Message {
     header: libc::msghdr,
     pieces: Vec<libc::iovec>,
@@ -49,7 +48,7 @@ pub(crate) struct Uring {
     /// Where the kernel writes the bell's count; 8 bytes.
     bell: Buf,
     bell_armed: bool,
-    /// Made at the first gathering send of a slot and reused.
+    /// Made at the first message of a slot and reused.
     messages: Messages,
     /// Entries whose completion was not yet seen, the bell and cancellations included.
     in_flight: usize,
@@ -185,8 +184,17 @@ impl Uring {
                 send.flags(libc::MSG_NOSIGNAL).build()
             }
             (Op::SendGather, Payload::Gather(gather)) => {
-                let header = self.message(index, gather);
-                opcode::SendMsg::new(fd, header).flags(libc::MSG_NOSIGNAL as u32).build()
+                let parts = gather.parts().take(MAX_PIECES);
+                let header = self.message(index, parts.map(|part| (part.as_ptr().cast_mut(), part.len())));
+                // the kernel goes on by itself where the socket takes only a part
+                let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+                opcode::SendMsg::new(fd, header).flags(flags as u32).build()
+            }
+            (Op::RecvTwo { start, end, ahead }, Payload::Two(first, second)) => {
+                let parts = [&mut first[start..end], &mut second[ahead..]];
+                let header =
+                    self.message(index, parts.into_iter().map(|part| (part.as_mut_ptr(), part.len())));
+                opcode::RecvMsg::new(fd, header).build()
             }
             (Op::Sync { data_only }, Payload::None) => {
                 let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
@@ -205,8 +213,8 @@ impl Uring {
         })
     }
 
-    /// Describes what is left of `gather`, in memory that belongs to the slot `index`.
-    fn message(&mut self, index: usize, gather: &Gather) -> *const libc::msghdr {
+    /// Describes pieces of memory that the slot `index` owns, in memory that belongs to the slot, too.
+    fn message(&mut self, index: usize, parts: impl Iterator<Item = (*mut u8, usize)>) -> *mut libc::msghdr {
         if self.messages.len() <= index {
             self.messages.resize_with(index + 1, || None);
         }
@@ -216,15 +224,10 @@ impl Uring {
             Box::new(Message { header, pieces: Vec::new() })
         });
         message.pieces.clear();
-        message.pieces.extend(
-            gather
-                .parts()
-                .take(MAX_PIECES)
-                .map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() }),
-        );
+        message.pieces.extend(parts.map(|(at, len)| libc::iovec { iov_base: at.cast(), iov_len: len }));
         message.header.msg_iov = message.pieces.as_mut_ptr();
         message.header.msg_iovlen = message.pieces.len();
-        &raw const message.header
+        &raw mut message.header
     }
 }
 

@@ -186,6 +186,26 @@ fn gathered_pieces_arrive_in_order_through_a_full_socket() {
 }
 
 #[test]
+fn two_buffers_are_filled_one_after_the_other() {
+    over_both(|reactor| {
+        let (socket, mut peer) = pair();
+        peer.write_all(b"payload and the next head").unwrap();
+        let got = reactor
+            .block_on(move || async move {
+                let (n, first, second) =
+                    socket.recv_two(Buf::copy_of(b"old....."), 4..8, Buf::zeroed(64), 2).await;
+                assert_eq!((n.unwrap(), &first[..]), (25, &b"old.payl"[..]));
+                let (n, ..) = socket.recv_two(Buf::zeroed(4), 4..4, Buf::zeroed(2), 2).await;
+                assert_eq!(n.unwrap(), 0, "there was no room");
+                socket.ask_for_room(1 << 20).unwrap();
+                second[..23].to_vec()
+            })
+            .unwrap();
+        assert_eq!(got, b"\0\0oad and the next head");
+    });
+}
+
+#[test]
 fn a_dropped_receive_is_cancelled_and_its_memory_is_not_written() {
     over_both(|reactor| {
         let (socket, mut peer) = pair();

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex as Short, PoisonError};
 use parpen_base::Boxed;
 use parpen_block::{BlockDevice, Route, WeakRoute};
 use parpen_model::ports::{Drivers, VolumeBackend};
-use parpen_model::{Condition, Disk, Driver, Found, Kind, Label, Pool, PoolId, Space, VolumeId};
+use parpen_model::{
+    BalancePlan, Condition, Disk, Driver, Found, Kind, Label, Pool, PoolId, Space, Task, VolumeId,
+};
 use tokio::sync::Mutex;
 
 use crate::Figures;
@@ -101,14 +103,42 @@ impl Figures for Backends {
             }
         })
     }
+    fn tasks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Task>, Condition>> {
+        Box::pin(async move {
+            match self.of(pool).await?.media() {
+                Some(m) => m.tasks().await,
+                None => Ok(Vec::new()),
+            }
+        })
+    }
+    fn balance<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<BalancePlan, Condition>> {
+        Box::pin(async move {
+            match self.of(pool).await?.media() {
+                Some(m) => m.balance().await,
+                None => Err(Condition::Unsupported(format!("pool {:?} has no disks of its own", pool.name))),
+            }
+        })
+    }
     fn inventory<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Found>, Condition>> {
         Box::pin(async move { self.of(pool).await?.inventory().await })
     }
-    fn default_path(&self, pool: &str) -> String {
-        self.drivers.default_path(pool)
+    fn default_path(&self, pool: &str, number: Option<u16>) -> String {
+        self.drivers.default_path(pool, number)
     }
-    fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
-        self.drivers.capacity_for(driver, path, asked)
+    fn capacity_for(
+        &self,
+        driver: Driver,
+        path: Option<&str>,
+        asked: Option<u64>,
+        sharers: u64,
+    ) -> Result<u64, Condition> {
+        self.drivers.capacity_for(driver, path, asked, sharers)
+    }
+    fn is_ssd(&self, path: &str) -> bool {
+        self.drivers.is_ssd(path)
+    }
+    fn remark(&self, pool: &Pool) -> Option<String> {
+        self.drivers.remark(pool)
     }
     fn relabel(&self, pool: PoolId, label: Label) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move {

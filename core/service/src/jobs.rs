@@ -132,6 +132,7 @@ pub(crate) fn plan(
         done: Vec::new(),
         state: JobState::Running,
         progress: None,
+        origin: ports.origin.as_deref().map(str::to_string),
         error: None,
         stamp: Stamp::at(ports.clock.now()),
     })

@@ -5,19 +5,25 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod adopt;
 pub mod attachments;
 mod backends;
 pub mod data;
+pub mod disks;
 mod exports;
 pub mod groups;
 pub mod hosts;
 pub mod jobs;
 pub mod locks;
 pub mod media;
+pub mod messages;
 pub mod names;
+pub mod parts;
 pub mod pools;
 mod ports;
 pub mod projects;
+pub mod qos;
+pub mod quotas;
 pub mod snapshots;
 mod start;
 pub mod transfers;

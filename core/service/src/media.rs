@@ -1,13 +1,13 @@
-//! Disks and placement groups: where replicas may be.
+//! Placement groups: where replicas may be.
 
 use parpen_identity::{Actor, Power, may};
-use parpen_model::{Condition, Disk, Driver, Kind, Placement, Pool, Query, ReadTx, Scope, read};
+use parpen_model::{Condition, Kind, Placement, Pool, Query, ReadTx, Scope, read};
 
 use crate::Ports;
 
 /// The pool that new volumes go to when nothing else is said.
 pub const FIRST_POOL: &str = "local";
-/// The placement groups of the first pool; each holds its one disk.
+/// The placement groups of the first pool: all disks, those with moving parts, those without.
 const FIRST_GROUPS: [&str; 3] = ["default", "hdd", "ssd"];
 
 /// A named set of disks of one pool.
@@ -23,6 +23,19 @@ pub struct PlacementGroup {
     pub disks: Vec<u16>,
 }
 
+/// The disks of a group. Of a pool that has only one sort of disk every group has all: its volumes must live somewhere.
+fn members(group: &str, pool: &Pool) -> Vec<u16> {
+    let all = || pool.disks.iter().map(|d| d.number).collect();
+    let sort =
+        |ssd: bool| -> Vec<u16> { pool.disks.iter().filter(|d| d.ssd == ssd).map(|d| d.number).collect() };
+    let some = match group {
+        "hdd" if pool.name == FIRST_POOL => sort(false),
+        "ssd" if pool.name == FIRST_POOL => sort(true),
+        _ => all(),
+    };
+    if some.is_empty() { all() } else { some }
+}
+
 fn groups_of(pools: &[Pool]) -> Vec<PlacementGroup> {
     let named = pools.iter().flat_map(|p| {
         let names: Vec<String> = match p.name.as_str() {
@@ -33,9 +46,9 @@ fn groups_of(pools: &[Pool]) -> Vec<PlacementGroup> {
     });
     let group = |(i, (name, p)): (usize, (String, &Pool))| PlacementGroup {
         id: i as u16 + 1,
+        disks: members(&name, p),
         name,
         pool: p.id,
-        disks: p.disk.into_iter().collect(),
     };
     named.enumerate().map(group).collect()
 }
@@ -44,17 +57,6 @@ fn groups_of(pools: &[Pool]) -> Vec<PlacementGroup> {
 pub async fn groups(ports: &Ports, actor: &Actor) -> Result<Vec<PlacementGroup>, Condition> {
     may(actor, Power::Read, None)?;
     read(&*ports.meta, |tx| Ok(groups_of(&tx.list::<Pool>(Scope::All, &Query::default())?))).await
-}
-
-/// All disks of all pools.
-pub async fn disks(ports: &Ports, actor: &Actor) -> Result<Vec<Disk>, Condition> {
-    may(actor, Power::Read, None)?;
-    let pools = read(&*ports.meta, |tx| tx.list::<Pool>(Scope::All, &Query::default())).await?;
-    let mut all = Vec::new();
-    for pool in pools.iter().filter(|p| p.driver == Driver::Local) {
-        all.extend(ports.figures.disks(pool).await?);
-    }
-    Ok(all)
 }
 
 /// What was asked for on placement; absent parts fall back to the type's and then to the pool's.
@@ -105,7 +107,9 @@ pub(crate) fn place(
     let all = all.unwrap_or(first);
     let tail = tail.unwrap_or(all);
     let replication = want.replication.unwrap_or(1);
-    let room = all.disks.len().max(1);
+    // The last replica is on a disk of `tail`, the others on other disks of `all`. A pool without disks has one copy.
+    let apart = tail.disks.iter().any(|d| !all.disks.contains(d));
+    let room = (all.disks.len() + usize::from(apart)).max(1);
     if replication == 0 || replication > 3 {
         return Err(Condition::invalid("replication", "replication is 1, 2 or 3"));
     }

@@ -4,8 +4,8 @@ use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::{
-    Attributes, Condition, Driver, Kind, Pool, PoolId, Query, ReadTx, Scope, Snapshot, Space, Stamp, Volume,
-    check_pool_name, read, write,
+    Attributes, Condition, DiskPlace, Driver, Kind, Pool, PoolId, Query, ReadTx, Scope, Service, Snapshot,
+    Space, Stamp, Volume, check_pool_name, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,14 +25,32 @@ pub struct NewPool {
     pub name: String,
     /// What keeps the bytes.
     pub driver: Driver,
-    /// The disk: a file or block device; absent: a file below the data directory. Not for memory.
-    pub path: Option<String>,
-    /// How far it may grow, in bytes; absent: what the medium below allows.
+    /// Its disks; none named: a file below the data directory. Not for memory.
+    pub disks: Vec<NewDisk>,
+    /// How far it may grow, in bytes, all disks together; absent: what the media below allow.
     pub capacity: Option<u64>,
     /// In words.
     pub description: String,
     /// What the API keeps with it.
     pub attributes: Attributes,
+}
+
+/// A disk to be taken.
+#[derive(Clone, Debug, Default)]
+pub struct NewDisk {
+    /// A file or block device; absent: a file below the data directory.
+    pub path: Option<String>,
+    /// No moving parts; absent: what the medium below says.
+    pub ssd: Option<bool>,
+    /// In words.
+    pub description: String,
+}
+
+impl NewDisk {
+    /// The disk at `path`.
+    pub fn at(path: impl Into<String>) -> NewDisk {
+        NewDisk { path: Some(path.into()), ..NewDisk::default() }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,14 +62,14 @@ struct Args {
 pub async fn create(ports: &Ports, actor: &Actor, new: NewPool) -> Result<Started<Pool>, Condition> {
     may(actor, Power::Operate, None)?;
     check_pool_name(&new.name)?;
-    if new.driver == Driver::Memory && new.path.is_some() {
+    if new.driver == Driver::Memory && !new.disks.is_empty() {
         return Err(Condition::invalid("path", "a memory pool has no path"));
     }
-    let path = match new.driver {
-        Driver::Local => Some(new.path.clone().unwrap_or_else(|| ports.figures.default_path(&new.name))),
-        Driver::Memory => None,
+    let places = places(ports, &new)?;
+    let capacity = match new.driver {
+        Driver::Local => places.iter().map(|d| d.capacity).sum(),
+        Driver::Memory => ports.figures.capacity_for(new.driver, None, new.capacity, 1)?,
     };
-    let capacity = ports.figures.capacity_for(new.driver, path.as_deref(), new.capacity)?;
     let (ports_in, project) = (ports.clone(), actor.project);
     let (id, stamp) = (PoolId(ports.entropy.uuid()), Stamp::at(ports.clock.now()));
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
@@ -62,8 +80,7 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewPool) -> Result<Starte
             id,
             name: new.name.clone(),
             driver: new.driver,
-            path: path.clone(),
-            disk: disk_number(tx.read(), new.driver)?,
+            disks: numbered(tx.read(), &places)?,
             capacity,
             description: new.description.clone(),
             attributes: new.attributes.clone(),
@@ -81,14 +98,41 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewPool) -> Result<Starte
     Ok(Started { now, job, generation })
 }
 
-fn disk_number(tx: &dyn ReadTx, driver: Driver) -> Result<Option<u16>, Condition> {
-    if driver == Driver::Memory {
-        return Ok(None);
+/// Where the disks of a new pool will be; their numbers are not known yet.
+fn places(ports: &Ports, new: &NewPool) -> Result<Vec<DiskPlace>, Condition> {
+    if new.driver == Driver::Memory {
+        return Ok(Vec::new());
     }
-    let used: Vec<u16> =
-        tx.list::<Pool>(Scope::All, &Query::default())?.iter().filter_map(|p| p.disk).collect();
-    let free = (1..4096).find(|n| !used.contains(n));
-    free.map(Some).ok_or_else(|| Condition::NoSpace("all 4095 disk numbers are in use".into()))
+    let own = [NewDisk::default()];
+    let wanted = if new.disks.is_empty() { &own[..] } else { &new.disks };
+    let place = |(i, d): (usize, &NewDisk)| {
+        let path = d.path.clone().unwrap_or_else(|| {
+            let number = (wanted.len() > 1).then_some(i as u16 + 1);
+            ports.figures.default_path(&new.name, number)
+        });
+        let share = new.capacity.map(|c| c / wanted.len() as u64);
+        let capacity = ports.figures.capacity_for(new.driver, Some(&path), share, wanted.len() as u64)?;
+        let ssd = d.ssd.unwrap_or_else(|| ports.figures.is_ssd(&path));
+        Ok(DiskPlace { number: 0, path, capacity, ssd, description: d.description.clone() })
+    };
+    wanted.iter().enumerate().map(place).collect()
+}
+
+/// Gives each disk the lowest number that none has yet, and refuses one that a pool has already.
+pub(crate) fn numbered(tx: &dyn ReadTx, places: &[DiskPlace]) -> Result<Vec<DiskPlace>, Condition> {
+    let pools = tx.list::<Pool>(Scope::All, &Query::default())?;
+    let there: Vec<&DiskPlace> = pools.iter().flat_map(|p| &p.disks).collect();
+    let mut given: Vec<DiskPlace> = Vec::new();
+    for place in places {
+        if there.iter().copied().chain(&given).any(|d| d.path == place.path) {
+            return Err(Condition::exists(Kind::Disk, &place.path));
+        }
+        let used = |n: &u16| there.iter().copied().chain(&given).any(|d| d.number == *n);
+        let number = (1..4096).find(|n| !used(n));
+        let number = number.ok_or_else(|| Condition::NoSpace("all 4095 disk numbers are in use".into()))?;
+        given.push(DiskPlace { number, ..place.clone() });
+    }
+    Ok(given)
 }
 
 /// All pools, the oldest first.
@@ -206,7 +250,12 @@ impl JobStep for Destroy {
         Box::pin(async move {
             let Some(pool) = pool_of(cx).await? else { return Ok(nothing()) };
             cx.world.backends.destroy(&pool).await?;
-            let commit: Commit = Box::new(move |tx| tx.delete::<Pool>(pool.id).map(|_| ()));
+            let commit: Commit = Box::new(move |tx| {
+                for switched in tx.read().children::<Service>(pool.id)? {
+                    tx.delete::<Service>(switched.id)?;
+                }
+                tx.delete::<Pool>(pool.id).map(|_| ())
+            });
             Ok(commit)
         })
     }

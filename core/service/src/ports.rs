@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parpen_base::{Boxed, Clock, Entropy};
 use parpen_block::{ExportId, SessionInfo};
 use parpen_model::ports::MetaStore;
-use parpen_model::{Condition, Disk, Driver, Found, JobId, Label, Pool, PoolId, Space};
+use parpen_model::{BalancePlan, Condition, Disk, Driver, Found, JobId, Label, Pool, PoolId, Space, Task};
 
 use crate::jobs::Jobs;
 
@@ -25,6 +25,15 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// The request on whose behalf these ports are used, where its side names requests.
+    pub origin: Option<Arc<str>>,
+}
+
+impl Ports {
+    /// The same ports, for one request.
+    pub fn on_behalf_of(&self, request: &str) -> Ports {
+        Ports { origin: Some(request.into()), ..self.clone() }
+    }
 }
 
 /// Reading figures of the pools' stores.
@@ -33,12 +42,27 @@ pub trait Figures: Send + Sync {
     fn space<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Space, Condition>>;
     /// The disks of a pool; none for a pool without media of its own.
     fn disks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Disk>, Condition>>;
+    /// What the disks of a pool do in the background.
+    fn tasks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Task>, Condition>>;
+    /// What balancing a pool would do, or does.
+    fn balance<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<BalancePlan, Condition>>;
     /// What the pool's store holds.
     fn inventory<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Found>, Condition>>;
-    /// The disk of a pool for which nobody named one.
-    fn default_path(&self, pool: &str) -> String;
-    /// How far a new pool may grow: what was asked for if it fits its bounds, else what the medium allows, in bytes.
-    fn capacity_for(&self, driver: Driver, path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition>;
+    /// The disk of a pool for which nobody named one; numbered where there are several.
+    fn default_path(&self, pool: &str, number: Option<u16>) -> String;
+    /// How far a new disk may grow, in bytes: what was asked for if it fits its bounds, else its part of what the
+    /// medium allows to as many as `sharers`.
+    fn capacity_for(
+        &self,
+        driver: Driver,
+        path: Option<&str>,
+        asked: Option<u64>,
+        sharers: u64,
+    ) -> Result<u64, Condition>;
+    /// Whether the medium below a path has no moving parts, as far as the system tells.
+    fn is_ssd(&self, path: &str) -> bool;
+    /// What people should know of a pool's media, in plain words.
+    fn remark(&self, pool: &Pool) -> Option<String>;
     /// Tells the reconciler of labels that one is out of date.
     fn relabel(&self, pool: PoolId, label: Label) -> Boxed<'_, Result<(), Condition>>;
 }

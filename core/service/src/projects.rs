@@ -1,7 +1,7 @@
 //! Projects and the principals in them: looking.
 
 use parpen_identity::{Actor, Power, Principal, may};
-use parpen_model::{Condition, Project, Query, Scope, read};
+use parpen_model::{Condition, Project, ProjectId, Query, Scope, read};
 
 use crate::Ports;
 
@@ -16,6 +16,14 @@ pub async fn list(ports: &Ports, actor: &Actor) -> Result<Vec<Project>, Conditio
 pub async fn find(ports: &Ports, name: &str) -> Result<Project, Condition> {
     let name = name.to_string();
     read(&*ports.meta, move |tx| tx.get_text(Scope::All, "project", &name)).await
+}
+
+/// A project by id, if the actor sees it.
+pub async fn get(ports: &Ports, actor: &Actor, id: ProjectId) -> Result<Project, Condition> {
+    let scope = actor.scope;
+    let project: Project = read(&*ports.meta, move |tx| tx.get(scope, id)).await?;
+    may(actor, Power::Read, Some(id))?;
+    Ok(project)
 }
 
 /// The configuration generation.

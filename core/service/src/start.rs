@@ -1,6 +1,6 @@
 //! Starting the core: what an earlier life left is put in order, the first pools are made, jobs run.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parpen_base::{Clock, Entropy};
@@ -9,8 +9,8 @@ use parpen_identity::Actor;
 use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::ports::{Drivers, MetaStore};
 use parpen_model::{
-    Attachment, Attributes, Condition, Driver, Job, JobId, Lock, Pin, Pool, Query, Scope, Snapshot, Stamp,
-    Subject, Volume, WriteTx, read, write,
+    Attachment, Attributes, Condition, Driver, Found, Job, JobId, JobState, Label, Lock, Pin, Pool, Query,
+    Scope, Snapshot, Stamp, Subject, Volume, WriteTx, read, write,
 };
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -42,6 +42,7 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
     write(&*s.meta, forget_memory).await?;
     let (entropy, now) = (s.entropy.clone(), s.clock.now());
     write(&*s.meta, move |tx| drop_left_overs(tx, &*entropy, now)).await?;
+    write(&*s.meta, unpark).await?;
     let backends = Arc::new(Backends::new(s.drivers));
     let world = World {
         meta: s.meta.clone(),
@@ -61,6 +62,7 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
         sessions: Arc::new(s.gate),
         clock: s.clock,
         entropy: s.entropy,
+        origin: None,
     };
     Ok((ports, exports, runner))
 }
@@ -95,6 +97,16 @@ fn forget_memory(tx: &mut dyn WriteTx) -> Result<(), Condition> {
         if j.subject.map(Subject::uuid).is_some_and(|s| gone.contains(&s)) {
             tx.delete::<Job>(j.id)?;
         }
+    }
+    Ok(())
+}
+
+/// A parked job goes on in this life: what stopped it in the last one is no answer for those who wait now.
+fn unpark(tx: &mut dyn WriteTx) -> Result<(), Condition> {
+    let jobs = tx.read().list::<Job>(Scope::All, &Query::default())?;
+    for mut job in jobs.into_iter().filter(|j| j.state == JobState::Running && j.error.is_some()) {
+        job.error = None;
+        tx.update(&mut job)?;
     }
     Ok(())
 }
@@ -142,7 +154,7 @@ pub async fn first_pools(ports: &Ports, actor: &Actor) -> Result<(), Condition> 
         let new = NewPool {
             name: name.to_string(),
             driver,
-            path: None,
+            disks: Vec::new(),
             capacity: None,
             description: description.to_string(),
             attributes: Attributes::default(),
@@ -161,11 +173,40 @@ pub async fn open_pools(ports: &Ports) {
     };
     for pool in pools {
         match ports.figures.inventory(&pool).await {
-            Ok(found) => compare(ports, &pool, &found.iter().map(|f| f.subject.uuid()).collect()).await,
+            Ok(found) => {
+                compare(ports, &pool, &found.iter().map(|f| f.subject.uuid()).collect()).await;
+                renew_labels(ports, &pool, &found).await;
+            }
             Err(e) => {
                 tracing::error!(pool = pool.name, error = %e, "the pool could not be opened; its volumes are unavailable");
             }
         }
+    }
+}
+
+/// Labels follow the rows; one that a crash or a store that was away left behind is renewed.
+async fn renew_labels(ports: &Ports, pool: &Pool, found: &[Found]) {
+    let held: HashMap<Uuid, Vec<u8>> = found.iter().map(|f| (f.subject.uuid(), f.label.clone())).collect();
+    let id = pool.id;
+    let stale = read(&*ports.meta, move |tx| {
+        let every = Query::default();
+        let volumes = tx.list::<Volume>(Scope::All, &every)?.into_iter().filter(|v| v.pool == id);
+        let snapshots = tx.list::<Snapshot>(Scope::All, &every)?.into_iter().filter(|s| s.pool == id);
+        let wanted = volumes.map(|v| Label::of_volume(&v)).chain(snapshots.map(|s| Label::of_snapshot(&s)));
+        Ok(wanted.filter(|l| held.get(&l.id).is_some_and(|kept| *kept != l.to_bytes())).collect::<Vec<_>>())
+    });
+    let renewed = match stale.await {
+        Ok(stale) => {
+            let mut all = Ok(());
+            for label in stale {
+                all = all.and(ports.figures.relabel(id, label).await);
+            }
+            all
+        }
+        Err(e) => Err(e),
+    };
+    if let Err(error) = renewed {
+        tracing::warn!(pool = pool.name, %error, "labels on disk are older than the rows; the next start renews them");
     }
 }
 

@@ -7,6 +7,7 @@ use parpen_model::{
     Volume, VolumeId, read, write,
 };
 
+use crate::quotas::{self, Need};
 use crate::volumes::ChangeAttributes;
 use crate::{Ports, names};
 
@@ -133,14 +134,16 @@ pub async fn accept(
         }
         withdraw(&mut v);
         let mut labels = Vec::new();
-        if !t.without_snapshots {
-            for mut s in tx.read().children::<Snapshot>(v.id)? {
-                s.aliases = aliases_for(s.aliases, s.project);
-                s.project = actor.project;
-                change(&mut s.attributes);
-                tx.update(&mut s)?;
-                labels.push((s.pool, Label::of_snapshot(&s)));
-            }
+        let coming: Vec<Snapshot> =
+            if t.without_snapshots { Vec::new() } else { tx.read().children(v.id)? };
+        let need = coming.iter().fold(Need::volume(&v), |need, s| need.and_snapshot(s));
+        quotas::admit(tx.read(), actor.project, &need)?;
+        for mut s in coming {
+            s.aliases = aliases_for(s.aliases, s.project);
+            s.project = actor.project;
+            change(&mut s.attributes);
+            tx.update(&mut s)?;
+            labels.push((s.pool, Label::of_snapshot(&s)));
         }
         v.aliases = aliases_for(v.aliases, v.project);
         v.project = actor.project;

@@ -28,9 +28,10 @@ pub(super) enum Pool {
         /// What keeps the bytes
         #[arg(long, value_enum)]
         driver: Driver,
-        /// The file or block device; a relative path begins at the data directory [default: a file there]
-        #[arg(long)]
-        path: Option<String>,
+        /// A file or block device, once for each disk; a relative path begins at the data directory [default: a
+        /// file there]
+        #[arg(long = "path", value_name = "PATH")]
+        disks: Vec<String>,
         /// How far it may grow [default: 90 % of what the file system has free]
         #[arg(long, value_parser = parse_size)]
         capacity: Option<u64>,
@@ -52,6 +53,19 @@ pub(super) enum Pool {
         #[command(flatten)]
         common: Common,
     },
+    /// Fill the disks of a pool evenly: what that would do, or do it
+    Balance {
+        /// The pool's name
+        name: String,
+        /// Do it, in the background
+        #[arg(long, conflicts_with = "stop")]
+        commit: bool,
+        /// Stop; what has moved stays
+        #[arg(long)]
+        stop: bool,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Delete an empty pool
     Delete {
         /// Its name
@@ -64,12 +78,12 @@ pub(super) enum Pool {
 impl Pool {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
-            Pool::Create { name, driver, path, capacity, description, common } => {
+            Pool::Create { name, driver, disks, capacity, description, common } => {
                 let driver = match driver {
                     Driver::Local => "local",
                     Driver::Memory => "memory",
                 };
-                let wish = PoolWish { name, driver: driver.into(), path, capacity, description };
+                let wish = PoolWish { name, driver: driver.into(), disks, capacity, description };
                 let pool: PoolDoc = Client::of(&common)?.post("/pools", &wish)?;
                 print::one(&common, &pool)
             }
@@ -80,6 +94,9 @@ impl Pool {
             Pool::Show { name, common } => {
                 let pool: PoolDoc = Client::of(&common)?.get(&format!("/pools/{}", segment(&name)))?;
                 print::one(&common, &pool)
+            }
+            Pool::Balance { name, commit, stop, common } => {
+                super::disk::balance(&common, &name, commit, stop)
             }
             Pool::Delete { name, common } => {
                 Client::of(&common)?.delete(&format!("/pools/{}", segment(&name)))

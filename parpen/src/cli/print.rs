@@ -17,7 +17,7 @@ pub trait Tabular: Serialize {
     fn row(&self) -> Vec<String>;
 }
 
-fn table(head: Vec<&'static str>, rows: Vec<Vec<String>>) -> Table {
+pub(super) fn table(head: Vec<&'static str>, rows: Vec<Vec<String>>) -> Table {
     let mut t = Table::new();
     t.load_style(presets::NOTHING);
     t.set_header(head);
@@ -74,7 +74,7 @@ fn cell(name: &str, v: &serde_json::Value) -> String {
 }
 
 /// A figure that people compare, not compute with: `46.0GiB`.
-fn about(bytes: u64) -> String {
+pub(super) fn about(bytes: u64) -> String {
     let unit =
         [("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)].into_iter().find(|(_, n)| bytes >= *n);
     match unit {
@@ -89,10 +89,10 @@ fn figure(bytes: Option<u64>) -> String {
 
 impl Tabular for PoolDoc {
     fn head() -> Vec<&'static str> {
-        vec!["name", "driver", "state", "capacity", "used", "free", "path"]
+        vec!["name", "driver", "state", "capacity", "used", "free", "disks"]
     }
     fn row(&self) -> Vec<String> {
-        let path = self.path.clone().unwrap_or_default();
+        let disks = self.disks.join("\n");
         let (used, free) = (figure(self.used), figure(self.free));
         vec![
             self.name.clone(),
@@ -101,7 +101,7 @@ impl Tabular for PoolDoc {
             about(self.capacity),
             used,
             free,
-            path,
+            disks,
         ]
     }
 }
@@ -164,8 +164,8 @@ pub(super) fn status(common: &Common, s: &StatusDoc) -> anyhow::Result<()> {
     ))?;
     say(format_args!("\n{}", table(PoolDoc::head(), s.pools.iter().map(Tabular::row).collect())))?;
     for p in &s.pools {
-        if let Some(fault) = &p.fault {
-            say(format_args!("\npool {}: {fault}", p.name))?;
+        for text in p.fault.iter().chain(&p.remark) {
+            say(format_args!("\npool {}: {text}", p.name))?;
         }
     }
     if !s.jobs.is_empty() {

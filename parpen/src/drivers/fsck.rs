@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use parpen_array::{Store, ring_spawn};
 use parpen_base::SystemEntropy;
-use parpen_engine::{FileDisk, Store, ring_spawn};
+use parpen_engine::FileDisk;
 use parpen_meta::DataDir;
 use parpen_model::lifecycle::Life;
 use parpen_model::ports::MetaStore;
@@ -51,7 +52,7 @@ async fn check(dir: &DataDir, data: bool) -> anyhow::Result<usize> {
     lost.iter().for_each(|s| println!("{s}"));
     let mut wrong = lost.len();
     for pool in rows.pools.iter().filter(|p| p.driver == Driver::Local && p.life == Life::Ready) {
-        let path = dir.path().join(pool.path.as_deref().unwrap_or_default());
+        let path = dir.path().join(pool.disks.first().map(|d| d.path.as_str()).unwrap_or_default());
         let at = path.clone();
         let disk = move || Ok(FileDisk::open(&at)?);
         let home = Arc::new(reactor.clone());
@@ -113,7 +114,7 @@ fn strangers(dir: &Path, pools: &[Pool]) -> anyhow::Result<Vec<String>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let named: HashSet<_> = pools.iter().filter_map(|p| p.path.as_ref()).map(|p| dir.join(p)).collect();
+    let named: HashSet<_> = pools.iter().flat_map(|p| &p.disks).map(|d| dir.join(&d.path)).collect();
     let mut said = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();

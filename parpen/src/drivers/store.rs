@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use parpen_array::Store;
 use parpen_base::Boxed;
-use parpen_engine::{EngineError, Kind, Store};
-use parpen_model::ports::{DataPath, Made, Media, Rollback, VolumeBackend};
+use parpen_engine::{EngineError, Kind};
+use parpen_model::ports::{Change, DataPath, Lineage, Made, Media, Rollback, VolumeBackend};
 use parpen_model::{
-    Condition, Disk, Found, Label, NewBytes, Pool, SnapshotId, Source, Space, Subject, VolumeId,
+    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Found, Label, NewBytes, Pool,
+    Scrubbed, SnapshotId, Source, Space, Subject, Task, VolumeId,
 };
 
 /// Bytes of an object, the unit in which disks count.
@@ -110,6 +112,7 @@ impl VolumeBackend for PoolStore {
                 },
                 size: f.bytes,
                 stored: f.stored,
+                parent: f.parent.map(SnapshotId),
                 label: f.label,
             };
             Ok(all.into_iter().map(found).collect())
@@ -135,6 +138,10 @@ impl VolumeBackend for PoolStore {
         Some(self)
     }
 
+    fn lineage(&self) -> Option<&dyn Lineage> {
+        Some(self)
+    }
+
     fn media(&self) -> Option<&dyn Media> {
         self.path.as_ref().map(|_| self as &dyn Media)
     }
@@ -146,21 +153,47 @@ impl Rollback for PoolStore {
     }
 }
 
+impl Lineage for PoolStore {
+    fn diff(
+        &self,
+        from: Option<Subject>,
+        to: Subject,
+        offset: u64,
+        len: u64,
+    ) -> Boxed<'_, Result<Vec<Change>, Condition>> {
+        Box::pin(async move {
+            let all = self.store.diff(from.map(Subject::uuid), to.uuid(), offset, len).await;
+            let change = |c: parpen_engine::Change| Change { len: c.len, changed: c.changed, zero: c.zero };
+            match all {
+                Ok(all) => Ok(all.into_iter().map(change).collect()),
+                // One of them may have been deleted since its row was read.
+                Err(EngineError::NotFound) => Err(Condition::not_found(to.kind(), to.uuid())),
+                Err(EngineError::Invalid(why)) => Err(Condition::invalid("range", why)),
+                Err(e) => Err(condition(e)),
+            }
+        })
+    }
+}
+
 impl Media for PoolStore {
     fn disks(&self) -> Boxed<'_, Result<Vec<Disk>, Condition>> {
         Box::pin(async move {
-            let (Some(path), Some(number)) = (&self.path, self.pool.disk) else { return Ok(Vec::new()) };
+            let (Some(path), Some(place)) = (&self.path, self.pool.disks.first()) else {
+                return Ok(Vec::new());
+            };
             let space = self.store.space().await.map_err(condition)?;
             let used = space.data + space.metadata + space.deferred;
             let all = self.store.inventory().await.map_err(condition)?;
             Ok(vec![Disk {
-                id: number,
+                id: place.number,
                 uuid: self.store.disk_id(),
                 pool: self.pool.id,
                 path: path.display().to_string(),
-                description: self.pool.description.clone(),
-                ssd: true,
+                description: place.description.clone(),
+                ssd: place.ssd,
+                state: DiskState::Up,
                 fault: None,
+                scrub: Scrubbed::default(),
                 size: space.capacity,
                 used,
                 objects: all.iter().map(|f| f.bytes.div_ceil(OBJECT)).sum(),
@@ -171,4 +204,28 @@ impl Media for PoolStore {
             }])
         })
     }
+
+    fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn add<'a>(&'a self, _: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>> {
+        Box::pin(async { Err(one_disk()) })
+    }
+
+    fn change(&self, _: u16, _: DiskVerb) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async { Err(one_disk()) })
+    }
+
+    fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>> {
+        Box::pin(async { Err(one_disk()) })
+    }
+
+    fn rebalance(&self, _: BalanceVerb) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async { Err(one_disk()) })
+    }
+}
+
+fn one_disk() -> Condition {
+    Condition::Unsupported("this pool's store works on one disk".into())
 }

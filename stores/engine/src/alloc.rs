@@ -9,9 +9,9 @@
 const CHUNK: u64 = 512;
 const WORDS: usize = (CHUNK / 64) as usize;
 /// A chunk with at least this many free blocks is worth going to for small writes.
-const ROOMY: u16 = 128;
+const ROOMY: u16 = 32;
 /// From this many blocks on a write looks for a wholly free chunk.
-const LARGE: u64 = 64;
+const LARGE: u64 = 16;
 
 /// A run of disk blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 use crate::codec::{BlobRef, Malformed};
+use crate::digest::mark_of;
 use crate::layout::VOLUME_MAX;
 use crate::map::{Data, SpanMap};
 use crate::record::{Mapping, Op, Piece, SKIP, Taken};
@@ -16,6 +17,7 @@ impl State {
     /// Applies one operation. `Err`: it does not fit the state, which only a damaged log can cause; nothing
     /// was changed that matters, as the caller gives the state up.
     pub(crate) fn apply(&mut self, op: &Op, freed: &mut Freed) -> Result<(), Malformed> {
+        self.catalogue_seq += u64::from(op.is_catalogue());
         match op {
             Op::Map(m) => self.apply_map(m, freed),
             Op::Create { lineage, parent, id, of, bytes, label } => {
@@ -41,10 +43,16 @@ impl State {
             Op::Settle { lineage, index } => self.settle(*lineage, *index, freed),
             Op::Drop { lineage } => self.drop_node(*lineage),
             Op::Relabel { lineage, label } => {
-                let node = self.nodes.get_mut(lineage).ok_or(Malformed)?;
+                let node = self.nodes.get_mut(lineage).filter(|n| n.is_named()).ok_or(Malformed)?;
                 node.label = label.as_slice().into();
                 node.label_version += 1;
                 self.touch_node(*lineage);
+                Ok(())
+            }
+            Op::Record { lineage, key, value } => self.apply_record(*lineage, *key, value),
+            Op::Fill(f) => self.apply_fill(f, freed),
+            Op::Evict { tree, index } => {
+                self.apply_evict(*tree, *index, freed);
                 Ok(())
             }
         }
@@ -73,6 +81,7 @@ impl State {
         let slot = self.new_node_slot();
         let node = Node {
             parent,
+            tree: 0,
             kind: NodeKind::Volume,
             id,
             of,
@@ -105,7 +114,7 @@ impl State {
     }
 
     fn forget(&mut self, lineage: u64) -> Result<(), Malformed> {
-        let node = self.nodes.get_mut(&lineage).filter(|n| n.kind != NodeKind::Ghost).ok_or(Malformed)?;
+        let node = self.nodes.get_mut(&lineage).filter(|n| n.is_named()).ok_or(Malformed)?;
         node.kind = NodeKind::Ghost;
         node.label = Rc::from([]);
         let id = std::mem::take(&mut node.id);
@@ -127,11 +136,7 @@ impl State {
         }
         self.dead.remove(&lineage);
         self.to_trim.remove(&lineage);
-        self.dirty.nodes.remove(&lineage);
-        if !node.leaf.is_none() {
-            self.dirty.gone.push(node.leaf);
-        }
-        self.free_node_slot(node.slot);
+        self.forget_node(lineage, &node);
         for child in &node.children {
             self.nodes.get_mut(child).ok_or(Malformed)?.parent = node.parent;
             self.touch_node(*child);
@@ -200,7 +205,7 @@ impl State {
     }
 
     /// Makes a span a version's own, equal to what it inherits now.
-    fn own(&mut self, slot: usize, span: usize) {
+    pub(crate) fn own(&mut self, slot: usize, span: usize) {
         if matches!(self.version(slot).spans[span], Span::Inherit) {
             let copy = self.inherited(slot, span).cloned();
             self.version_mut(slot).spans[span] = Span::Own(copy);
@@ -213,11 +218,13 @@ impl State {
     fn make_holes(&mut self, slot: usize, span: usize, range: Range<usize>, freed: &mut Freed) {
         self.own(slot, span);
         let above = self.inherited(slot, span).cloned();
+        let blocks = self.span_blocks;
         let v = self.version_mut(slot);
         let Span::Own(Some(map)) = &mut v.spans[span] else { return };
         let m = Rc::make_mut(map);
-        let mut lost = 0;
+        let (mut lost, mut digest) = (0, v.digest);
         for i in range {
+            digest ^= mark_of(span * blocks + i, m.get(i));
             let old = m.set(i, None);
             if old != 0 && above.as_ref().is_none_or(|p| p.phys(i) != old) {
                 freed.push(old, Cause::GivenBack);
@@ -228,6 +235,7 @@ impl State {
             v.spans[span] = Span::Own(None);
         }
         v.owned = v.owned.saturating_sub(lost);
+        v.digest = digest;
         self.mapped = self.mapped.saturating_sub(lost);
     }
 
@@ -247,15 +255,18 @@ impl State {
         let v = self.version_mut(slot);
         let Span::Own(map) = &mut v.spans[span] else { return };
         let m = Rc::make_mut(map.get_or_insert_with(|| Rc::new(SpanMap::empty(blocks))));
-        let mut lost = 0;
+        let (mut lost, mut digest) = (0, v.digest);
         for (n, crc) in crcs.iter().enumerate() {
             let i = from + n;
-            let old = m.set(i, Some(Data { phys: first.phys + n as u64, crc: *crc, origin: first.origin }));
+            let new = Some(Data { phys: first.phys + n as u64, crc: *crc, origin: first.origin });
+            digest ^= mark_of(span * blocks + i, m.get(i)) ^ mark_of(span * blocks + i, new);
+            let old = m.set(i, new);
             if old != 0 && above.as_ref().is_none_or(|p| p.phys(i) != old) {
                 freed.push(old, Cause::Overwritten);
                 lost += 1;
             }
         }
+        v.digest = digest;
         v.owned = (v.owned + crcs.len() as u64).saturating_sub(lost);
         self.mapped = (self.mapped + crcs.len() as u64).saturating_sub(lost);
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::layout::Layout;
+use crate::record::{FillPiece, Filling, Source};
 use proptest::prelude::*;
 
 /// Operations over few lineages, ids, objects and blocks: most of them contradict the state, which must be
@@ -16,7 +17,24 @@ fn op() -> impl Strategy<Value = Op> {
             Op::Map(Mapping { lineage, origin, index, generation: 1, start, pieces, crcs })
         },
     );
+    let source = prop_oneof![
+        Just(Source::Keep),
+        Just(Source::Hole),
+        (0u64..260, l()).prop_map(|(phys, origin)| Source::Data { phys, origin }),
+        l().prop_map(|origin| Source::Shared { origin }),
+    ];
+    let piece = (source, 1u32..6).prop_map(|(source, len)| FillPiece { source, len });
+    let fill = (l(), 0u64..2, 0u32..16, proptest::collection::vec(piece, 1..4), any::<bool>()).prop_map(
+        |(lineage, index, start, pieces, right)| {
+            let mut f = Filling { lineage, index, start, pieces, crcs: Vec::new() };
+            f.crcs = vec![7; f.marked() as usize + usize::from(!right)];
+            Op::Fill(f)
+        },
+    );
     prop_oneof![
+        4 => fill,
+        1 => (l(), 0u64..2).prop_map(|(tree, index)| Op::Evict { tree, index }),
+        2 => (l(), id(), 0usize..2).prop_map(|(lineage, key, n)| Op::Record { lineage, key, value: vec![1; n] }),
         8 => map,
         3 => (l(), l(), id(), id()).prop_map(|(lineage, parent, id, of)| Op::Create {
             lineage, parent, id, of, bytes: 1 << 20, label: vec![1]

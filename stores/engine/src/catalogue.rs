@@ -76,10 +76,14 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 }
                 let lineage = self.state.borrow().next_lineage;
                 let of = from.unwrap_or_default();
-                let at_once = clean || size == bytes;
-                let first = if at_once { bytes } else { size };
+                let first = if parent == 0 { bytes } else { size };
                 self.change(Op::Create { lineage, parent, id, of, bytes: first, label: label.to_vec() })?;
-                !at_once
+                if clean && first < bytes {
+                    // Two operations in any case: every disk of a store counts the same, also one that has
+                    // none of the snapshot's data.
+                    self.change(Op::Resize { lineage, bytes })?;
+                }
+                !clean && first < bytes
             }
             Err(e) => return Err(e),
             Ok((NodeKind::Volume, of, size)) if of == from.unwrap_or_default() && size <= bytes => {

@@ -155,8 +155,10 @@ fn check_tree(state: &State, report: &mut Report) {
             format!("volume {} can be written although others share its blocks", node.id)
         });
         let named = state.names.get(&node.id) == Some(lineage);
-        report.say(named == (node.kind != NodeKind::Ghost), || {
-            format!("lineage {lineage} is not found by its name")
+        report.say(named == node.is_named(), || format!("lineage {lineage} is not found by its name"));
+        let tree = state.nodes.get(&node.parent).map_or(node.tree, |p| p.tree);
+        report.say(node.tree == tree && state.trees.contains(&(tree, *lineage)), || {
+            format!("lineage {lineage} is of tree {}, its parent of {tree}", node.tree)
         });
         report.say(state.dead.contains(lineage) == (node.kind == NodeKind::Ghost), || {
             format!("lineage {lineage} is not known as deleted")
@@ -164,7 +166,7 @@ fn check_tree(state: &State, report: &mut Report) {
     }
     let with_parent = state.nodes.values().filter(|n| n.parent != 0).count();
     report.say(children == with_parent, || "the lists of children and the parents differ".into());
-    report.say(state.names.len() + state.dead.len() == state.nodes.len(), || {
+    report.say(state.names.len() + state.dead.len() + state.records.len() == state.nodes.len(), || {
         "the names are not all there".into()
     });
 }
@@ -183,6 +185,10 @@ fn check_versions(state: &State, report: &mut Report) {
         let owned: u64 = (0..v.spans.len()).map(|s| state.count_owned(slot, s)).sum();
         report.say(v.owned == owned, || {
             format!("object {index} of {lineage} owns {owned} blocks, not {}", v.owned)
+        });
+        let digest = state.compute_digest(slot);
+        report.say(v.digest == digest, || {
+            format!("object {index} of {lineage} has the digest {:x}, not {digest:x}", v.digest)
         });
         mapped += owned;
     }

@@ -18,7 +18,7 @@ use crate::state::{Cause, Dirty, Node, NodeKind, Span, State};
 use crate::superblock::{COPIES, Superblock, offsets};
 use crate::sync::join_all;
 use crate::wal::Queue;
-use crate::{Disk, DiskError, EngineError, Rules};
+use crate::{Disk, DiskError, EngineError, Rules, features};
 
 /// Node leaves listed in one page of the node table.
 pub(crate) const NODES_PER_PAGE: usize = 252;
@@ -48,6 +48,7 @@ struct Row {
     index: u64,
     write_version: u64,
     generation: u64,
+    digest: u64,
     spans: Vec<BlobRef>,
 }
 
@@ -59,6 +60,7 @@ struct Capture {
     nodes: Vec<(u64, Vec<u8>)>,
     node_pages: BTreeMap<usize, Vec<(u64, BlobRef)>>,
     next_lineage: u64,
+    catalogue_seq: u64,
     pending: Queue,
     freed: Vec<(Run, Cause)>,
     /// Births of the versions at the slots that had dirty spans, to undo.
@@ -84,8 +86,8 @@ fn row(state: &State, slot: usize) -> Option<Row> {
         Span::Own(Some(_)) => *leaf,
     };
     let spans = v.spans.iter().zip(&v.leaves).map(place).collect();
-    let (write_version, generation) = (v.write_version, v.generation);
-    Some(Row { lineage: v.lineage, index: v.index, write_version, generation, spans })
+    let (write_version, generation, digest) = (v.write_version, v.generation, v.digest);
+    Some(Row { lineage: v.lineage, index: v.index, write_version, generation, digest, spans })
 }
 
 fn node_leaf(of: Identity, lineage: u64, n: &Node) -> Vec<u8> {
@@ -96,8 +98,9 @@ fn node_leaf(of: Identity, lineage: u64, n: &Node) -> Vec<u8> {
         NodeKind::Volume => 0,
         NodeKind::Snapshot => 1,
         NodeKind::Ghost => 2,
+        NodeKind::Record => 3,
     });
-    w.bytes(&[0; 7]);
+    w.bytes(&n.tree.to_le_bytes()[..7]);
     w.uuid(n.id);
     w.uuid(n.of);
     w.u64(n.bytes);
@@ -145,9 +148,19 @@ impl Capture {
         };
         let entries = |p: usize| (p * NODES_PER_PAGE..(p + 1) * NODES_PER_PAGE).map(entry).collect();
         let node_pages = stale.into_iter().map(|p| (p, entries(p))).collect();
-        let next_lineage = state.next_lineage;
-        let (pending, freed) = (Queue::default(), Vec::new());
-        Capture { dirty, spans, versions, nodes, node_pages, next_lineage, pending, freed, births, holes }
+        Capture {
+            dirty,
+            spans,
+            versions,
+            nodes,
+            node_pages,
+            next_lineage: state.next_lineage,
+            catalogue_seq: state.catalogue_seq,
+            pending: Queue::default(),
+            freed: Vec::new(),
+            births,
+            holes,
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -237,7 +250,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             });
             node_pages.insert(*number, self.place(bytes, plan)?);
         }
-        let root = self.place(self.root_page(c.next_lineage, &version_pages, &node_pages), plan)?;
+        let root = self.place(self.root_page(c, &version_pages, &node_pages), plan)?;
         plan.write(&self.disk).await?;
         Ok(Written { spans, nodes, version_pages, node_pages, root })
     }
@@ -248,7 +261,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             for row in rows {
                 match row {
                     Some(r) => {
-                        [r.lineage, r.index, r.write_version, r.generation, 0].iter().for_each(|v| w.u64(*v));
+                        let fixed = [r.lineage, r.index, r.write_version, r.generation, r.digest];
+                        fixed.iter().for_each(|v| w.u64(*v));
                         r.spans.iter().for_each(|s| s.put(w));
                     }
                     None => w.bytes(&vec![0; crate::state::VERSION_FIXED + 16 * spans]),
@@ -259,7 +273,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     fn root_page(
         &self,
-        next_lineage: u64,
+        c: &Capture,
         versions: &BTreeMap<usize, BlobRef>,
         nodes: &BTreeMap<usize, BlobRef>,
     ) -> Vec<u8> {
@@ -270,10 +284,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         };
         let (versions, nodes) = (merged(&pages.versions, versions), merged(&pages.nodes, nodes));
         let mut w = begin(Type::Root, self.id);
-        w.u64(next_lineage);
+        w.u64(c.next_lineage);
         w.u32(versions.len() as u32);
         w.u32(nodes.len() as u32);
         versions.iter().chain(&nodes).for_each(|p| p.put(&mut w));
+        w.u64(c.catalogue_seq);
         seal(w)
     }
 
@@ -300,7 +315,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let log = self.log.borrow();
             (log.next_seq, log.pos)
         };
-        let new = Superblock { sequence, root, boot_epoch, chain, wal_first_seq, wal_first_pos, ..old };
+        let (incompat, ro_compat) = (old.incompat | features::INCOMPAT, old.ro_compat | features::RO_COMPAT);
+        let at = Superblock { root, wal_first_seq, wal_first_pos, ..old };
+        let new = Superblock { sequence, incompat, ro_compat, boot_epoch, chain, ..at };
         self.max_sequence.set(sequence);
         write_superblocks(&self.disk, &new).await?;
         self.superblock.set(new);

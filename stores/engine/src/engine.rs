@@ -88,6 +88,7 @@ pub struct Engine<D: Disk, R: Rules = Sound> {
     pub(crate) fenced: Cell<bool>,
     pub(crate) locks: RangeLocks,
     pub(crate) generation: Cell<u64>,
+    pub(crate) era: Cell<u32>,
     pub(crate) reclaiming: Cell<bool>,
     pub(crate) rules: PhantomData<R>,
 }

@@ -1,5 +1,6 @@
 //! What can go wrong, by what the caller should do about it.
 
+use parpen_block::IoError;
 use uuid::Uuid;
 
 use crate::DiskError;
@@ -45,6 +46,19 @@ impl From<DiskError> for EngineError {
         match e {
             DiskError::NoSpace => EngineError::NoSpace,
             DiskError::Io => EngineError::Io,
+        }
+    }
+}
+
+impl From<EngineError> for IoError {
+    fn from(e: EngineError) -> IoError {
+        match e {
+            EngineError::NoSpace => IoError::NoSpace,
+            EngineError::Io | EngineError::Fenced | EngineError::Closed => IoError::Io,
+            EngineError::DataLost => IoError::DataLost,
+            EngineError::NotFound => IoError::Fenced,
+            EngineError::ReadOnly => IoError::ReadOnly,
+            EngineError::Exists | EngineError::Invalid(_) => IoError::Invalid,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! format, byte by byte.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod alloc;
 mod apply;
 mod blob;
@@ -14,35 +15,41 @@ mod check;
 mod checkpoint;
 mod codec;
 mod commit;
-mod device;
+mod diff;
+mod digest;
 mod disk;
 mod engine;
 mod error;
+mod evict;
+mod features;
+mod fill;
 mod layout;
 mod load;
 mod map;
+mod marks;
 #[doc(hidden)]
 pub mod parse;
 mod read;
 mod reclaim;
 mod record;
+mod records;
 mod recover;
 mod room;
 mod rules;
 mod settle;
 mod state;
-mod store;
 mod superblock;
-mod sync;
+pub mod sync;
+mod tail;
 mod view;
 mod wal;
 mod write;
 
-pub use device::{EngineDevice, LocalTask};
+pub use adopt::{ImageKind, NodeImage};
 pub use disk::{Disk, DiskError, FileDisk, FileError, RamDisk};
 pub use engine::Engine;
 pub use error::{EngineError, OpenError};
 pub use layout::{BLOCK, Format, LABEL_MAX, Layout, VOLUME_MAX};
+pub use marks::{BlockMark, VersionInfo};
 pub use rules::{Rules, Sound};
-pub use store::{Spawn, Store, StoreError, ring_spawn};
-pub use view::{Extent, Found, Kind, Space, Violation};
+pub use view::{Change, Extent, Found, Kind, Space, Violation};

@@ -15,7 +15,7 @@ use crate::map::SpanMap;
 use crate::state::{Node, NodeKind, Span, State, Version};
 use crate::superblock::Superblock;
 use crate::sync::join_all;
-use crate::{Disk, OpenError};
+use crate::{Disk, OpenError, features};
 
 /// A checkpoint in memory.
 pub(crate) struct Loaded {
@@ -40,14 +40,19 @@ fn page_body(bytes: &[u8], of: Identity, kind: Type, number: usize) -> Result<Re
     if id == of && n as usize == number { Ok(r) } else { Err(Malformed) }
 }
 
-pub(crate) fn root(bytes: &[u8], of: Identity) -> Result<(u64, Pages), Malformed> {
+/// Next lineage, count of the catalogue's operations, pages.
+pub(crate) fn root(bytes: &[u8], of: Identity) -> Result<(u64, u64, Pages), Malformed> {
     let (id, mut r) = unseal(bytes, Type::Root)?;
     let (next, versions, nodes) = (r.u64()?, r.u32()?, r.u32()?);
-    if id != of || (u64::from(versions) + u64::from(nodes)) * 16 != r.left() as u64 {
+    let refs = (u64::from(versions) + u64::from(nodes)) * 16;
+    // Disks without the feature have no count.
+    let counted = r.left() as u64 == refs + 8;
+    if id != of || !(counted || r.left() as u64 == refs) {
         return Err(Malformed);
     }
     let mut list = |n: u32| (0..n).map(|_| BlobRef::get(&mut r)).collect::<Result<Vec<_>, _>>();
-    Ok((next, Pages { versions: list(versions)?, nodes: list(nodes)?, root: BlobRef::default() }))
+    let pages = Pages { versions: list(versions)?, nodes: list(nodes)?, root: BlobRef::default() };
+    Ok((next, if counted { r.u64()? } else { 0 }, pages))
 }
 
 /// The leaves in a page of the node table: `(slot, leaf)`.
@@ -89,7 +94,7 @@ pub(crate) fn version_page(
 
 fn version(r: &mut Reader<'_>, spans: usize) -> Result<Option<Version>, Malformed> {
     let (lineage, index) = (r.u64()?, r.u64()?);
-    let (write_version, generation, _) = (r.u64()?, r.u64()?, r.u64()?);
+    let (write_version, generation, digest) = (r.u64()?, r.u64()?, r.u64()?);
     let refs = (0..spans).map(|_| BlobRef::get(r)).collect::<Result<Vec<_>, _>>()?;
     if lineage == 0 {
         return Ok(None);
@@ -101,7 +106,18 @@ fn version(r: &mut Reader<'_>, spans: usize) -> Result<Option<Version>, Malforme
     let spans = refs.iter().map(|b| if *b == INHERIT { Span::Inherit } else { Span::Own(None) }).collect();
     let leaves = refs.iter().map(|b| if b.is_none() { BlobRef::default() } else { *b }).collect();
     let (birth, parent, owned) = (0, None, 0);
-    Ok(Some(Version { lineage, index, birth, parent, spans, leaves, write_version, generation, owned }))
+    Ok(Some(Version {
+        lineage,
+        index,
+        birth,
+        parent,
+        spans,
+        leaves,
+        write_version,
+        generation,
+        owned,
+        digest,
+    }))
 }
 
 pub(crate) fn node(bytes: &[u8], of: Identity, slot: usize, leaf: BlobRef) -> Result<(u64, Node), Malformed> {
@@ -111,9 +127,12 @@ pub(crate) fn node(bytes: &[u8], of: Identity, slot: usize, leaf: BlobRef) -> Re
         0 => NodeKind::Volume,
         1 => NodeKind::Snapshot,
         2 => NodeKind::Ghost,
+        3 => NodeKind::Record,
         _ => return Err(Malformed),
     };
-    r.bytes(7)?;
+    let mut tree = [0; 8];
+    tree[..7].copy_from_slice(r.bytes(7)?);
+    let tree = u64::from_le_bytes(tree);
     let (name, from): (Uuid, Uuid) = (r.uuid()?, r.uuid()?);
     let (bytes, label_version) = (r.u64()?, r.u64()?);
     let (label_len, _) = (r.u32()? as usize, r.u32()?);
@@ -124,7 +143,7 @@ pub(crate) fn node(bytes: &[u8], of: Identity, slot: usize, leaf: BlobRef) -> Re
     let children = Vec::new();
     Ok((
         lineage,
-        Node { parent, kind, id: name, of: from, bytes, label, label_version, children, slot, leaf },
+        Node { parent, tree, kind, id: name, of: from, bytes, label, label_version, children, slot, leaf },
     ))
 }
 
@@ -148,13 +167,14 @@ impl<D: Disk> Loader<'_, D> {
         Ok(all)
     }
 
-    async fn root(&mut self, root: BlobRef) -> Result<u64, OpenError> {
+    async fn root(&mut self, root: BlobRef) -> Result<(u64, u64), OpenError> {
         const WHAT: &str = "the root of the checkpoint";
         let bytes = self.blobs(&[root], WHAT).await?.remove(0);
-        let (next, mut pages) = self::root(&bytes, self.of).map_err(|_| OpenError::Damaged { what: WHAT })?;
+        let (next, seq, mut pages) =
+            self::root(&bytes, self.of).map_err(|_| OpenError::Damaged { what: WHAT })?;
         pages.root = root;
         self.out.pages = pages;
-        Ok(next)
+        Ok((next, seq))
     }
 
     async fn nodes(&mut self) -> Result<(), OpenError> {
@@ -226,12 +246,16 @@ pub(crate) async fn load<D: Disk>(disk: &D, sb: &Superblock, ghosts: bool) -> Re
     let state = State::new(&sb.layout, disk_blocks, ghosts);
     let out = Loaded { state, pages: Pages::default(), blobs: Blobs::default(), runs: Vec::new() };
     let mut loader = Loader { disk, of: sb.id, disk_blocks, layout: sb.layout, out };
-    let next = loader.root(sb.root).await?;
+    let (next, seq) = loader.root(sb.root).await?;
     loader.nodes().await?;
     loader.versions().await?;
     let mut out = loader.out;
     out.state.settle_load().map_err(|_| OpenError::Damaged { what: "the table of objects" })?;
     out.state.next_lineage = out.state.next_lineage.max(next);
+    out.state.catalogue_seq = seq;
     out.state.dirty = Default::default();
+    if sb.ro_compat & features::DIGESTS == 0 {
+        out.state.digest_all();
+    }
     Ok(out)
 }

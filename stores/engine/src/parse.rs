@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn resealed_bytes_get_behind_the_checksum() {
-        let mut empty_root = vec![0; HEADER + 16];
+        let mut empty_root = vec![0; HEADER + 16]; // as before the count of operations
         empty_root[HEADER] = 1; // next lineage
         assert!(!checkpoint(&empty_root, false));
         assert!(checkpoint(&empty_root, true));

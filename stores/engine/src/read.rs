@@ -91,12 +91,24 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// Fills `buf`, whole blocks, from block `first`. While it reads, a block may be overwritten, its old
     /// place freed and used again: a checksum that does not match is an error only if the map is still what
     /// it was.
-    pub(crate) async fn fetch(&self, id: Uuid, first: u64, mut buf: Buf) -> (Result<bool, EngineError>, Buf) {
+    pub(crate) async fn fetch(&self, id: Uuid, first: u64, buf: Buf) -> (Result<bool, EngineError>, Buf) {
+        let of = |state: &State| state.named(id).map(|(lineage, _)| lineage).ok_or(EngineError::NotFound);
+        self.fetch_of(of, first, buf).await
+    }
+
+    /// [`Engine::fetch`] of the lineage that `of` names at each try.
+    pub(crate) async fn fetch_of(
+        &self,
+        of: impl Fn(&State) -> Result<u64, EngineError>,
+        first: u64,
+        mut buf: Buf,
+    ) -> (Result<bool, EngineError>, Buf) {
         let count = buf.len() / BLOCK as usize;
         let mut before = Vec::new();
         let mut failure = EngineError::DataLost;
         loop {
-            let map = match self.find(id, |lineage, _| self.state.borrow().entries(lineage, first, count)) {
+            let now = |state: &State| Ok(state.entries(of(state)?, first, count));
+            let map = match self.alive().and_then(|()| now(&self.state.borrow())) {
                 Ok(map) => map,
                 Err(e) => return (Err(e), buf),
             };

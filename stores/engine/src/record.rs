@@ -33,6 +33,57 @@ pub(crate) struct Mapping {
     pub(crate) crcs: Vec<u32>,
 }
 
+/// Where blocks of a [`Filling`] come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// They stay as they are.
+    Keep,
+    Hole,
+    /// Written to the disk from `phys` on.
+    Data {
+        phys: u64,
+        origin: u64,
+    },
+    /// The parent version has them, under this origin.
+    Shared {
+        origin: u64,
+    },
+}
+
+impl Source {
+    /// Whether `next` continues a piece of `len` blocks that begins here.
+    pub(crate) fn goes_on(self, len: u32, next: Source) -> bool {
+        match (self, next) {
+            (Source::Data { phys, origin }, Source::Data { phys: p, origin: o }) => {
+                p == phys + u64::from(len) && o == origin
+            }
+            (a, b) => a == b,
+        }
+    }
+
+    pub(crate) fn is_marked(self) -> bool {
+        matches!(self, Source::Data { .. } | Source::Shared { .. })
+    }
+}
+
+/// Neighbouring blocks of a filling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FillPiece {
+    pub(crate) source: Source,
+    pub(crate) len: u32,
+}
+
+/// Blocks of one object of any lineage become what another disk has there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Filling {
+    pub(crate) lineage: u64,
+    pub(crate) index: u64,
+    pub(crate) start: u32,
+    pub(crate) pieces: Vec<FillPiece>,
+    /// One for each block of data, written or shared, in order.
+    pub(crate) crcs: Vec<u32>,
+}
+
 /// One volume of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
@@ -84,6 +135,18 @@ pub(crate) enum Op {
         lineage: u64,
         label: Vec<u8>,
     },
+    Fill(Filling),
+    /// All versions of one object in one tree are gone.
+    Evict {
+        tree: u64,
+        index: u64,
+    },
+    /// A key gets a value (empty: it is gone). `lineage` is the record's number.
+    Record {
+        lineage: u64,
+        key: Uuid,
+        value: Vec<u8>,
+    },
 }
 
 const MAP: u64 = 1;
@@ -95,6 +158,9 @@ const FORGET: u64 = 6;
 const SETTLE: u64 = 7;
 const DROP: u64 = 8;
 const RELABEL: u64 = 9;
+const RECORD: u64 = 10;
+const FILL: u64 = 11;
+const EVICT: u64 = 13;
 /// An operation whose kind has this bit may be skipped by programs that do not know it.
 const SKIPPABLE: u64 = 1 << 6;
 
@@ -158,6 +224,75 @@ impl Mapping {
     }
 }
 
+const KEEP: u64 = 0;
+const HOLE: u64 = 1;
+const DATA: u64 = 2;
+const SHARED: u64 = 3;
+
+impl Filling {
+    /// Most bytes that a filling of `blocks` can take in the log.
+    pub(crate) fn most_bytes(blocks: u64) -> usize {
+        64 + blocks as usize * 30
+    }
+
+    /// Blocks that it covers.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.pieces.iter().map(|p| u64::from(p.len)).sum()
+    }
+
+    /// Those that have a checksum.
+    pub(crate) fn marked(&self) -> u64 {
+        self.pieces.iter().filter(|p| p.source.is_marked()).map(|p| u64::from(p.len)).sum()
+    }
+
+    fn put(&self, w: &mut Writer) {
+        for v in [self.lineage, self.index, u64::from(self.start), self.pieces.len() as u64] {
+            w.varint(v);
+        }
+        for p in &self.pieces {
+            let (kind, numbers): (u64, &[u64]) = match p.source {
+                Source::Keep => (KEEP, &[]),
+                Source::Hole => (HOLE, &[]),
+                Source::Data { phys, origin } => (DATA, &[phys, origin]),
+                Source::Shared { origin } => (SHARED, &[origin]),
+            };
+            w.varint(kind);
+            w.varint(u64::from(p.len));
+            numbers.iter().for_each(|v| w.varint(*v));
+        }
+        self.crcs.iter().for_each(|c| w.u32(*c));
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Filling, Malformed> {
+        let (lineage, index) = (r.varint()?, r.varint()?);
+        let start = u32::try_from(r.varint()?).map_err(|_| Malformed)?;
+        let count = r.varint()?;
+        if count > r.left() as u64 / 2 {
+            return Err(Malformed);
+        }
+        let mut f = Filling { lineage, index, start, pieces: Vec::new(), crcs: Vec::new() };
+        for _ in 0..count {
+            let (kind, len) = (r.varint()?, u32::try_from(r.varint()?).map_err(|_| Malformed)?);
+            let source = match kind {
+                KEEP => Source::Keep,
+                HOLE => Source::Hole,
+                DATA => Source::Data { phys: r.varint()?, origin: r.varint()? },
+                SHARED => Source::Shared { origin: r.varint()? },
+                _ => return Err(Malformed),
+            };
+            if len == 0 {
+                return Err(Malformed);
+            }
+            f.pieces.push(FillPiece { source, len });
+        }
+        if f.marked() * 4 != r.left() as u64 || u64::from(start) + f.blocks() > u64::from(u32::MAX) {
+            return Err(Malformed);
+        }
+        f.crcs = (0..f.marked()).map(|_| r.u32()).collect::<Result<_, _>>()?;
+        Ok(f)
+    }
+}
+
 impl Op {
     fn kind(&self) -> u64 {
         match self {
@@ -170,6 +305,19 @@ impl Op {
             Op::Settle { .. } => SETTLE,
             Op::Drop { .. } => DROP,
             Op::Relabel { .. } => RELABEL,
+            Op::Record { .. } => RECORD,
+            Op::Fill(_) => FILL,
+            Op::Evict { .. } => EVICT,
+        }
+    }
+
+    /// Whether it changes the catalogue, which all disks of a store have alike. The others are each disk's own
+    /// business.
+    pub(crate) fn is_catalogue(&self) -> bool {
+        match self {
+            Op::Create { .. } | Op::Snapshot(_) | Op::Resize { .. } | Op::Rollback { .. } => true,
+            Op::Forget { .. } | Op::Relabel { .. } | Op::Record { .. } => true,
+            Op::Map(_) | Op::Settle { .. } | Op::Drop { .. } | Op::Fill(_) | Op::Evict { .. } => false,
         }
     }
 
@@ -194,11 +342,18 @@ impl Op {
             }
             Op::Resize { lineage, bytes } => numbers(&[*lineage, *bytes]),
             Op::Rollback { lineage, to, head } => numbers(&[*lineage, *to, *head]),
+            Op::Fill(f) => f.put(w),
+            Op::Evict { tree, index } => numbers(&[*tree, *index]),
             Op::Settle { lineage, index } => numbers(&[*lineage, *index]),
             Op::Forget { lineage } | Op::Drop { lineage } => numbers(&[*lineage]),
             Op::Relabel { lineage, label } => {
                 numbers(&[*lineage]);
                 put_label(w, label);
+            }
+            Op::Record { lineage, key, value } => {
+                numbers(&[*lineage]);
+                w.uuid(*key);
+                put_label(w, value);
             }
         }
     }
@@ -238,6 +393,9 @@ impl Op {
             SETTLE => Op::Settle { lineage: r.varint()?, index: r.varint()? },
             DROP => Op::Drop { lineage: r.varint()? },
             RELABEL => Op::Relabel { lineage: r.varint()?, label: get_label(r)? },
+            FILL => Op::Fill(Filling::get(r)?),
+            EVICT => Op::Evict { tree: r.varint()?, index: r.varint()? },
+            RECORD => Op::Record { lineage: r.varint()?, key: r.uuid()?, value: get_label(r)? },
             k if k & SKIPPABLE != 0 => return Ok(None),
             _ => return Err(Malformed),
         };
@@ -270,7 +428,21 @@ mod tests {
             Op::Forget { lineage: 1 },
             Op::Settle { lineage: 1, index: u64::MAX },
             Op::Drop { lineage: 1 },
-            Op::Relabel { lineage: 1, label },
+            Op::Relabel { lineage: 1, label: label.clone() },
+            Op::Record { lineage: 9, key: id, value: label },
+            Op::Fill(Filling {
+                lineage: 1,
+                index: 2,
+                start: 3,
+                pieces: vec![
+                    FillPiece { source: Source::Keep, len: 1 },
+                    FillPiece { source: Source::Hole, len: 2 },
+                    FillPiece { source: Source::Data { phys: 900, origin: 1 << 41 | 7 }, len: 2 },
+                    FillPiece { source: Source::Shared { origin: 5 }, len: 1 },
+                ],
+                crcs: vec![1, 2, u32::MAX],
+            }),
+            Op::Evict { tree: 4, index: 5 },
         ]
     }
 
@@ -288,7 +460,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0u8..10) {
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0u8..16) {
             let _ = Op::get(&mut Reader::new(&bytes));
             let mut framed = vec![kind, bytes.len() as u8];
             framed.extend(&bytes);
@@ -296,7 +468,7 @@ mod tests {
         }
 
         #[test]
-        fn flipped_bits_are_survived(which in 0usize..9, bit in 0usize..400) {
+        fn flipped_bits_are_survived(which in 0usize..12, bit in 0usize..400) {
             let mut bytes = every_kind()[which].encode();
             let bit = bit % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);

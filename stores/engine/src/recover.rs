@@ -16,12 +16,13 @@ use crate::codec::{BlobRef, Identity, Type, begin, seal};
 use crate::engine::{Engine, Log, Room, Turns, block_checksum};
 use crate::layout::BLOCK;
 use crate::load::{Loaded, load};
-use crate::record::{Mapping, Op, Piece, SKIP};
+use crate::record::{Mapping, Piece, SKIP};
 use crate::state::{Freed, Span, State};
 use crate::superblock::{self, COPIES, Superblock, offsets, wal_start};
 use crate::sync::{RangeLocks, join_all};
+use crate::tail::verify_op;
 use crate::wal::{At, Queue, Record, RecordHead, Ring};
-use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules};
+use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules, features};
 
 /// Largest read of the verification, in blocks.
 const VERIFY_BLOCKS: u32 = 256;
@@ -58,6 +59,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let mut sb = Superblock {
             id,
             sequence: 1,
+            incompat: features::INCOMPAT,
+            ro_compat: features::RO_COMPAT,
             disk_bytes,
             layout: options.layout,
             boot_epoch: 1,
@@ -70,6 +73,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         fixed_areas(&mut alloc, &sb);
         let mut root = begin(Type::Root, id);
         root.u64(1);
+        root.u64(0);
         root.u64(0);
         let mut plan = Plan::default();
         let placed = Blobs::default().place(&mut alloc, id, seal(root), &mut plan);
@@ -116,6 +120,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             fenced: Cell::new(false),
             locks: RangeLocks::default(),
             generation: Cell::new(0),
+            era: Cell::new(0),
             reclaiming: Cell::new(false),
             rules: PhantomData,
         });
@@ -187,11 +192,8 @@ async fn replay<D: Disk, R: Rules>(
     for record in records {
         let tail = record.head.seq > durable;
         for mut op in record.ops {
-            if let Op::Map(m) = &mut op
-                && tail
-                && R::VERIFY_TAIL
-            {
-                verify::<D, R>(disk, sb, m).await?;
+            if tail && R::VERIFY_TAIL {
+                verify_op::<D, R>(disk, sb, &mut op).await?;
             }
             state
                 .apply(&op, &mut Freed::default())
@@ -203,7 +205,11 @@ async fn replay<D: Disk, R: Rules>(
 
 /// Replaces by skips what is not on the disk as the log says. A block that cannot be read at all keeps its
 /// new mapping: nobody can say that it was not written, and reading it says that it is lost.
-async fn verify<D: Disk, R: Rules>(disk: &D, sb: &Superblock, m: &mut Mapping) -> Result<(), OpenError> {
+pub(crate) async fn verify<D: Disk, R: Rules>(
+    disk: &D,
+    sb: &Superblock,
+    m: &mut Mapping,
+) -> Result<(), OpenError> {
     let object_blocks = u64::from(sb.layout.object_blocks);
     let disk_blocks = sb.disk_bytes / BLOCK;
     let base = m.index.saturating_mul(object_blocks).saturating_add(u64::from(m.start));

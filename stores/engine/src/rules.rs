@@ -25,6 +25,8 @@ pub trait Rules: 'static {
     const GHOSTS: bool = true;
     /// Everything that a new checkpoint refers to is durable before the superblock names it.
     const FLUSH_BEFORE_SWITCH: bool = true;
+    /// What descendants follow is durable before the operation that they follow.
+    const SETTLE_BEFORE_FOLLOW: bool = true;
     /// Writes that touch the same block of a volume wait for each other.
     const RANGE_LOCK: bool = true;
 }

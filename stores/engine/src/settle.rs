@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::codec::Malformed;
+use crate::digest::mark_of;
 use crate::map::SpanMap;
 use crate::state::{Cause, Freed, NodeKind, Span, State};
 
@@ -109,6 +110,7 @@ impl State {
     }
 
     fn trim(&mut self, slot: usize, children: &[u64], index: u64, freed: &mut Freed) {
+        let blocks = self.span_blocks;
         for span in 0..self.spans_per_object() {
             let useless = self.useless(slot, children, index, span);
             if useless.is_empty() {
@@ -121,7 +123,10 @@ impl State {
             v.owned = v.owned.saturating_sub(useless.len() as u64);
             let Span::Own(Some(map)) = &mut v.spans[span] else { continue };
             let map = Rc::make_mut(map);
-            useless.into_iter().for_each(|i| freed.push(map.set(i, None), Cause::Deleted));
+            for i in useless {
+                v.digest ^= mark_of(span * blocks + i, map.get(i));
+                freed.push(map.set(i, None), Cause::Deleted);
+            }
             if map.mapped() == 0 {
                 v.spans[span] = Span::Own(None);
             }
@@ -134,7 +139,11 @@ impl State {
         for child in children {
             let heir = match self.by_key.get(&(*child, index)) {
                 Some(heir) => *heir,
-                None => self.add_version(*child, index, parent),
+                None => {
+                    let heir = self.add_version(*child, index, parent);
+                    self.version_mut(heir).digest = self.version(slot).digest;
+                    heir
+                }
             };
             for span in 0..self.spans_per_object() {
                 if matches!(self.version(heir).spans[span], Span::Inherit) {

@@ -23,6 +23,8 @@ use crate::map::SpanMap;
 pub(crate) enum NodeKind {
     Volume,
     Snapshot,
+    /// Not a lineage: a key and a value that every disk of the store keeps.
+    Record,
     /// Deleted; stays while more than one child shares its blocks, or until its space is taken back.
     Ghost,
 }
@@ -31,6 +33,8 @@ pub(crate) enum NodeKind {
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) parent: u64,
+    /// Number of the first root of the tree that it belongs to; 0 for records.
+    pub(crate) tree: u64,
     pub(crate) kind: NodeKind,
     pub(crate) id: Uuid,
     pub(crate) of: Uuid,
@@ -41,6 +45,18 @@ pub(crate) struct Node {
     /// Place in the node table, and where its leaf stands since the last checkpoint.
     pub(crate) slot: usize,
     pub(crate) leaf: BlobRef,
+}
+
+impl Node {
+    /// A volume or snapshot.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self.kind, NodeKind::Volume | NodeKind::Snapshot)
+    }
+
+    /// Anything that can hold data.
+    pub(crate) fn is_lineage(&self) -> bool {
+        self.kind != NodeKind::Record
+    }
 }
 
 /// A span of an object version.
@@ -68,6 +84,8 @@ pub(crate) struct Version {
     pub(crate) generation: u64,
     /// Data blocks that it owns.
     pub(crate) owned: u64,
+    /// Digest of what it reads as: see [`crate::digest`].
+    pub(crate) digest: u64,
 }
 
 /// Why a block is no longer needed.
@@ -109,6 +127,10 @@ pub(crate) struct Dirty {
     pub(crate) gone: Vec<BlobRef>,
 }
 
+/// Lineages are below this number: in origins, the era stands above it.
+pub(crate) const LINEAGES: u64 = 1 << LINEAGE_BITS;
+/// Bits of a lineage in an origin.
+pub(crate) const LINEAGE_BITS: u32 = 40;
 /// Bytes of a version in its table page, without and per span.
 pub(crate) const VERSION_FIXED: usize = 40;
 /// Bytes of a page before its entries.
@@ -128,6 +150,9 @@ pub(crate) struct State {
     pub(crate) ghosts: bool,
     pub(crate) nodes: BTreeMap<u64, Node>,
     pub(crate) names: BTreeMap<Uuid, u64>,
+    pub(crate) records: BTreeMap<Uuid, u64>,
+    /// `(tree, lineage)`.
+    pub(crate) trees: BTreeSet<(u64, u64)>,
     /// Node table: lineage in each slot, 0 where free.
     pub(crate) node_slots: Vec<u64>,
     free_node_slots: Vec<usize>,
@@ -140,6 +165,8 @@ pub(crate) struct State {
     /// nobody.
     pub(crate) to_trim: BTreeSet<u64>,
     pub(crate) next_lineage: u64,
+    /// Operations of the catalogue that were applied since the disk was formatted.
+    pub(crate) catalogue_seq: u64,
     births: u64,
     /// What [`State::lookup`] found far up the tree: `(slot, birth)`, or that there is nothing.
     far: RefCell<BTreeMap<(u64, u64), Remembered>>,
@@ -159,6 +186,8 @@ impl State {
             ghosts,
             nodes: BTreeMap::new(),
             names: BTreeMap::new(),
+            records: BTreeMap::new(),
+            trees: BTreeSet::new(),
             node_slots: Vec::new(),
             free_node_slots: Vec::new(),
             versions: Vec::new(),
@@ -167,6 +196,7 @@ impl State {
             dead: BTreeSet::new(),
             to_trim: BTreeSet::new(),
             next_lineage: 1,
+            catalogue_seq: 0,
             births: 0,
             far: RefCell::default(),
             mapped: 0,
@@ -224,6 +254,11 @@ impl State {
         None
     }
 
+    /// Forgets what was found far up: versions came between or went.
+    pub(crate) fn forget_far(&self) {
+        self.far.borrow_mut().clear();
+    }
+
     fn is_born(&self, slot: usize, birth: u64) -> bool {
         self.versions.get(slot).and_then(|v| v.as_ref()).is_some_and(|v| v.birth == birth)
     }
@@ -256,17 +291,23 @@ impl State {
         self.resolve(self.version(slot).parent?, span)
     }
 
-    pub(crate) fn add_node(&mut self, lineage: u64, node: Node) -> Result<(), Malformed> {
-        if lineage == 0 || self.nodes.contains_key(&lineage) {
+    /// Adds a node. Without a tree it gets its parent's, or becomes the first root of one.
+    pub(crate) fn add_node(&mut self, lineage: u64, mut node: Node) -> Result<(), Malformed> {
+        if lineage == 0 || lineage >= LINEAGES || self.nodes.contains_key(&lineage) {
             return Err(Malformed);
         }
-        let named = node.kind != NodeKind::Ghost;
-        if named && self.names.insert(node.id, lineage).is_some() {
+        let unknown = match node.kind {
+            NodeKind::Volume | NodeKind::Snapshot => self.names.insert(node.id, lineage).is_none(),
+            NodeKind::Ghost => self.dead.insert(lineage),
+            NodeKind::Record => node.parent == 0 && self.records.insert(node.id, lineage).is_none(),
+        };
+        if !unknown {
             return Err(Malformed);
         }
-        if !named {
-            self.dead.insert(lineage);
+        if node.tree == 0 && node.kind != NodeKind::Record {
+            node.tree = self.nodes.get(&node.parent).map_or(lineage, |p| p.tree);
         }
+        self.trees.insert((node.tree, lineage));
         if let Some(parent) = self.nodes.get_mut(&node.parent) {
             parent.children.push(lineage);
         } else if node.parent != 0 {
@@ -294,10 +335,16 @@ impl State {
         })
     }
 
-    pub(crate) fn free_node_slot(&mut self, slot: usize) {
-        self.node_slots[slot] = 0;
-        self.dirty.node_pages.insert(slot);
-        self.free_node_slots.push(slot);
+    /// What a node that was removed leaves behind: a free slot, and a leaf that goes with the next checkpoint.
+    pub(crate) fn forget_node(&mut self, lineage: u64, node: &Node) {
+        self.trees.remove(&(node.tree, lineage));
+        self.dirty.nodes.remove(&lineage);
+        if !node.leaf.is_none() {
+            self.dirty.gone.push(node.leaf);
+        }
+        self.node_slots[node.slot] = 0;
+        self.dirty.node_pages.insert(node.slot);
+        self.free_node_slots.push(node.slot);
     }
 
     pub(crate) fn add_version(&mut self, lineage: u64, index: u64, parent: Option<usize>) -> usize {
@@ -313,6 +360,7 @@ impl State {
             write_version: 0,
             generation: 0,
             owned: 0,
+            digest: parent.map_or(0, |p| self.version(p).digest),
         };
         let slot = self.free_versions.pop().unwrap_or_else(|| {
             self.versions.push(None);

@@ -2,16 +2,12 @@
 
 use crate::codec::{BlobRef, HEADER, Identity, Malformed, Reader, Type, begin, claimed_len, seal, unseal};
 use crate::layout::{BLOCK, Layout};
-use crate::{Disk, OpenError};
+use crate::{Disk, OpenError, features};
 use parpen_base::{Buf, MIB};
 
 /// The format that this program writes. Never changes after 1.0; features have bits.
 pub(crate) const FORMAT_MAJOR: u16 = 1;
 const FORMAT_MINOR: u16 = 0;
-/// Features a program must know to open the disk. None is defined yet.
-const KNOWN_INCOMPAT: u64 = 0;
-/// Features a program must know to write to the disk. None is defined yet; this engine always writes.
-const KNOWN_RO_COMPAT: u64 = 0;
 /// CRC32C.
 const CHECKSUM_CRC32C: u32 = 1;
 /// Disks below this size have their copies close together.
@@ -24,6 +20,9 @@ pub(crate) struct Superblock {
     pub(crate) id: Identity,
     /// +1 with each switch; no value is ever used twice.
     pub(crate) sequence: u64,
+    /// Features of the disk, all of which this program knows: incompatible, read-only compatible.
+    pub(crate) incompat: u64,
+    pub(crate) ro_compat: u64,
     pub(crate) disk_bytes: u64,
     pub(crate) layout: Layout,
     pub(crate) boot_epoch: u64,
@@ -60,8 +59,8 @@ impl Superblock {
         w.u16(FORMAT_MINOR);
         w.u32(copy as u32);
         w.u64(0); // feature_compat
-        w.u64(0); // feature_ro_compat
-        w.u64(0); // feature_incompat
+        w.u64(self.ro_compat);
+        w.u64(self.incompat);
         w.u64(self.sequence);
         w.u64(self.disk_bytes);
         w.u32(BLOCK as u32);
@@ -86,7 +85,7 @@ impl Superblock {
         if r.u32()? as usize != copy {
             return Err(Malformed);
         }
-        r.bytes(24)?;
+        let (_compat, ro_compat, incompat) = (r.u64()?, r.u64()?, r.u64()?);
         let (sequence, disk_bytes) = (r.u64()?, r.u64()?);
         let (block, object_blocks, wal_at, wal_bytes) = (r.u32()?, r.u32()?, r.u64()?, r.u64()?);
         let (ag_blocks, reserve_blocks, tail_bytes) = (r.u32()?, r.u32()?, r.u64()?);
@@ -103,6 +102,8 @@ impl Superblock {
         let sb = Superblock {
             id,
             sequence,
+            incompat,
+            ro_compat,
             disk_bytes,
             layout,
             boot_epoch,
@@ -135,7 +136,7 @@ pub(crate) fn decode(block: &[u8], copy: usize) -> Copy4 {
     let (Ok(major), Ok(_minor)) = (r.u16(), r.u16()) else { return Copy4::Bad };
     let mut bits = Reader::new(&block[HEADER + 16..]);
     let (Ok(ro), Ok(incompat)) = (bits.u64(), bits.u64()) else { return Copy4::Bad };
-    let unknown = (incompat & !KNOWN_INCOMPAT) | (ro & !KNOWN_RO_COMPAT);
+    let unknown = (incompat & !features::INCOMPAT) | (ro & !features::RO_COMPAT);
     if major != FORMAT_MAJOR || unknown != 0 {
         return Copy4::Newer(major, unknown);
     }

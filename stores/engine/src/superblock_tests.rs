@@ -6,6 +6,8 @@ fn sb(sequence: u64) -> Superblock {
     Superblock {
         id: Identity { store: Uuid::from_u128(7), disk: Uuid::from_u128(8) },
         sequence,
+        incompat: features::INCOMPAT,
+        ro_compat: features::RO_COMPAT,
         disk_bytes: MIB,
         layout: Layout::tiny(),
         boot_epoch: sequence / 2,
@@ -77,7 +79,7 @@ fn newer_formats_and_features_are_named() {
     };
     assert_eq!(patch(HEADER, 2), Err(OpenError::NewerFormat { found: 2, known: 1 }));
     assert_eq!(patch(HEADER + 24, 4), Err(OpenError::UnknownFeatures { bits: 4 }));
-    assert_eq!(patch(HEADER + 16, 1), Err(OpenError::UnknownFeatures { bits: 1 }));
+    assert_eq!(patch(HEADER + 16, 4), Err(OpenError::UnknownFeatures { bits: 4 }));
     assert_eq!(
         patch(HEADER + 8, 1),
         Err(OpenError::NoQuorum { valid: 1 }),

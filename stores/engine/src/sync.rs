@@ -10,20 +10,21 @@ use uuid::Uuid;
 
 /// Wakes everybody who waits at the moment of [`Event::fire`].
 #[derive(Default)]
-pub(crate) struct Event {
+pub struct Event {
     fired: Cell<u64>,
     wakers: RefCell<Vec<Waker>>,
 }
 
 impl Event {
-    pub(crate) fn fire(&self) {
+    /// Wakes them.
+    pub fn fire(&self) {
         self.fired.set(self.fired.get() + 1);
         let wakers = std::mem::take(&mut *self.wakers.borrow_mut());
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Ends at the next [`Event::fire`] after this call (not after the first poll).
-    pub(crate) fn wait(&self) -> impl Future<Output = ()> + '_ {
+    pub fn wait(&self) -> impl Future<Output = ()> + '_ {
         let seen = self.fired.get();
         std::future::poll_fn(move |cx| {
             if self.fired.get() != seen {
@@ -47,13 +48,13 @@ struct Claim {
 
 /// Exclusive locks on ranges of blocks per volume, granted in the order of asking.
 #[derive(Default)]
-pub(crate) struct RangeLocks {
+pub struct RangeLocks {
     claims: RefCell<BTreeMap<Uuid, Vec<Claim>>>,
     tickets: Cell<u64>,
 }
 
 /// Holds (or waits for) a range; dropping it gives the range back.
-pub(crate) struct RangeGuard<'a> {
+pub struct RangeGuard<'a> {
     locks: &'a RangeLocks,
     id: Uuid,
     ticket: u64,
@@ -61,7 +62,7 @@ pub(crate) struct RangeGuard<'a> {
 
 impl RangeLocks {
     /// Waits until no earlier claim overlaps `first..=last`.
-    pub(crate) async fn lock(&self, id: Uuid, first: u64, last: u64) -> RangeGuard<'_> {
+    pub async fn lock(&self, id: Uuid, first: u64, last: u64) -> RangeGuard<'_> {
         let ticket = self.tickets.get();
         self.tickets.set(ticket + 1);
         let claim = Claim { ticket, first, last, waker: None };
@@ -113,7 +114,7 @@ enum Running<F: Future> {
 }
 
 /// Runs futures together on the task that asks; answers in their order.
-pub(crate) async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+pub async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut all: Vec<Running<F>> = futures.into_iter().map(|f| Running::Going(Box::pin(f))).collect();
     std::future::poll_fn(|cx| {
         let mut pending = false;
@@ -133,7 +134,7 @@ pub(crate) async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
 }
 
 /// Lets other tasks run.
-pub(crate) async fn yield_now() {
+pub async fn yield_now() {
     let mut yielded = false;
     std::future::poll_fn(|cx| {
         if yielded {

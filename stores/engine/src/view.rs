@@ -56,6 +56,17 @@ pub struct Extent {
     pub zero: bool,
 }
 
+/// A piece of a volume or snapshot, compared with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Length in bytes.
+    pub len: u64,
+    /// It need not be the same there.
+    pub changed: bool,
+    /// It reads as zeros now and takes no space.
+    pub zero: bool,
+}
+
 /// An invariant that does not hold, in plain words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation(pub String);

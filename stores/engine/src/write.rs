@@ -16,11 +16,11 @@ const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the v
 const B: usize = BLOCK as usize;
 
 /// What one write does to one object.
-struct Part {
-    index: u64,
-    start: u32,
-    pieces: Vec<Piece>,
-    crcs: Vec<u32>,
+pub(crate) struct Part {
+    pub(crate) index: u64,
+    pub(crate) start: u32,
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) crcs: Vec<u32>,
 }
 
 impl Part {
@@ -107,7 +107,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// Stores whole blocks from block `first` on. The caller holds the lock on them.
     async fn store(&self, id: Uuid, first: u64, buf: Buf) -> (Result<(), EngineError>, Buf) {
         let origin = match self.writable(id) {
-            Ok((lineage, _)) => lineage,
+            Ok((lineage, _)) => self.origin(lineage),
             Err(e) => return (Err(e), buf),
         };
         let crcs: Vec<Option<u32>> = buf
@@ -175,7 +175,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         Some((parts, taken))
     }
 
-    async fn write_parts(&self, parts: &[Part], first: u64, buf: Buf) -> (Result<(), DiskError>, Buf) {
+    /// Writes what has its place; `buf` begins with block `first` of the volume.
+    pub(crate) async fn write_parts(
+        &self,
+        parts: &[Part],
+        first: u64,
+        buf: Buf,
+    ) -> (Result<(), DiskError>, Buf) {
         let object_blocks = u64::from(self.layout.object_blocks);
         let mut runs: Vec<(usize, Piece)> = Vec::new();
         for part in parts {
@@ -226,7 +232,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// Counts what recovery would have to verify; commits when it is too much.
-    async fn bound_tail(&self, more: u64) -> Result<(), EngineError> {
+    pub(crate) async fn bound_tail(&self, more: u64) -> Result<(), EngineError> {
         let tail = {
             let mut log = self.log.borrow_mut();
             log.tail += more;

@@ -5,6 +5,7 @@
 //! pass.
 #![forbid(unsafe_code)]
 
+mod copy;
 mod datadir;
 mod error;
 mod lane;
@@ -13,6 +14,7 @@ mod store;
 pub mod suite;
 mod tx;
 
+pub use copy::{CopyError, backup, restore};
 pub use datadir::{DataDir, Refused};
 pub use error::OpenError;
 pub use store::Store;

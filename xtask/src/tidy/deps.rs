@@ -104,6 +104,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("parpen-service", &["parpen-base", "parpen-block", "parpen-identity", "parpen-model"]),
     ("parpen-meta", &["parpen-base", "parpen-identity", "parpen-model"]),
     ("parpen-engine", &["parpen-base", "parpen-block", "parpen-ring"]),
+    ("parpen-array", &["parpen-base", "parpen-block", "parpen-engine", "parpen-ring"]),
     ("parpen-http", &["parpen-base", "parpen-identity", "parpen-model"]),
     ("parpen-openstack", API),
     ("parpen-storpool", API),
@@ -115,6 +116,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     (
         "parpen",
         &[
+            "parpen-array",
             "parpen-base",
             "parpen-block",
             "parpen-cern",
@@ -133,7 +135,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "parpen-storpool",
         ],
     ),
-    ("parpen-sim", &["parpen-base", "parpen-block", "parpen-engine", "parpen-ring"]),
+    ("parpen-sim", &["parpen-array", "parpen-base", "parpen-block", "parpen-engine", "parpen-ring"]),
     ("xtask", &[]),
 ];
 
@@ -147,7 +149,8 @@ const NATIVE_API: &[&str] =
 const MODEL_ONLY: &[&str] = &["serde", "serde_json", "uuid", "jiff", "thiserror"];
 
 /// The data path has its own reactor; these may not even see tokio through somebody else.
-const WITHOUT_TOKIO: &[&str] = &["parpen-ring", "parpen-block", "parpen-engine", "parpen-nbd"];
+const WITHOUT_TOKIO: &[&str] =
+    &["parpen-ring", "parpen-block", "parpen-engine", "parpen-array", "parpen-nbd"];
 
 /// Kinds of foreign libraries, and the crates that may use them directly.
 const LIBRARIES: &[(&str, &[&str], &[&str])] = &[

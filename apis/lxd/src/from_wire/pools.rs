@@ -1,7 +1,7 @@
 //! Storage pools.
 
 use parpen_model::{Attributes, Condition, Driver, Pool};
-use parpen_service::pools::NewPool;
+use parpen_service::pools::{NewDisk, NewPool};
 use parpen_service::volumes::ChangeAttributes;
 
 use super::{config, patch_config, refused, set_config};
@@ -47,7 +47,8 @@ pub(crate) fn new_pool(body: PoolsPost) -> Result<NewPool, Condition> {
     attributes.entry(SPACE).insert("driver".into(), driver.into());
     set_config(&mut attributes, &config);
     let description = body.description.unwrap_or_default();
-    Ok(NewPool { name, driver: Driver::Local, path, capacity, description, attributes })
+    let disks = path.into_iter().map(NewDisk::at).collect();
+    Ok(NewPool { name, driver: Driver::Local, disks, capacity, description, attributes })
 }
 
 /// What a `PUT` of a pool's config changes. Its source and size are facts that stay as they are.

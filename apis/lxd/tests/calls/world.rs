@@ -92,6 +92,7 @@ impl VolumeBackend for Sizes {
             size: *size,
             stored: size / 4,
             label: Vec::new(),
+            parent: None,
         });
         let found = found.collect();
         Box::pin(async { Ok(found) })
@@ -120,8 +121,14 @@ impl Rollback for Sizes {
 struct SizesDrivers;
 
 impl Drivers for SizesDrivers {
-    fn default_path(&self, pool: &str) -> String {
+    fn default_path(&self, pool: &str, _: Option<u16>) -> String {
         pool.to_string()
+    }
+    fn is_ssd(&self, _: &str) -> bool {
+        true
+    }
+    fn remark(&self, _: &Pool) -> Option<String> {
+        None
     }
     fn open<'a>(&'a self, _: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
         Box::pin(async { Ok(Arc::new(Sizes::default()) as Arc<dyn VolumeBackend>) })
@@ -129,7 +136,7 @@ impl Drivers for SizesDrivers {
     fn destroy<'a>(&'a self, _: &'a Pool) -> Boxed<'a, Result<(), Condition>> {
         Box::pin(async { Ok(()) })
     }
-    fn capacity_for(&self, _: Driver, _: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
+    fn capacity_for(&self, _: Driver, _: Option<&str>, asked: Option<u64>, _: u64) -> Result<u64, Condition> {
         Ok(asked.unwrap_or(100 * GIB))
     }
 }

@@ -15,7 +15,9 @@ mod groups;
 mod life;
 mod login;
 mod moves;
+mod quotas;
 mod transfers;
+mod types;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +46,14 @@ pub(crate) struct Got {
 }
 
 impl Got {
+    /// The names of the fields of the document below `key`; of the whole document where it is empty.
+    pub(crate) fn keys(&self, key: &str) -> Vec<&str> {
+        let inner = if key.is_empty() { &self.body } else { &self.body[key] };
+        let mut all: Vec<&str> = inner.as_object().unwrap().keys().map(String::as_str).collect();
+        all.sort_unstable();
+        all
+    }
+
     fn of(reply: Reply) -> Got {
         let bytes = reply.as_bytes().unwrap();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(bytes).unwrap() };
@@ -116,6 +126,14 @@ impl Cinder {
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Got {
         self.call(Method::POST, path, body).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Got {
+        self.call(Method::PUT, path, body).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Got {
+        self.call(Method::DELETE, path, Value::Null).await
     }
 
     /// The document of a login with the password.

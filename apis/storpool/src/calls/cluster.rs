@@ -2,7 +2,7 @@
 
 use parpen_identity::{Power, may};
 use parpen_model::{Condition, Kind};
-use parpen_service::media;
+use parpen_service::{disks, media};
 use serde_json::{Map, Value};
 
 use super::{Call, Done};
@@ -16,7 +16,7 @@ pub async fn services(c: &Call<'_>) -> Result<Done, Condition> {
 
 /// `DisksList`.
 pub async fn disks(c: &Call<'_>) -> Result<Done, Condition> {
-    let all = media::disks(c.ports, c.actor).await?;
+    let all = disks::list(c.ports, c.actor).await?;
     let by_id = all.iter().map(|d| (d.id.to_string(), to_wire::disk(d, c.generation)));
     c.shown(by_id.collect::<Map<String, Value>>())
 }

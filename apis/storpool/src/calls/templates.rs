@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use parpen_model::{Attributes, Condition, Kind, Limits, Stamp, VolumeType, VolumeTypeId};
+use parpen_model::{Attributes, Condition, Kind, Limits, Stamp, TypeRules, VolumeType, VolumeTypeId};
 use parpen_service::{snapshots, types};
 use serde_json::Value;
 use uuid::Uuid;
@@ -57,6 +57,10 @@ pub async fn create(c: &Call<'_>) -> Result<Done, Condition> {
         limits: want.ceilings.over(Limits::default()),
         size: want.size,
         parent,
+        encryption: None,
+        qos: None,
+        access: Vec::new(),
+        rules: TypeRules::default(),
         attributes: Attributes::default(),
     };
     types::create(c.ports, c.actor, new).await?;

@@ -13,8 +13,8 @@ use parpen_identity::{Actor, Login, bootstrap, login};
 use parpen_meta::Store;
 use parpen_model::ports::{DataPath, Drivers, Made, Media, MetaStore, Rollback, VolumeBackend};
 use parpen_model::{
-    Api, Condition, Disk, Driver, Found, Label, NewBytes, Pool, PoolId, SnapshotId, Source, Space, Subject,
-    VolumeId,
+    Api, BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Driver, Found, Label,
+    NewBytes, Pool, PoolId, Scrubbed, SnapshotId, Source, Space, Subject, Task, VolumeId,
 };
 use parpen_service::{HouseExports, Ports, Start, first_pools, start};
 use parpen_storpool::StorPool;
@@ -115,6 +115,7 @@ impl VolumeBackend for Sizes {
             size: *size,
             stored: size / 4,
             label: label.clone(),
+            parent: None,
         });
         let found = found.collect();
         Box::pin(async { Ok(found) })
@@ -146,6 +147,8 @@ impl Media for Sizes {
             path: "/data/pools/local.disk".into(),
             description: "pool \"local\", which is on a file of this machine".into(),
             ssd: true,
+            state: if self.fault.is_some() { DiskState::Failed } else { DiskState::Up },
+            scrub: Scrubbed::default(),
             fault: self.fault.clone(),
             size: 100 * GIB,
             used: 3 * GIB,
@@ -157,14 +160,35 @@ impl Media for Sizes {
         };
         Box::pin(async { Ok(vec![disk]) })
     }
+    fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+    fn add<'a>(&'a self, _: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn change(&self, _: u16, _: DiskVerb) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>> {
+        Box::pin(async { Ok(BalancePlan { moves: 0, bytes: 0, disks: Vec::new(), running: false }) })
+    }
+    fn rebalance(&self, _: BalanceVerb) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// Opens stores of sizes. A fault here is one of every disk.
 struct SizesDrivers(Option<String>);
 
 impl Drivers for SizesDrivers {
-    fn default_path(&self, pool: &str) -> String {
+    fn default_path(&self, pool: &str, _: Option<u16>) -> String {
         pool.to_string()
+    }
+    fn is_ssd(&self, _: &str) -> bool {
+        true
+    }
+    fn remark(&self, _: &Pool) -> Option<String> {
+        None
     }
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
         let store = Sizes { pool: pool.id, fault: self.0.clone(), held: Mutex::default() };
@@ -173,7 +197,7 @@ impl Drivers for SizesDrivers {
     fn destroy<'a>(&'a self, _: &'a Pool) -> Boxed<'a, Result<(), Condition>> {
         Box::pin(async { Ok(()) })
     }
-    fn capacity_for(&self, _: Driver, _: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
+    fn capacity_for(&self, _: Driver, _: Option<&str>, asked: Option<u64>, _: u64) -> Result<u64, Condition> {
         Ok(asked.unwrap_or(100 * GIB))
     }
 }

@@ -38,6 +38,9 @@ pub struct Job {
     pub state: JobState,
     /// Units done and in all, where a step counts (bytes).
     pub progress: Option<(u64, u64)>,
+    /// The request that began it, where its side names requests.
+    #[serde(default)]
+    pub origin: Option<String>,
     /// Why it failed.
     pub error: Option<Condition>,
     /// Order, revision, times.

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Attributes, Kind, Limits, Noun, PoolId, ProjectId, SnapshotId, Stamp, Subject, VolumeTypeId};
+use crate::{
+    Attributes, Kind, Limits, Noun, PoolId, ProjectId, QosId, SnapshotId, Stamp, Subject, VolumeTypeId,
+};
 
 /// What keeps a pool's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +27,24 @@ impl Driver {
     }
 }
 
+/// A disk of a pool: where it is found and what is said of it. How it fares is the store's to tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskPlace {
+    /// Its number, 1 to 4095, unique in the service.
+    pub number: u16,
+    /// A file or block device, absolute or relative to the data directory.
+    pub path: String,
+    /// How large its file is made, in bytes.
+    pub capacity: u64,
+    /// No moving parts; decides its placement groups.
+    pub ssd: bool,
+    /// In words.
+    pub description: String,
+}
+
 /// A place for volumes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "PoolDocument")]
 pub struct Pool {
     /// Its id; also the id of its store.
     pub id: PoolId,
@@ -34,11 +52,9 @@ pub struct Pool {
     pub name: String,
     /// What keeps the bytes.
     pub driver: Driver,
-    /// The disk: a file or block device, absolute or relative to the data directory. None for memory.
-    pub path: Option<String>,
-    /// The number of its disk, 1 to 4095; none for memory.
-    pub disk: Option<u16>,
-    /// How far it may grow, in bytes.
+    /// Its disks, by number; none for memory.
+    pub disks: Vec<DiskPlace>,
+    /// How far it may grow, in bytes: what its disks have together.
     pub capacity: u64,
     /// In words.
     pub description: String,
@@ -52,6 +68,46 @@ pub struct Pool {
     pub stamp: Stamp,
 }
 
+/// A pool as rows hold it: the first version knew one disk, in two fields.
+#[derive(Deserialize)]
+struct PoolDocument {
+    id: PoolId,
+    name: String,
+    driver: Driver,
+    #[serde(default)]
+    disks: Vec<DiskPlace>,
+    path: Option<String>,
+    disk: Option<u16>,
+    capacity: u64,
+    description: String,
+    attributes: Attributes,
+    life: crate::lifecycle::Life,
+    fault: Option<String>,
+    stamp: Stamp,
+}
+
+impl From<PoolDocument> for Pool {
+    fn from(d: PoolDocument) -> Pool {
+        let mut disks = d.disks;
+        if let (true, Some(path), Some(number)) = (disks.is_empty(), d.path, d.disk) {
+            let description = d.description.clone();
+            disks.push(DiskPlace { number, path, capacity: d.capacity, ssd: true, description });
+        }
+        Pool {
+            id: d.id,
+            name: d.name,
+            driver: d.driver,
+            disks,
+            capacity: d.capacity,
+            description: d.description,
+            attributes: d.attributes,
+            life: d.life,
+            fault: d.fault,
+            stamp: d.stamp,
+        }
+    }
+}
+
 /// A tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Project {
@@ -61,8 +117,18 @@ pub struct Project {
     pub name: String,
     /// In words.
     pub description: String,
+    /// Who is in it may log in for it.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// The type of its new volumes that name none.
+    #[serde(default)]
+    pub default_type: Option<VolumeTypeId>,
     /// Order, revision, times.
     pub stamp: Stamp,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A named policy that volumes stay linked to. Absent fields fall back to the pool's defaults.
@@ -90,8 +156,70 @@ pub struct VolumeType {
     pub size: Option<u64>,
     /// What new volumes grow from.
     pub parent: Option<SnapshotId>,
+    /// How its volumes are encrypted; `None`: they are not.
+    #[serde(default)]
+    pub encryption: Option<TypeEncryption>,
+    /// The quality-of-service specs that it points at.
+    #[serde(default)]
+    pub qos: Option<QosId>,
+    /// Who may use it while it is not public.
+    #[serde(default)]
+    pub access: Vec<ProjectId>,
+    /// What it demands of its volumes.
+    #[serde(default)]
+    pub rules: TypeRules,
     /// What APIs keep with it.
     pub attributes: Attributes,
+    /// Order, revision, times.
+    pub stamp: Stamp,
+}
+
+/// What a volume type demands of its volumes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypeRules {
+    /// They are in the pool of this name, whenever there is one.
+    pub pool: Option<String>,
+    /// More than one host may attach them.
+    pub shared: bool,
+    /// Smallest size, in bytes.
+    pub smallest: Option<u64>,
+    /// Largest size, in bytes.
+    pub largest: Option<u64>,
+}
+
+/// Who encrypts the bytes of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ControlLocation {
+    /// The host that attaches it; the store keeps what it is given.
+    FrontEnd,
+    /// The service, before the bytes reach a disk.
+    BackEnd,
+}
+
+impl ControlLocation {
+    /// Its word. Stable.
+    pub fn word(self) -> &'static str {
+        match self {
+            ControlLocation::FrontEnd => "front-end",
+            ControlLocation::BackEnd => "back-end",
+        }
+    }
+}
+
+/// How the volumes of a type are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypeEncryption {
+    /// Its own id.
+    pub id: Uuid,
+    /// Who can do it, as the administrator said (`luks`, a class name).
+    pub provider: String,
+    /// `aes-xts-plain64` and the like; `None`: the provider's default.
+    pub cipher: Option<String>,
+    /// Bits; `None`: the provider's default.
+    pub key_size: Option<u32>,
+    /// Who does it.
+    pub control_location: ControlLocation,
     /// Order, revision, times.
     pub stamp: Stamp,
 }
@@ -122,6 +250,8 @@ pub struct Found {
     pub size: u64,
     /// Bytes that stand in the store on its account alone.
     pub stored: u64,
+    /// The nearest snapshot it shares blocks with that still has a name.
+    pub parent: Option<SnapshotId>,
     /// Its label, as the store kept it.
     pub label: Vec<u8>,
 }
@@ -135,39 +265,6 @@ pub struct Space {
     pub used: u64,
     /// Still to be had.
     pub free: u64,
-}
-
-/// One medium of a pool.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Disk {
-    /// Its number, 0 to 4095.
-    pub id: u16,
-    /// Its unique id.
-    pub uuid: Uuid,
-    /// The pool.
-    pub pool: PoolId,
-    /// Path of the file or device.
-    pub path: String,
-    /// In words.
-    pub description: String,
-    /// No moving parts.
-    pub ssd: bool,
-    /// It works; otherwise it was fenced, and why.
-    pub fault: Option<String>,
-    /// Size in bytes.
-    pub size: u64,
-    /// Allocated bytes.
-    pub used: u64,
-    /// Objects (32 MiB pieces of volumes) it holds.
-    pub objects: u64,
-    /// Objects it could hold.
-    pub objects_max: u64,
-    /// Mapped blocks.
-    pub entries: u64,
-    /// Blocks it could map.
-    pub entries_max: u64,
-    /// Bytes of one allocation group.
-    pub group_size: u64,
 }
 
 impl Noun for Pool {
@@ -227,5 +324,28 @@ impl Noun for VolumeType {
     }
     fn stamp_mut(&mut self) -> &mut Stamp {
         &mut self.stamp
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_first_version_has_one_disk() {
+        let old = r#"{"id":"00000000-0000-0000-0000-000000000007","name":"local","driver":"local",
+            "path":"pools/local.disk","disk":1,"capacity":1024,"description":"d","attributes":{},"life":"ready",
+            "fault":null,"stamp":{"created":"2026-01-01T00:00:00Z","updated":null}}"#;
+        let pool: Pool = serde_json::from_str(old).unwrap();
+        let disk = DiskPlace {
+            number: 1,
+            path: "pools/local.disk".into(),
+            capacity: 1024,
+            ssd: true,
+            description: "d".into(),
+        };
+        assert_eq!(pool.disks, [disk]);
+        let again: Pool = serde_json::from_str(&serde_json::to_string(&pool).unwrap()).unwrap();
+        assert_eq!(again, pool);
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::list::members;
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::names::{self, Naming};
+use crate::quotas::{self, Need};
 use crate::volumes::create as volume;
 use crate::volumes::{From, NewVolume, Options, Place};
 use crate::{Ports, Started, snapshots};
@@ -89,6 +90,7 @@ pub async fn create(
         let mut g = draft(&ports_in, &actor_in, &new, group_type);
         g.volume_types = volume_types.clone();
         made(&mut g)?;
+        quotas::admit(tx.read(), g.project, &Need::group())?;
         tx.insert(&mut g)?;
         Ok(g)
     })
@@ -119,6 +121,7 @@ pub async fn create_from(
         let mut g = draft(&ports_in, &actor_in, &new, old.group_type);
         g.volume_types = old.volume_types.clone();
         g.made_from = Some(source);
+        quotas::admit(tx.read(), g.project, &Need::group())?;
         tx.insert(&mut g)?;
         let mut args = Args { group: g.id, members: Vec::new(), via };
         for s in &sources {
@@ -197,6 +200,7 @@ fn member(
     };
     let stamp = Stamp::at(ports.clock.now());
     let mut v = volume::draft(tx, actor.scope, id, group.project, &new, Some(from), stamp)?;
+    quotas::admit(tx.read(), v.project, &Need::volume(&v))?;
     tx.insert(&mut v)?;
     Ok(Member { volume: id, from: from.id })
 }

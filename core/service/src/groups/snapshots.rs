@@ -13,7 +13,8 @@ use super::create::NewGroup;
 use super::list::members;
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::names::Naming;
-use crate::{Ports, Started, access, snapshots};
+use crate::quotas::{self, Need};
+use crate::{Ports, Started, access, parts, snapshots};
 
 pub(crate) const KIND_CREATE: &str = "group-snapshot-create@1";
 pub(crate) const STEPS_CREATE: &[&dyn JobStep] = &[&Take];
@@ -64,12 +65,14 @@ pub async fn create(
         let mut args = Args { group_snapshot: gs.id, parts: Vec::new() };
         for v in members(tx.read(), &g)? {
             When::Only(&[Standing::Free, Standing::Attached]).check(Kind::Volume, v.id, v.standing())?;
+            parts::refuse_frozen(tx.read(), v.pool)?;
             let id = SnapshotId(ports_in.entropy.uuid());
             let naming = Naming { name: new.name.clone(), ..naming(id) };
             let mut s = snapshots::draft(tx.read(), &v, id, &naming, stamp)?;
             s.group_snapshot = Some(gs.id);
             s.auto_named = new.name.is_empty();
             s.attributes = attributes.clone();
+            quotas::admit(tx.read(), s.project, &Need::snapshot(&s))?;
             tx.insert(&mut s)?;
             args.parts.push(id);
         }

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::step::{Commit, JobStep, StepCx, World, steps};
 use super::{Jobs, JobsEnd};
+use crate::messages;
 
 /// Pauses before a step that is out of reach is tried again, in milliseconds; 8 s in all.
 const RETRIES: [u64; 7] = [100, 200, 400, 800, 1500, 2000, 3000];
@@ -215,5 +216,8 @@ async fn finish(cx: &mut StepCx, state: JobState, error: Option<Condition>) -> R
     after.state = state;
     after.error = error;
     after.stamp.updated = Some(cx.world.clock.now());
-    store(cx, after, super::step::nothing()).await
+    let (id, now) = messages::mark(&cx.world);
+    let ended = after.clone();
+    let note: Commit = Box::new(move |tx| messages::note(tx, id, now, &ended));
+    store(cx, after, note).await
 }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::names::{self, Naming};
-use crate::{Ports, Started, data};
+use crate::quotas::{self, Need};
+use crate::{Ports, Started, data, parts};
 
 pub(crate) const KIND: &str = "snapshot-create@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Take];
@@ -57,6 +58,7 @@ pub async fn create(
         s.bound = new.bound;
         s.auto_named = new.naming.name.is_empty();
         s.attributes = new.attributes.clone();
+        quotas::admit(tx.read(), s.project, &Need::snapshot(&s))?;
         tx.insert(&mut s)?;
         let mut job = plan(&ports_in, KIND, v.project, Some(s.id.into()), &Args { snapshots: vec![s.id] })?;
         tx.insert(&mut job)?;
@@ -86,6 +88,7 @@ pub(crate) fn draft(
     naming: &Naming,
     stamp: Stamp,
 ) -> Result<Snapshot, Condition> {
+    parts::refuse_frozen(tx, v.pool)?;
     if v.life != Life::Ready || !v.work.is_empty() {
         return Err(Condition::WrongState {
             what: Kind::Volume,

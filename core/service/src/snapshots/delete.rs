@@ -10,7 +10,7 @@ use parpen_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
-use crate::{Ports, Started, access, attachments};
+use crate::{Ports, Started, access, attachments, parts};
 
 pub(crate) const KIND: &str = "snapshot-delete@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Close, &Remove];
@@ -44,6 +44,7 @@ pub async fn delete(
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut s: Snapshot = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(s.project))?;
+        parts::refuse_frozen(tx.read(), s.pool)?;
         terms.when.check(Kind::Snapshot, s.id, s.standing())?;
         if terms.respect && s.group_snapshot.is_some() {
             return Err(Condition::in_use(Kind::Snapshot, &s.handle, vec!["a snapshot of a group".into()]));
@@ -86,6 +87,7 @@ pub(crate) fn removal(id: JobId, s: &Snapshot, stamp: Stamp) -> Result<Job, Cond
         done: Vec::new(),
         state: JobState::Running,
         progress: None,
+        origin: None,
         error: None,
         stamp,
     })

@@ -7,7 +7,7 @@ use parpen_model::lifecycle::{Health, Life, LifeEvent, Usage, life};
 use parpen_model::ports::Made;
 use parpen_model::{
     Attributes, Condition, GroupId, Handle, JobId, Kind, Label, Limits, NewBytes, Pin, PinId, Pool, PoolId,
-    ProjectId, Scope, Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType,
+    ProjectId, ReadTx, Scope, Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType,
     VolumeTypeId, WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,8 @@ use super::core_size;
 use crate::jobs::{Commit, JobStep, StepCx, plan};
 use crate::media::{WantedPlacement, place};
 use crate::names::{self, Naming};
-use crate::{Ports, Started, data, snapshots};
+use crate::quotas::{self, Need};
+use crate::{Ports, Started, data, parts, qos, snapshots, types};
 
 pub(crate) const KIND: &str = "volume-create@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&SnapshotSource, &Make, &DropSource];
@@ -110,6 +111,7 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewVolume) -> Result<Star
             volume.parent = Some(snap.id);
             (via, source) = (Some(of), Some(snap));
         }
+        quotas::admit(tx.read(), project, &Need::volume(&volume))?;
         tx.insert(&mut volume)?;
         let args = Args { volume: id, from: source.map(|s| s.id), via, keep_failed: new.options.keep_failed };
         let mut job = plan(&ports_in, KIND, project, Some(id.into()), &args)?;
@@ -170,7 +172,7 @@ pub(crate) fn draft(
         From::Volume(v) => Some(tx.read().get::<Volume>(scope, v)?),
         _ => None,
     };
-    let kind = new.place.volume_type.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose()?;
+    let kind = new.place.volume_type.map(|t| types::usable(tx.read(), scope, project, t)).transpose()?;
     let from_size = source.map(|s| s.size).or(of.as_ref().map(|v| v.size));
     let from_pool = source.map(|s| s.pool).or(of.as_ref().map(|v| v.pool));
     let (pool, placement) = placed(tx, &new.place, kind.as_ref(), from_pool)?;
@@ -185,7 +187,8 @@ pub(crate) fn draft(
     }
     let places = [pool.id.0, project.0];
     let handle = names::free_handle(tx.read(), &places, |n| Handle::from_name(&new.naming.name, id.0, n))?;
-    let type_limits = kind.as_ref().map(|t| t.limits).unwrap_or_default();
+    types::check_size(kind.as_ref(), size)?;
+    let demanded = limits_of_type(tx.read(), kind.as_ref())?;
     Ok(Volume {
         id,
         name: new.naming.name.clone(),
@@ -194,14 +197,14 @@ pub(crate) fn draft(
         project,
         pool: pool.id,
         size,
-        volume_type: kind.map(|t| t.id),
+        volume_type: kind.as_ref().map(|t| t.id),
         placement,
         limits: Limits {
-            bytes_per_second: new.place.limits.bytes_per_second.or(type_limits.bytes_per_second),
-            requests_per_second: new.place.limits.requests_per_second.or(type_limits.requests_per_second),
+            bytes_per_second: new.place.limits.bytes_per_second.or(demanded.bytes_per_second),
+            requests_per_second: new.place.limits.requests_per_second.or(demanded.requests_per_second),
         },
         readonly: false,
-        shared: new.options.shared,
+        shared: new.options.shared || kind.is_some_and(|t| t.rules.shared),
         parent: source.map(|s| s.id),
         made_from: match new.from {
             From::Volume(v) => Some(Subject::Volume(v)),
@@ -222,6 +225,16 @@ pub(crate) fn draft(
     })
 }
 
+/// The ceilings that a type gives: those of its quality of service before its own.
+pub(crate) fn limits_of_type(tx: &dyn ReadTx, kind: Option<&VolumeType>) -> Result<Limits, Condition> {
+    let Some(t) = kind else { return Ok(Limits::default()) };
+    let qos = qos::of_type(tx, t)?.map(|q| q.limits).unwrap_or_default();
+    Ok(Limits {
+        bytes_per_second: qos.bytes_per_second.or(t.limits.bytes_per_second),
+        requests_per_second: qos.requests_per_second.or(t.limits.requests_per_second),
+    })
+}
+
 /// Pool and placement: what was asked for, else the type's, else the source's pool.
 fn placed(
     tx: &mut dyn WriteTx,
@@ -234,9 +247,18 @@ fn placed(
         tail: asked.placement.tail.clone().or(kind.and_then(|t| t.place_tail.clone())),
         replication: asked.placement.replication.or(kind.and_then(|t| t.replication)),
     };
-    let pool = asked.pool.or(kind.and_then(|t| t.pool));
+    let demanded = kind.map(|t| types::named_pool(tx.read(), t)).transpose()?.flatten().map(|p| p.id);
+    let pool = asked.pool.or(demanded).or(kind.and_then(|t| t.pool));
     let pool = if want.all.is_none() && want.tail.is_none() { pool.or(from_pool) } else { pool };
-    place(tx.read(), pool, &want)
+    let implied = pool.is_none() && want.all.is_none() && want.tail.is_none();
+    let (mut at, mut placement) = place(tx.read(), pool, &want)?;
+    if implied {
+        let other = parts::instead_of(tx.read(), at)?;
+        (at, placement) = place(tx.read(), Some(other.id), &want)?;
+    }
+    parts::refuse_disabled(tx.read(), &at)?;
+    parts::refuse_frozen(tx.read(), at.id)?;
+    Ok((at, placement))
 }
 
 /// The service's own snapshot of a volume, for the time of a copy.

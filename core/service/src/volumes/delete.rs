@@ -10,7 +10,7 @@ use parpen_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::jobs::{Commit, JobStep, StepCx, plan};
-use crate::{Ports, Started, access, attachments, names, snapshots};
+use crate::{Ports, Started, access, attachments, names, parts, snapshots};
 
 pub(crate) const KIND: &str = "volume-delete@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Close, &Remove];
@@ -61,6 +61,7 @@ pub async fn delete(
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
+        parts::refuse_frozen(tx.read(), v.pool)?;
         terms.when.check(Kind::Volume, v.id, v.standing())?;
         refuse_held(tx, &v, terms)?;
         if !open.is_empty() && !terms.force {

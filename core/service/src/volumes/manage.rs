@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::media::{WantedPlacement, place};
 use crate::names::{self, Naming};
+use crate::quotas::{self, Need};
 use crate::transfers::aliases_for;
 use crate::{Ports, attachments};
 
@@ -35,8 +36,6 @@ pub struct Takeover {
     pub naming: Naming,
     /// Its policy.
     pub volume_type: Option<VolumeTypeId>,
-    /// More than one host may attach it.
-    pub shared: bool,
     /// What the API keeps with it.
     pub attributes: Attributes,
 }
@@ -108,13 +107,16 @@ pub async fn take_over(
             Some(v) => (v, true),
             None => (adopted(tx, &pool, &found, &new.naming, Stamp::at(now))?, false),
         };
+        if !known || v.project != actor.project {
+            quotas::admit(tx.read(), actor.project, &Need::volume(&v))?;
+        }
         v.hidden.retain(|a| *a != api);
         v.aliases = aliases_for(v.aliases, v.project);
         v.project = actor.project;
         v.name = new.naming.name.clone();
         v.volume_type = new.volume_type;
-        v.limits = kind.map(|t| t.limits).unwrap_or(v.limits);
-        v.shared = new.shared;
+        v.limits = kind.as_ref().map_or(v.limits, |t| t.limits);
+        v.shared = kind.as_ref().is_some_and(|t| t.rules.shared);
         v.declared = None;
         v.attributes.merge(new.attributes.clone());
         v.stamp.updated = Some(now);

@@ -19,7 +19,7 @@ use super::resize::at_rest;
 use crate::data::{self, Bytes, JobSession};
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::media::{WantedPlacement, place};
-use crate::{Ports, Started, access};
+use crate::{Ports, Started, access, parts};
 
 pub(crate) const KIND: &str = "volume-move@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&MakeTarget, &Move, &DropOld];
@@ -105,6 +105,9 @@ pub(crate) fn begin(
     if pool.life != Life::Ready {
         return Err(Condition::Unavailable(format!("the pool {:?} is {}", pool.name, pool.life)));
     }
+    parts::refuse_disabled(tx.read(), &pool)?;
+    parts::refuse_frozen(tx.read(), pool.id)?;
+    parts::refuse_frozen(tx.read(), v.pool)?;
     v.work.push(Work::Moving);
     v.migration = Some(Migration::Starting);
     tx.update(v)?;

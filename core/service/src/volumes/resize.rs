@@ -4,12 +4,13 @@ use parpen_base::Boxed;
 use parpen_block::Whom;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Life, When, Work};
-use parpen_model::{Condition, Kind, Scope, Volume, VolumeId, read, write};
+use parpen_model::{Condition, Job, Kind, Scope, Volume, VolumeId, VolumeType, read, write};
 use serde::{Deserialize, Serialize};
 
 use super::core_size;
 use crate::jobs::{Commit, JobStep, StepCx, plan};
-use crate::{Ports, Started, access, attachments};
+use crate::quotas::{self, Need};
+use crate::{Ports, Started, access, attachments, parts, types};
 
 pub(crate) const KIND: &str = "volume-resize@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Resize];
@@ -81,6 +82,10 @@ pub async fn resize(
         terms.when.check(Kind::Volume, v.id, v.standing())?;
         at_rest(&v)?;
         let shrinks = to < v.size;
+        parts::refuse_frozen(tx.read(), v.pool)?;
+        let kind = v.volume_type.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose()?;
+        types::check_size(kind.as_ref(), to)?;
+        quotas::admit(tx.read(), v.project, &Need::growth(&v, to))?;
         if shrinks && !terms.allow_shrink {
             return Err(Condition::invalid("size", "it is smaller than the volume; shrinking loses data"));
         }
@@ -101,6 +106,12 @@ pub async fn resize(
     .await?;
     ports.jobs.begin(job);
     Ok(Started { now, job, generation })
+}
+
+/// The size that a resizing job makes, in bytes.
+pub(crate) fn target(job: &Job) -> Option<u64> {
+    let args: Args = serde_json::from_value(job.args.clone()).ok().filter(|_| job.kind == KIND)?;
+    Some(args.to)
 }
 
 /// Refuses while the volume is not ready or other work changes it.

@@ -2,19 +2,21 @@
 
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Declaration, Migration, Standing, When, declare};
-use parpen_model::{Condition, JobId, Kind, Scope, Volume, VolumeId, VolumeType, VolumeTypeId, write};
+use parpen_model::{
+    Condition, JobId, Kind, Scope, Snapshot, Volume, VolumeId, VolumeType, VolumeTypeId, write,
+};
 
+use super::create;
 use super::migrate::{self, NewType};
 use super::resize::at_rest;
-use crate::Ports;
+use crate::quotas::{self, Need};
+use crate::{Ports, types};
 
 /// What a volume is linked to from now on.
 #[derive(Clone, Copy, Debug)]
 pub struct Retype {
     /// The type; `None`: no type at all.
     pub to: Option<VolumeTypeId>,
-    /// More than one host may attach it then.
-    pub shared: bool,
     /// It may be moved to the type's pool.
     pub may_move: bool,
 }
@@ -32,10 +34,12 @@ pub async fn retype(
     let ((volume, job), _) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
-        let kind =
-            |t: Option<VolumeTypeId>| t.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose();
-        let (old, new) = (kind(v.volume_type)?, kind(want.to)?);
-        if v.shared != want.shared && v.standing() != Standing::Free {
+        let old: Option<VolumeType> =
+            v.volume_type.map(|t| tx.read().find(Scope::All, t)).transpose()?.flatten();
+        let new = want.to.map(|t| types::usable(tx.read(), actor_in.scope, v.project, t)).transpose()?;
+        types::check_size(new.as_ref(), v.size)?;
+        let shared = new.as_ref().is_some_and(|t| t.rules.shared);
+        if v.shared != shared && v.standing() != Standing::Free {
             When::Only(&[Standing::Free]).check(Kind::VolumeType, v.id, v.standing())?;
         }
         ALLOWED.check(Kind::Volume, v.id, v.standing())?;
@@ -46,11 +50,14 @@ pub async fn retype(
         if v.group.is_some() || v.migration.is_some_and(Migration::is_under_way) {
             return Err(Condition::in_use(Kind::Volume, &v.handle, vec!["its group or a move".into()]));
         }
+        let snapshots: Vec<Snapshot> = tx.read().children(v.id)?;
+        quotas::admit(tx.read(), v.project, &Need::retype(&v, &snapshots, want.to))?;
         // Ceilings of its own stay; those that came with the old type go with it.
-        let follows = v.limits == old.map(|t| t.limits).unwrap_or_default();
-        let limits = if follows { new.as_ref().map(|t| t.limits).unwrap_or_default() } else { v.limits };
-        let target = new.as_ref().and_then(|t| t.pool).filter(|p| *p != v.pool);
-        let change = NewType { volume_type: want.to, shared: want.shared, limits };
+        let follows = v.limits == create::limits_of_type(tx.read(), old.as_ref())?;
+        let limits = if follows { create::limits_of_type(tx.read(), new.as_ref())? } else { v.limits };
+        let demanded = new.as_ref().map(|t| types::named_pool(tx.read(), t)).transpose()?.flatten();
+        let target = demanded.map(|p| p.id).or(new.as_ref().and_then(|t| t.pool)).filter(|p| *p != v.pool);
+        let change = NewType { volume_type: want.to, shared, limits };
         v.stamp.updated = Some(now);
         if let Some(pool) = target {
             if !want.may_move {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::resize::{at_rest, work_done};
 use crate::jobs::{Commit, JobStep, StepCx, plan};
-use crate::{Ports, Started, access, attachments};
+use crate::{Ports, Started, access, attachments, parts};
 
 pub(crate) const KIND: &str = "volume-rollback@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Rollback];
@@ -51,6 +51,7 @@ pub async fn rollback(
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
+        parts::refuse_frozen(tx.read(), v.pool)?;
         let all = tx.read().children::<Snapshot>(id)?;
         let mut ready = all.iter().filter(|s| s.life == Life::Ready && !s.transient);
         let Some(s) = all.iter().find(|s| s.id == to && s.life == Life::Ready) else {

@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which the lint does not know for tests
 
 mod access;
+mod adopt;
 mod crash;
+mod disks;
 mod groups;
 mod house;
 mod names;
 mod points;
+mod policy;
+mod quotas;
 mod volumes;

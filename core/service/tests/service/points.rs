@@ -258,7 +258,7 @@ async fn second_pool(house: &House) -> parpen_model::PoolId {
     let new = NewPool {
         name: "two".into(),
         driver: Driver::Local,
-        path: None,
+        disks: Vec::new(),
         capacity: None,
         description: String::new(),
         attributes: Default::default(),

@@ -116,7 +116,14 @@ async fn the_generation_moves_once_per_touched_commit(meta: &dyn MetaStore) {
 
 async fn only_configuration_moves_the_generation(meta: &dyn MetaStore) {
     let stamp = Stamp::at("2026-01-01T00:00:00Z".parse().expect("a time"));
-    let project = Project { id: ProjectId(id(1)), name: "p".into(), description: String::new(), stamp };
+    let project = Project {
+        id: ProjectId(id(1)),
+        name: "p".into(),
+        description: String::new(),
+        enabled: true,
+        default_type: None,
+        stamp,
+    };
     let start = generation(meta).await;
     let mut made = project.clone();
     assert_eq!(commit(meta, move |tx| tx.insert(&mut made)).await, start + 1);

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use parpen_base::{Boxed, GIB};
 use parpen_block::Memory;
-use parpen_model::ports::{DataPath, Drivers, Made, Rollback, VolumeBackend};
+use parpen_model::ports::{DataPath, Drivers, Made, Media, Rollback, VolumeBackend};
 use parpen_model::{
-    Condition, Driver, Found, Label, NewBytes, Pool, SnapshotId, Source, Space, Subject, VolumeId,
+    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Label, NewBytes, Pool,
+    SnapshotId, Source, Space, Subject, Task, VolumeId,
 };
 use uuid::Uuid;
 
@@ -35,6 +36,8 @@ impl TestDrivers {
 /// One pool.
 pub struct TestStore {
     held: Mutex<HashMap<Subject, (Memory, Label)>>,
+    /// What was said about disks.
+    said: Mutex<Vec<String>>,
     faults: Faults,
     life: Arc<Life>,
 }
@@ -58,6 +61,44 @@ impl TestStore {
     }
 }
 
+impl TestDrivers {
+    /// What the pools' stores were told about disks.
+    pub fn said(&self) -> Vec<String> {
+        let pools = self.pools.lock().expect("no test panics with it");
+        pools.values().flat_map(|p| p.said.lock().expect("no test panics with it").clone()).collect()
+    }
+}
+
+impl TestStore {
+    fn hear(&self, verb: &'static str, what: String) -> Result<(), Condition> {
+        self.fail(verb)?;
+        self.said.lock().expect("no test panics with it").push(format!("{verb} {what}"));
+        Ok(())
+    }
+}
+
+/// Disks of which only what was said is kept: the rows are what the tests are about.
+impl Media for TestStore {
+    fn disks(&self) -> Boxed<'_, Result<Vec<Disk>, Condition>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+    fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+    fn add<'a>(&'a self, place: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>> {
+        Box::pin(async move { self.hear("add", format!("{} {}", place.number, place.path)) })
+    }
+    fn change(&self, disk: u16, verb: DiskVerb) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async move { self.hear("change", format!("{disk} {verb:?}")) })
+    }
+    fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>> {
+        Box::pin(async { Ok(BalancePlan { moves: 0, bytes: 0, disks: Vec::new(), running: false }) })
+    }
+    fn rebalance(&self, verb: BalanceVerb) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async move { self.hear("balance", format!("{verb:?}")) })
+    }
+}
+
 impl Drivers for TestDrivers {
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
         Box::pin(async move {
@@ -65,6 +106,7 @@ impl Drivers for TestDrivers {
             let fresh = || {
                 Arc::new(TestStore {
                     held: Mutex::default(),
+                    said: Mutex::default(),
                     faults: self.faults.clone(),
                     life: self.life.clone(),
                 })
@@ -79,10 +121,22 @@ impl Drivers for TestDrivers {
             Ok(())
         })
     }
-    fn default_path(&self, pool: &str) -> String {
+    fn default_path(&self, pool: &str, _: Option<u16>) -> String {
         pool.to_string()
     }
-    fn capacity_for(&self, _d: Driver, _path: Option<&str>, asked: Option<u64>) -> Result<u64, Condition> {
+    fn is_ssd(&self, _: &str) -> bool {
+        true
+    }
+    fn remark(&self, _: &Pool) -> Option<String> {
+        None
+    }
+    fn capacity_for(
+        &self,
+        _d: Driver,
+        _path: Option<&str>,
+        asked: Option<u64>,
+        _: u64,
+    ) -> Result<u64, Condition> {
         Ok(asked.unwrap_or(8 * GIB))
     }
 }
@@ -163,6 +217,7 @@ impl VolumeBackend for TestStore {
                 size: l.size,
                 stored: m.stored(),
                 label: l.to_bytes(),
+                parent: None,
             };
             Ok(held.iter().map(found).collect())
         })
@@ -177,6 +232,9 @@ impl VolumeBackend for TestStore {
         Box::pin(async { Ok(()) })
     }
     fn rollback(&self) -> Option<&dyn Rollback> {
+        Some(self)
+    }
+    fn media(&self) -> Option<&dyn Media> {
         Some(self)
     }
 }

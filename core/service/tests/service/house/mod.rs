@@ -58,11 +58,21 @@ pub struct House {
 
 impl Disk {
     pub fn new() -> Disk {
+        Disk::seeded(1)
+    }
+
+    /// One whose ids are others than those of another seed.
+    pub fn seeded(seed: u64) -> Disk {
         let life = Arc::new(Life::default());
         let rows: Arc<dyn MetaStore> = Arc::new(parpen_meta::Store::memory().unwrap());
         let drivers = Arc::new(TestDrivers::new(life.clone()));
         let meta = Arc::new(Mortal { rows, life: life.clone() });
-        Disk { meta, drivers, entropy: Arc::new(SeededEntropy::new(1)), life }
+        Disk { meta, drivers, entropy: Arc::new(SeededEntropy::new(seed)), life }
+    }
+
+    /// What the stores were told about disks.
+    pub fn said(&self) -> Vec<String> {
+        self.drivers.said()
     }
 
     /// Makes verbs of the stores fail, once each.

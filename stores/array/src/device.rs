@@ -1,42 +1,27 @@
-//! A volume or snapshot as a block device: each request of a queue is a task of the engine's reactor.
+//! A volume or snapshot as a block device: its requests are served by tasks of the store's reactor.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use parpen_base::{Buf, MIB};
 use parpen_block::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, Refusal, Request, Wake,
 };
+use parpen_engine::{BLOCK, Disk, EngineError, Rules};
 use uuid::Uuid;
 
-use crate::engine::Engine;
-use crate::layout::BLOCK;
-use crate::store::{Shared, here};
-use crate::{Disk, EngineError, Rules};
-
-/// A future that stays on its thread.
-pub type LocalTask<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+use crate::Array;
+use crate::local::{Local, here};
+use crate::store::Shared;
 
 /// Largest request, in bytes.
 const MAXIMUM: u32 = 32 * MIB as u32;
 
-impl From<EngineError> for IoError {
-    fn from(e: EngineError) -> IoError {
-        match e {
-            EngineError::NoSpace => IoError::NoSpace,
-            EngineError::Io | EngineError::Fenced | EngineError::Closed => IoError::Io,
-            EngineError::DataLost => IoError::DataLost,
-            EngineError::NotFound => IoError::Fenced,
-            EngineError::ReadOnly => IoError::ReadOnly,
-            EngineError::Exists | EngineError::Invalid(_) => IoError::Invalid,
-        }
-    }
-}
-
-impl<D: Disk, R: Rules> Engine<D, R> {
+impl<D: Disk, R: Rules> Array<D, R> {
     /// Carries out one request of a block device on a volume or snapshot.
     pub async fn serve(&self, id: Uuid, mut r: Request) -> Completion {
         let (mut all_zero, len) = (false, u64::from(r.len));
@@ -81,12 +66,12 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 }
 
 /// A volume or snapshot of a [`crate::Store`]. Queues are opened and used on the store's home.
-pub struct EngineDevice {
+pub struct StoreDevice {
     pub(crate) shared: Arc<Shared>,
     pub(crate) id: Uuid,
 }
 
-impl BlockDevice for EngineDevice {
+impl BlockDevice for StoreDevice {
     fn geometry(&self) -> Geometry {
         let size = self.shared.seen(self.id).map_or(0, |s| s.bytes);
         Geometry { size, block: BLOCK as u32, preferred: 64 << 10, maximum: MAXIMUM }
@@ -110,54 +95,115 @@ impl BlockDevice for EngineDevice {
     }
 
     fn open(&self, depth: u16, wake: Wake) -> Result<Box<dyn Queue>, Refusal> {
-        let engine = here(self.shared.key)
+        let array = here(self.shared.key)
             .ok_or_else(|| Refusal::Unavailable("its store is closed, or this is not its home".into()))?;
         if self.shared.seen(self.id).is_none() {
             return Err(Refusal::Unknown);
         }
-        let line = Rc::new(Line { done: RefCell::default(), wake });
-        let room = usize::from(depth).max(1);
-        Ok(Box::new(EngineQueue {
-            engine,
-            shared: self.shared.clone(),
+        let line = Rc::new(Line {
             id: self.id,
-            line,
-            room,
-            taken: Cell::new(0),
-        }))
+            wake,
+            desks: RefCell::default(),
+            free: RefCell::default(),
+            done: RefCell::default(),
+            closed: Cell::new(false),
+        });
+        let (shared, room) = (self.shared.clone(), usize::from(depth).max(1));
+        Ok(Box::new(StoreQueue { array, shared, line, room, taken: 0 }))
     }
 }
 
-/// Completions on their way to the owner of a queue.
-struct Line {
-    done: RefCell<VecDeque<Completion>>,
+/// What a queue and its workers share. A worker is a task that serves one request after the other; it is made when
+/// all others are busy and lasts as long as the queue, so that a request costs no new task and no new memory.
+pub(crate) struct Line {
+    id: Uuid,
     wake: Wake,
+    /// One for each worker.
+    desks: RefCell<Vec<Desk>>,
+    /// The desks whose workers are idle.
+    free: RefCell<Vec<usize>>,
+    /// Completions on their way to the owner of the queue.
+    done: RefCell<VecDeque<Completion>>,
+    /// The queue is gone: workers finish what they have and end.
+    closed: Cell<bool>,
 }
 
-struct EngineQueue {
-    engine: Rc<dyn crate::store::Local>,
+#[derive(Default)]
+struct Desk {
+    request: Option<Request>,
+    waker: Option<Waker>,
+}
+
+impl Line {
+    /// Hands a request to an idle worker; without one it comes back.
+    fn hand(&self, r: Request) -> Result<(), Request> {
+        let Some(desk) = self.free.borrow_mut().pop() else { return Err(r) };
+        let waker = {
+            let desk = &mut self.desks.borrow_mut()[desk];
+            desk.request = Some(r);
+            desk.waker.take()
+        };
+        // a worker that was not polled yet has none and will look
+        waker.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// A new desk with a request on it; somebody has to work at it.
+    fn furnish(&self, r: Request) -> usize {
+        let mut desks = self.desks.borrow_mut();
+        desks.push(Desk { request: Some(r), waker: None });
+        desks.len() - 1
+    }
+
+    fn poll(&self, desk: usize, cx: &Context<'_>) -> Poll<Option<Request>> {
+        let desk = &mut self.desks.borrow_mut()[desk];
+        match desk.request.take() {
+            Some(r) => Poll::Ready(Some(r)),
+            None if self.closed.get() => Poll::Ready(None),
+            None => {
+                desk.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn close(&self) {
+        self.closed.set(true);
+        let wakers: Vec<Waker> = self.desks.borrow_mut().iter_mut().filter_map(|d| d.waker.take()).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Serves what is laid on a desk until the queue is gone. A write that has begun is finished also then; its
+/// completion goes nowhere.
+pub(crate) async fn work<D: Disk, R: Rules>(array: Rc<Array<D, R>>, line: Rc<Line>, desk: usize) {
+    while let Some(r) = poll_fn(|cx| line.poll(desk, cx)).await {
+        let completion = array.serve(line.id, r).await;
+        line.done.borrow_mut().push_back(completion);
+        line.free.borrow_mut().push(desk);
+        line.wake.wake();
+    }
+}
+
+struct StoreQueue {
+    array: Rc<dyn Local>,
     shared: Arc<Shared>,
-    id: Uuid,
     line: Rc<Line>,
     room: usize,
     /// Accepted and not reaped yet.
-    taken: Cell<usize>,
+    taken: usize,
 }
 
-impl Queue for EngineQueue {
+impl Queue for StoreQueue {
     fn submit(&mut self, r: Request) -> Result<(), Request> {
-        if self.taken.get() >= self.room {
+        if self.taken >= self.room {
             return Err(r);
         }
-        self.taken.set(self.taken.get() + 1);
-        // The task outlives the queue if it must: a write that has begun is finished, its completion goes
-        // nowhere.
-        let (engine, line, id) = (self.engine.clone(), self.line.clone(), self.id);
-        (self.shared.spawn)(Box::pin(async move {
-            let completion = engine.serve(id, r).await;
-            line.done.borrow_mut().push_back(completion);
-            line.wake.wake();
-        }));
+        self.taken += 1;
+        if let Err(r) = self.line.hand(r) {
+            let desk = self.line.furnish(r);
+            (self.shared.spawn)(self.array.clone().work(self.line.clone(), desk));
+        }
         Ok(())
     }
 
@@ -165,7 +211,13 @@ impl Queue for EngineQueue {
 
     fn reap(&mut self) -> Option<Completion> {
         let completion = self.line.done.borrow_mut().pop_front()?;
-        self.taken.set(self.taken.get() - 1);
+        self.taken -= 1;
         Some(completion)
+    }
+}
+
+impl Drop for StoreQueue {
+    fn drop(&mut self) {
+        self.line.close();
     }
 }

@@ -4,12 +4,11 @@
 
 use std::sync::Arc;
 
+use parpen_array::{Store, StoreError, ring_spawn};
 use parpen_base::{Buf, SystemEntropy};
 use parpen_block::conformance::{TestDevice, run};
 use parpen_block::{BlockDevice, Home, IoError, Op, Request, Wake};
-use parpen_engine::{
-    EngineError, FileDisk, FileError, Format, Layout, OpenError, RamDisk, Store, StoreError, ring_spawn,
-};
+use parpen_engine::{EngineError, FileDisk, FileError, Format, Layout, OpenError, RamDisk};
 use parpen_ring::{Backend, Handle, Reactor};
 use tempfile::TempDir;
 use uuid::Uuid;
