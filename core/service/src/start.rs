@@ -10,7 +10,7 @@ use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::ports::{Drivers, MetaStore};
 use parpen_model::{
     Attachment, Attributes, Condition, Driver, Found, Job, JobId, JobState, Label, Lock, Pin, Pool, Query,
-    Scope, Snapshot, Stamp, Subject, Volume, WriteTx, read, write,
+    Scope, Snapshot, Stamp, Subject, Transfer, Volume, WriteTx, read, write,
 };
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -91,6 +91,9 @@ fn forget_memory(tx: &mut dyn WriteTx) -> Result<(), Condition> {
         }
         for p in tx.read().children::<Pin>(*id)? {
             tx.delete::<Pin>(p.id)?;
+        }
+        for t in tx.read().children::<Transfer>(*id)? {
+            tx.delete::<Transfer>(t.id)?;
         }
     }
     for j in tx.read().list::<Job>(Scope::All, &every)? {
