@@ -185,6 +185,49 @@ class Requests(unittest.TestCase):
         connection.shutdown()
 
 
+class Structured(unittest.TestCase):
+    """What libnbd negotiates by itself, seen from inside."""
+
+    def opened(self, name):
+        connection = nbd.NBD()
+        connection.add_meta_context(nbd.CONTEXT_BASE_ALLOCATION)
+        connection.connect_uri(volume(name))
+        self.assertTrue(connection.get_structured_replies_negotiated())
+        self.assertTrue(connection.can_meta_context(nbd.CONTEXT_BASE_ALLOCATION))
+        return connection
+
+    def test_reads_leave_holes_out_unless_told_not_to(self):
+        connection = self.opened("holes")
+        for ability in (connection.can_df, connection.can_cache, connection.can_fast_zero):
+            self.assertTrue(ability())
+        connection.pwrite(b"\x07" * 8192, 65536)
+        pieces = []
+        seen = lambda data, offset, status, error: pieces.append((offset, len(data), status))
+        expected = bytes(65536) + b"\x07" * 8192 + bytes(57344)
+        self.assertEqual(connection.pread_structured(131072, 0, seen), expected)
+        hole, data = nbd.READ_HOLE, nbd.READ_DATA
+        self.assertEqual(pieces, [(0, 65536, hole), (65536, 8192, data), (73728, 57344, hole)])
+        pieces.clear()
+        self.assertEqual(connection.pread_structured(131072, 0, seen, nbd.CMD_FLAG_DF), expected)
+        self.assertEqual(pieces, [(0, 131072, data)])
+        connection.cache(131072, 0)
+        connection.shutdown()
+
+    def test_block_status_follows_writes_and_zeroes(self):
+        connection = self.opened("status")
+        connection.pwrite(b"\x08" * 16384, 4096)
+        connection.zero(4096, 8192, nbd.CMD_FLAG_FAST_ZERO)
+        told = []
+        take = lambda context, offset, entries, error: told.append((context, offset, list(entries)))
+        connection.block_status(65536, 0, take)
+        stretches = [4096, 3, 4096, 0, 4096, 3, 8192, 0, 45056, 3]
+        self.assertEqual(told, [(nbd.CONTEXT_BASE_ALLOCATION, 0, stretches)])
+        told.clear()
+        connection.block_status(65536, 4096, take, nbd.CMD_FLAG_REQ_ONE)
+        self.assertEqual(told[0][2], [4096, 0])
+        connection.shutdown()
+
+
 class Programs(unittest.TestCase):
     def test_nbdcopy_carries_a_file_in_and_out(self):
         uri = volume("copied")
@@ -200,6 +243,30 @@ class Programs(unittest.TestCase):
         harness.fill(uri, 0x66, "8M", "8M")
         image = server.folder / "converted.qcow2"
         harness.run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", uri, image)
+        self.assertIn("identical", harness.run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", uri, image).stdout)
+
+    def test_maps_show_where_data_is(self):
+        uri = volume("mapped", "1GiB")
+        harness.fill(uri, 0x3C, "256M", "1M")
+        shown = json.loads(harness.run("nbdinfo", "--map", "--json", uri).stdout)
+        data = [(each["offset"], each["length"]) for each in shown if each["type"] == 0]
+        self.assertEqual(data, [(256 * MIB, MIB)])
+        self.assertEqual(sum(each["length"] for each in shown), 1 << 30)
+        shown = json.loads(harness.run("qemu-img", "map", "-f", "raw", "--output=json", uri).stdout)
+        data = [(each["start"], each["length"]) for each in shown if not each["zero"]]
+        self.assertEqual(data, [(256 * MIB, MIB)])
+
+    def test_copies_of_thin_volumes_move_what_is_stored(self):
+        uri = volume("sparse", "16GiB")
+        harness.fill(uri, 0x3D, "8G", "1M")
+        copy = server.folder / "sparse-copy"
+        # 16 GiB would not go over the socket in this time, nor onto this disk.
+        harness.run("nbdcopy", uri, copy, timeout=60)
+        self.assertEqual(copy.stat().st_size, 16 << 30)
+        self.assertLessEqual(copy.stat().st_blocks * 512, 2 * MIB)
+        image = server.folder / "sparse.qcow2"
+        harness.run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", uri, image, timeout=60)
+        self.assertLessEqual(image.stat().st_blocks * 512, 8 * MIB)
         self.assertIn("identical", harness.run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", uri, image).stdout)
 
     def test_fio_verifies_what_it_wrote(self):

@@ -20,6 +20,38 @@ pub struct File {
     pub log: Option<String>,
     /// What concerns single APIs.
     pub apis: Apis,
+    /// Where backups are kept.
+    pub backups: Backups,
+}
+
+/// `[backups]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backups {
+    /// The folder, absolute or relative to the data directory [default: backups].
+    pub path: Option<PathBuf>,
+    /// `s3://bucket/prefix`, instead of a folder.
+    pub url: Option<String>,
+    /// The address of a store that is not AWS; plain HTTP only where this begins with `http://`.
+    pub endpoint: Option<String>,
+    /// The bucket's region.
+    pub region: Option<String>,
+    /// The bucket is part of the host name.
+    pub virtual_hosted: bool,
+    /// A TOML file with access_key_id, secret_access_key and perhaps session_token; else the environment is asked.
+    pub credentials_file: Option<PathBuf>,
+    /// How large stored objects are, as people write it: 16MiB.
+    pub segment: Option<String>,
+}
+
+impl Backups {
+    /// How large stored objects are, in bytes.
+    pub fn segment(&self) -> anyhow::Result<Option<u64>> {
+        let parse = |text: &String| {
+            parpen_base::parse_size(text).map_err(|e| anyhow::anyhow!("backups.segment: {e}"))
+        };
+        self.segment.as_ref().map(parse).transpose()
+    }
 }
 
 /// `[apis]`.
@@ -51,6 +83,8 @@ pub struct Settings {
     pub log: String,
     /// Reading through the CERN side needs no login.
     pub cern_anonymous_read: bool,
+    /// Where backups are kept.
+    pub backups: Backups,
 }
 
 /// Options of `serve`.
@@ -103,7 +137,12 @@ pub fn settings(o: Options) -> anyhow::Result<Settings> {
         nbd: o.nbd.or(file.nbd).unwrap_or(default(10809)),
         log: o.log.or(file.log).unwrap_or_else(|| "info".into()),
         cern_anonymous_read: file.apis.cern.anonymous_read,
+        backups: file.backups,
     };
+    if s.backups.url.is_some() && s.backups.path.is_some() {
+        bail!("backups has both a path and a url: keep one");
+    }
+    s.backups.segment()?;
     for (option, addr) in [("--listen", s.listen), ("--nbd", s.nbd)] {
         if !addr.ip().is_loopback() {
             bail!(

@@ -1,17 +1,22 @@
 //! Pools by driver: where their disks are and how their stores are made. The one place that knows the engine.
 
 pub mod fsck;
+mod lineage;
 mod medium;
 mod store;
+mod witness;
 
 use std::fs;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use parpen_array::{Store, StoreError, ring_spawn};
+use parpen_array::{
+    About, ArrayError, DiskSource, Host, NewSource, NoWitness, OldSource, Opening, Store, StoreError, Witness,
+};
 use parpen_base::{Boxed, Entropy, GIB, MIB, TIB, format_size};
 use parpen_block::Home;
 use parpen_engine::{FileDisk, FileError, Format, Layout, OpenError, RamDisk};
@@ -73,7 +78,9 @@ impl LocalDrivers {
         let new = pool.life == Life::Creating;
         match fs::symlink_metadata(&path) {
             Ok(_) => match self.open_in_need(pool, &path).await {
-                Err(StoreError::Open(OpenError::NotOurs)) if new => self.claim(pool, path).await,
+                Err(StoreError::Open(ArrayError::Open(OpenError::NotOurs))) if new => {
+                    self.claim(pool, path).await
+                }
                 opened => opened.map_err(|e| refused(format!("{}: {e}", path.display()))),
             },
             Err(e) if e.kind() == ErrorKind::NotFound && new => self.make_file(pool, path).await,
@@ -99,7 +106,9 @@ impl LocalDrivers {
             ));
         }
         let opened = match self.open_patiently(pool, path).await {
-            Err(StoreError::Open(OpenError::NoSpace)) if fs::remove_file(&ballast).is_ok() => {
+            Err(StoreError::Open(ArrayError::Open(OpenError::NoSpace)))
+                if fs::remove_file(&ballast).is_ok() =>
+            {
                 self.note(format!(
                     "pool {:?}: its file system is full; the ballast was thrown to open it",
                     pool.name
@@ -137,7 +146,11 @@ impl LocalDrivers {
             let _ = tell.send(disk.is_direct());
             Ok(disk)
         };
-        let store = Store::open(home, ring_spawn, entropy, Some(pool.id.0), disk).await?;
+        let number = pool.disks.first().map_or(1, |d| d.number);
+        let disks: Vec<OldSource<FileDisk>> = vec![OldSource { number, disk: Box::new(disk) }];
+        let witness = witness::of_pool(&self.data, pool.id.0);
+        let how = Opening { store: Some(pool.id.0), ..Opening::default() };
+        let store = Store::open(home, Host::ring(), entropy, disks, witness, how).await?;
         if told.recv() == Ok(false) {
             self.note(format!(
                 "pool {:?}: {} refuses direct I/O; the page cache is used",
@@ -148,8 +161,25 @@ impl LocalDrivers {
         Ok(store)
     }
 
-    fn format(&self, pool: &Pool, bytes: u64) -> Format {
+    fn format_of(&self, pool: &Pool, bytes: u64) -> Format {
         Format { store: pool.id.0, disk: self.entropy.uuid(), layout: Layout::product(bytes) }
+    }
+
+    async fn format(
+        &self,
+        pool: &Pool,
+        format: Format,
+        disk: DiskSource<FileDisk>,
+    ) -> Result<Store, Condition> {
+        let place = pool.disks.first();
+        let about = About {
+            ssd: place.is_none_or(|d| d.ssd),
+            description: place.map(|d| d.description.clone()).unwrap_or_default(),
+        };
+        let new = NewSource { number: place.map_or(1, |d| d.number), disk, format, about };
+        let (home, entropy) = (self.home.clone(), self.entropy.clone());
+        let witness = witness::of_pool(&self.data, pool.id.0);
+        Store::format(home, Host::ring(), entropy, vec![new], witness).await.map_err(refused)
     }
 
     /// A new sparse file: made under another name, so that a crash never leaves half a disk under this one.
@@ -169,10 +199,9 @@ impl LocalDrivers {
             Err(e) => return Err(failed(e)),
         }
         FileDisk::create(&unfinished, pool.capacity).map_err(refused)?;
-        let (home, entropy, at) = (self.home.clone(), self.entropy.clone(), unfinished.clone());
-        let disk = move || Ok(FileDisk::open(&at)?);
-        let format = self.format(pool, pool.capacity);
-        let made = Store::format(home, ring_spawn, entropy, format, disk).await.map_err(refused)?;
+        let at = unfinished.clone();
+        let disk = Box::new(move || Ok(FileDisk::open(&at)?));
+        let made = self.format(pool, self.format_of(pool, pool.capacity), disk).await?;
         made.close().await.map_err(refused)?;
         fs::rename(&unfinished, &path).map_err(failed)?;
         fs::File::open(parent).and_then(|d| d.sync_all()).map_err(failed)?;
@@ -187,17 +216,18 @@ impl LocalDrivers {
                 format!("{} is too small: a disk has at least {}", path.display(), format_size(SMALLEST));
             return Err(Condition::invalid("path", text));
         }
-        let (home, entropy, at) = (self.home.clone(), self.entropy.clone(), path.clone());
-        let disk = move || Ok(FileDisk::open(&at)?);
-        Store::format(home, ring_spawn, entropy, self.format(pool, size), disk).await.map_err(refused)
+        let disk = Box::new(move || Ok(FileDisk::open(&path)?));
+        self.format(pool, self.format_of(pool, size), disk).await
     }
 
     async fn open_memory(&self, pool: &Pool) -> Result<Store, Condition> {
         let (home, entropy, bytes) = (self.home.clone(), self.entropy.clone(), pool.capacity);
-        let format = Format { layout: Layout::memory(bytes), ..self.format(pool, bytes) };
-        Store::format(home, ring_spawn, entropy, format, move || Ok(RamDisk::new(bytes)))
-            .await
-            .map_err(refused)
+        let format = Format { layout: Layout::memory(bytes), ..self.format_of(pool, bytes) };
+        let disk: DiskSource<RamDisk> = Box::new(move || Ok(RamDisk::new(bytes)));
+        let new = NewSource { number: 1, disk, format, about: About::default() };
+        // Nothing of it outlives the process, so nobody needs to remember it.
+        let nobody = Box::new(|| -> Rc<dyn Witness> { Rc::new(NoWitness) });
+        Store::format(home, Host::ring(), entropy, vec![new], nobody).await.map_err(refused)
     }
 }
 
@@ -295,8 +325,9 @@ impl Drivers for LocalDrivers {
             if !is_own(pool) {
                 return Ok(());
             }
-            // It may never have been made.
+            // These may never have been made.
             let _ = fs::remove_file(path.with_extension("ballast"));
+            let _ = fs::remove_file(witness::path_of(&self.data, pool.id.0));
             match fs::remove_file(&path) {
                 Ok(()) => Ok(()),
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),

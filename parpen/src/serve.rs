@@ -1,5 +1,6 @@
 //! The server: wiring, start, stop.
 
+mod copies;
 mod doors;
 mod metrics;
 mod wiring;
@@ -22,8 +23,8 @@ use crate::config::Settings;
 use crate::drivers::LocalDrivers;
 use crate::files::{self, RunFile};
 
-/// NBD connections together: each may hold 32 MiB of payload.
-const NBD_LIMITS: Limits = Limits { connections: 256, patience: Duration::from_secs(30) };
+/// What NBD connections may cost together.
+const NBD_LIMITS: Limits = Limits { connections: 256, memory: 256 << 20, patience: Duration::from_secs(30) };
 /// How long requests and connections under way may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -69,6 +70,7 @@ async fn run(s: Settings) -> anyhow::Result<()> {
     let (ports, exports, runner) = parpen_service::start(parpen_service::Start {
         meta: store.clone(),
         drivers: drivers.clone(),
+        copies: copies::copies(&s.backups, data.path(), clock.clone(), &*entropy)?,
         home: Arc::new(reactor.clone()),
         gate: gate.clone(),
         clock: clock.clone(),

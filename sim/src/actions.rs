@@ -118,6 +118,12 @@ impl<R: Rules> World<R> {
         let idle = self.ids(|d| free(d, Kind::Volume) && d.io == 0);
         let snapshots = self.ids(|d| free(d, Kind::Snapshot));
         let room = self.model.devices.len() + self.running.len() < 7;
+        if self.profile.rebases() && self.rng.percent(20) {
+            if let Some(change) = self.some_cut(&idle) {
+                self.change(change);
+            }
+            return Ok(());
+        }
         let change = match self.rng.below(100) {
             0..12 if room => Some(Change::Create { id: self.fresh_id(), size: self.some_size() }),
             12..40 if room && !volumes.is_empty() => Some(self.some_snapshot(&volumes)),
@@ -160,6 +166,24 @@ impl<R: Rules> World<R> {
             }
         }
         Change::Snapshot(pairs)
+    }
+
+    /// A freeze, or a rebase to something that the device comes from.
+    fn some_cut(&mut self, idle: &[Id]) -> Option<Change> {
+        if self.rng.percent(20) {
+            let id = self.one_of(idle)?;
+            return Some(Change::Freeze { id, snapshot: self.fresh_id() });
+        }
+        let free = self.ids(|d| d.held == 0 && !d.closed);
+        let id = self.one_of(&free)?;
+        let (engine, mut above) = (self.engine(), Vec::new());
+        let mut at = engine.lookup(id.uuid()).and_then(|f| f.parent);
+        while let Some(found) = at.and_then(|parent| engine.lookup(parent)) {
+            above.extend(free.iter().copied().filter(|id| id.uuid() == found.id));
+            at = found.parent;
+        }
+        let onto = if self.rng.percent(40) { None } else { self.one_of(&above) };
+        Some(Change::Rebase { id, onto })
     }
 
     fn some_clone(&mut self, from: Id) -> Change {

@@ -2,10 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use parpen_engine::{Layout, Rules};
+use parpen_base::Buf;
+use parpen_engine::{EngineError, Layout, Rules};
 
 use crate::disk::Faults;
-use crate::model::Change;
+use crate::model::{Change, Id};
 use crate::profile::Profile;
 use crate::recovery::Opened;
 use crate::trace::Trace;
@@ -154,7 +155,47 @@ impl<R: Rules> World<R> {
             let cells = self.model.get(id).image.cells();
             self.read(id, 0, cells);
         }
-        self.drain()
+        self.drain()?;
+        self.judge_differences()
+    }
+
+    /// What the engine says is the same in two devices reads the same, and what it says is zero, as zeros.
+    fn judge_differences(&mut self) -> Result<(), Failure> {
+        let devices: Vec<_> = self.model.devices.iter().map(|(id, d)| (*id, d.image.size())).collect();
+        for (b, size) in &devices {
+            for a in devices.iter().map(|(a, _)| Some(*a)).chain([None]) {
+                let (engine, b, size) = (self.engine(), *b, *size);
+                let answer = self.exec.spawn(async move {
+                    let there = |id: Id, size: u64| engine.read(id.uuid(), 0, Buf::zeroed(size as usize));
+                    let old = a.and_then(|a| engine.lookup(a.uuid())).map_or(0, |f| f.bytes);
+                    let mut before = match a {
+                        Some(a) => there(a, old).await.1.to_vec(),
+                        None => Vec::new(),
+                    };
+                    before.resize((size.max(old)) as usize, 0);
+                    let now = there(b, size).await.1;
+                    let mut at = 0;
+                    for piece in engine.diff(a.map(Id::uuid), b.uuid(), 0, size).await? {
+                        let range = at as usize..(at + piece.len) as usize;
+                        let same = piece.changed || now[range.clone()] == before[range.clone()];
+                        if !same || (piece.zero && now[range].iter().any(|byte| *byte != 0)) {
+                            return Ok(Some(at));
+                        }
+                        at += piece.len;
+                    }
+                    Ok::<_, EngineError>((at != size).then_some(at))
+                });
+                match self.run_until(|| answer.take())? {
+                    Ok(None) => {}
+                    Ok(Some(_)) if self.may_lose() => {}
+                    Ok(Some(at)) => {
+                        return Err(format!("the difference of {a:?} and {b:?} is wrong at {at}"));
+                    }
+                    Err(e) => return Err(format!("the difference of {a:?} and {b:?}: {e}")),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Space adds up: deleting everything, in any order, gives everything back.

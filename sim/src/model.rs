@@ -92,6 +92,21 @@ pub enum Change {
     },
     /// The device is gone.
     Delete(Id),
+    /// The volume goes on as a snapshot.
+    Freeze {
+        /// The volume.
+        id: Id,
+        /// What it becomes.
+        snapshot: Id,
+    },
+    /// The device shares with this snapshot that it comes from, or with none, and with nothing between. Nobody reads
+    /// anything else than before.
+    Rebase {
+        /// The device.
+        id: Id,
+        /// The snapshot.
+        onto: Option<Id>,
+    },
     /// A new label.
     Relabel {
         /// The device.
@@ -109,14 +124,21 @@ impl Change {
             Change::Snapshot(pairs) => pairs.iter().map(|(volume, _)| *volume).collect(),
             Change::Clone { from, .. } => vec![*from],
             Change::Rollback { id, to } => vec![*id, *to],
-            Change::Resize { id, .. } | Change::Delete(id) | Change::Relabel { id, .. } => vec![*id],
+            Change::Rebase { id, onto } => onto.iter().copied().chain([*id]).collect(),
+            Change::Resize { id, .. }
+            | Change::Delete(id)
+            | Change::Freeze { id, .. }
+            | Change::Relabel { id, .. } => vec![*id],
         }
     }
 
     /// The device that takes no data requests meanwhile.
     pub fn closes(&self) -> Option<Id> {
         match self {
-            Change::Rollback { id, .. } | Change::Resize { id, .. } | Change::Delete(id) => Some(*id),
+            Change::Rollback { id, .. }
+            | Change::Resize { id, .. }
+            | Change::Freeze { id, .. }
+            | Change::Delete(id) => Some(*id),
             _ => None,
         }
     }
@@ -126,6 +148,7 @@ impl Change {
         match self {
             Change::Create { id, .. } | Change::Clone { id, .. } => vec![*id],
             Change::Snapshot(pairs) => pairs.iter().map(|(_, snapshot)| *snapshot).collect(),
+            Change::Freeze { snapshot, .. } => vec![*snapshot],
             _ => Vec::new(),
         }
     }
@@ -203,6 +226,12 @@ impl Catalogue {
             Change::Delete(id) => {
                 self.devices.remove(id);
             }
+            Change::Freeze { id, snapshot } => {
+                let frozen = self.get(*id).image.frozen(submitted);
+                self.devices.remove(id);
+                self.devices.insert(*snapshot, Device::new(Kind::Snapshot, frozen, 0));
+            }
+            Change::Rebase { .. } => {}
             Change::Relabel { id, version } => self.get(*id).label = *version,
         }
     }

@@ -49,4 +49,6 @@ mutants! {
     NoFlushBeforeSwitch = FLUSH_BEFORE_SWITCH, "flush-before-switch", Crash;
     /// Writes of one block do not wait for each other.
     NoRangeLock = RANGE_LOCK, "range-lock", Crash;
+    /// A lineage is cut off before what it holds is durable.
+    NoFlushBeforeCut = FLUSH_BEFORE_CUT, "flush-before-cut", Crash;
 }

@@ -55,6 +55,11 @@ impl Profile {
         Profile::ALL.into_iter().find(|p| p.name() == name)
     }
 
+    /// Whether volumes are frozen and cut off. The seeds that are kept as regressions are older than that.
+    pub(crate) fn rebases(self) -> bool {
+        self != Profile::Recovery
+    }
+
     /// Bytes that the medium writes at once.
     pub(crate) fn atomic(self) -> usize {
         if self == Profile::CrashAtomic { 4096 } else { 512 }

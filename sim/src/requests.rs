@@ -122,6 +122,22 @@ impl<R: Rules> World<R> {
                 Change::Rollback { id, to } => engine.rollback(id.uuid(), to.uuid()).await,
                 Change::Resize { id, size } => engine.resize(id.uuid(), size).await,
                 Change::Delete(id) => engine.delete(id.uuid()).await,
+                Change::Freeze { id, snapshot } => {
+                    engine.freeze(id.uuid(), snapshot.uuid(), &label(snapshot, 0)).await
+                }
+                Change::Rebase { id, onto } => {
+                    let onto = onto.map(Id::uuid);
+                    match engine.rebase(id.uuid(), onto).await {
+                        // What it comes from may have been cut off further down meanwhile.
+                        Err(EngineError::Invalid(_)) if onto.is_some() => Ok(()),
+                        Ok(()) => {
+                            let parent = engine.lookup(id.uuid()).and_then(|f| f.parent);
+                            assert_eq!(parent, onto, "the parent of {id:?} after its rebase");
+                            Ok(())
+                        }
+                        other => other,
+                    }
+                }
                 Change::Relabel { id, version } => engine.relabel(id.uuid(), &label(id, version)).await,
             }
             .map(|()| None)

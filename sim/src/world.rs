@@ -329,6 +329,7 @@ impl<R: Rules> World<R> {
             What::Read { .. } => {}
             What::Write { id, .. } => self.model.get(id).image.fail(request.name, now),
             What::Flush => self.fenced |= error == EngineError::Io,
+            What::Change(change @ Change::Rebase { .. }) => self.model.release(&change),
             What::Change(change) if error == EngineError::NoSpace && self.is_undone(&change) => {
                 self.model.release(&change);
             }

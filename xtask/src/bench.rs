@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: parpen beside `qemu-nbd` on the same disk, with the same fio jobs.
+//! `cargo xtask bench`: parpen, and its engine alone, beside the raw disk and other NBD servers, with the same jobs.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,34 +12,36 @@ use crate::command;
 /// How long and how often to measure.
 #[derive(Args)]
 pub struct BenchArgs {
-    /// How often each job is run against each server; the median is quoted
+    /// How often each job is run against each of them; the median is quoted
     #[arg(long, default_value_t = 5)]
     rounds: u32,
     /// Seconds of each run
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 1)]
     seconds: u32,
-    /// Only these jobs, separated by commas
+    /// Only these jobs, separated by commas, and nothing about snapshots
     #[arg(long, value_name = "NAMES")]
     jobs: Option<String>,
-    /// Where the servers keep their data; both use the same file system [default: target/bench]
+    /// Where all keep their data, some 20 GiB [default: target/bench]
     #[arg(long, value_name = "DIR")]
     dir: Option<String>,
 }
 
-/// Build the release binary and let the Python driver measure. True if it wrote its table.
+/// Build the release binaries and let the Python driver measure. True if it wrote its table.
 pub fn run(root: &Path, args: &BenchArgs) -> Result<bool> {
     ensure!(clients::install_programs()?, "programs are missing");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = ["build", "--release", "--locked", "-p", "parpen"];
-    ensure!(
-        command::run(Command::new(cargo).current_dir(root).args(build))?,
-        "the release binary was not built"
-    );
+    let server = ["build", "--release", "--locked", "-p", "parpen"];
+    let driver = ["build", "--release", "--locked", "-p", "parpen-array", "--example", "drive"];
+    for build in [&server[..], &driver] {
+        let built = command::run(Command::new(&cargo).current_dir(root).args(build))?;
+        ensure!(built, "cargo {} failed", build.join(" "));
+    }
     let mut driver = Command::new(clients::interpreter(root, clients::Python::System));
     driver
         .arg(root.join("conformance/bench/bench.py"))
         .current_dir(root)
         .env("PARPEN_BIN", root.join("target/release/parpen"))
+        .env("PARPEN_DRIVE", root.join("target/release/examples/drive"))
         .args(["--rounds", &args.rounds.to_string(), "--seconds", &args.seconds.to_string()])
         .args(["--dir", args.dir.as_deref().unwrap_or("target/bench"), "--out", "BENCHMARKS.md"]);
     if let Some(jobs) = &args.jobs {

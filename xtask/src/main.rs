@@ -28,7 +28,7 @@ enum Chore {
     Test(suite::TestArgs),
     /// Check the rules of the house that the compiler does not know
     Tidy,
-    /// Run fio side by side against parpen and qemu-nbd and write BENCHMARKS.md
+    /// Run the same jobs against parpen, the raw disk and other NBD servers and write BENCHMARKS.md
     Bench(bench::BenchArgs),
 }
 

@@ -48,6 +48,9 @@ fn noun(kind: Kind) -> &'static str {
         | Kind::Credential
         | Kind::Token
         | Kind::PlacementGroup
+        | Kind::Backup
+        | Kind::Image
+        | Kind::Key
         | Kind::Disk
         | Kind::Qos
         | Kind::Quota

@@ -87,6 +87,9 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Token
         | Kind::PlacementGroup
         | Kind::Disk
+        | Kind::Backup
+        | Kind::Image
+        | Kind::Key
         | Kind::Qos
         | Kind::Quota
         | Kind::Service

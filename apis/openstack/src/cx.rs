@@ -32,6 +32,8 @@ pub(crate) struct House {
 /// One call.
 pub(crate) struct Cx {
     pub(crate) house: Arc<House>,
+    /// The house's ports, for this request.
+    pub(crate) ports: Ports,
     pub(crate) caller: Caller,
     pub(crate) request: HttpRequest,
     pub(crate) params: Params,
@@ -73,7 +75,7 @@ impl Cx {
     }
 
     pub(crate) fn ports(&self) -> &Ports {
-        &self.house.ports
+        &self.ports
     }
 
     /// A segment of the path.

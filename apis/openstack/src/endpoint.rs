@@ -7,7 +7,7 @@ use parpen_model::Condition;
 
 use crate::cx::Cx;
 use crate::{
-    actions, attachments, connections, group_snapshots, group_types, groups, house, identity, lookups,
+    actions, attachments, backups, connections, group_snapshots, group_types, groups, house, identity,
     manage, metadata, qos, quotas, snapshots, transfers, types, versions, volumes,
 };
 
@@ -87,32 +87,55 @@ async fn not_built(endpoint: Endpoint) -> Result<Reply, Condition> {
 
 operations! {
     paths {
-    IdentityVersions GET "/identity" since 0 => identity::versions;
-    IdentityVersion GET "/identity/v3" since 0 => identity::version;
-    TokenIssue POST "/identity/v3/auth/tokens" since 0 => identity::issue;
-    TokenValidate GET "/identity/v3/auth/tokens" since 0 => identity::validate;
-    TokenRevoke DELETE "/identity/v3/auth/tokens" since 0 => identity::revoke;
-    AuthCatalog GET "/identity/v3/auth/catalog" since 0 => identity::catalog;
-    AuthProjects GET "/identity/v3/auth/projects" since 0 => lookups::own_projects;
-    AuthDomains GET "/identity/v3/auth/domains" since 0 => lookups::domains;
-    ProjectsList GET "/identity/v3/projects" since 0 => lookups::projects;
-    ProjectShow GET "/identity/v3/projects/{id}" since 0 => lookups::project;
-    ProjectCreate POST "/identity/v3/projects" since 0;
-    ProjectUpdate PATCH "/identity/v3/projects/{id}" since 0;
-    ProjectDelete DELETE "/identity/v3/projects/{id}" since 0;
-    UsersList GET "/identity/v3/users" since 0 => lookups::users;
-    UserShow GET "/identity/v3/users/{id}" since 0 => lookups::user;
-    UserProjects GET "/identity/v3/users/{id}/projects" since 0 => lookups::user_projects;
-    UserCreate POST "/identity/v3/users" since 0;
-    UserUpdate PATCH "/identity/v3/users/{id}" since 0;
-    UserDelete DELETE "/identity/v3/users/{id}" since 0;
-    RolesList GET "/identity/v3/roles" since 0 => lookups::roles;
-    RoleShow GET "/identity/v3/roles/{id}" since 0 => lookups::role;
-    RoleAssignments GET "/identity/v3/role_assignments" since 0 => lookups::assignments;
-    RoleGrant PUT "/identity/v3/projects/{id}/users/{user}/roles/{role}" since 0;
-    RoleTake DELETE "/identity/v3/projects/{id}/users/{user}/roles/{role}" since 0;
-    DomainsList GET "/identity/v3/domains" since 0 => lookups::domains;
-    DomainShow GET "/identity/v3/domains/{id}" since 0 => lookups::domain;
+    IdentityVersions GET "/identity" since 0 => identity::tokens::versions;
+    IdentityVersion GET "/identity/v3" since 0 => identity::tokens::version;
+    TokenIssue POST "/identity/v3/auth/tokens" since 0 => identity::tokens::issue;
+    TokenValidate GET "/identity/v3/auth/tokens" since 0 => identity::tokens::validate;
+    TokenRevoke DELETE "/identity/v3/auth/tokens" since 0 => identity::tokens::revoke;
+    AuthCatalog GET "/identity/v3/auth/catalog" since 0 => identity::tokens::catalog;
+    AuthProjects GET "/identity/v3/auth/projects" since 0 => identity::lookups::own_projects;
+    AuthDomains GET "/identity/v3/auth/domains" since 0 => identity::lookups::domains;
+    AuthSystem GET "/identity/v3/auth/system" since 0 => identity::lookups::system;
+    ProjectsList GET "/identity/v3/projects" since 0 => identity::projects::list;
+    ProjectShow GET "/identity/v3/projects/{id}" since 0 => identity::projects::show;
+    ProjectCreate POST "/identity/v3/projects" since 0 => identity::projects::create;
+    ProjectUpdate PATCH "/identity/v3/projects/{id}" since 0 => identity::projects::update;
+    ProjectDelete DELETE "/identity/v3/projects/{id}" since 0 => identity::projects::delete;
+    UsersList GET "/identity/v3/users" since 0 => identity::users::list;
+    UserShow GET "/identity/v3/users/{id}" since 0 => identity::users::show;
+    UserProjects GET "/identity/v3/users/{id}/projects" since 0 => identity::users::projects;
+    UserCreate POST "/identity/v3/users" since 0 => identity::users::create;
+    UserUpdate PATCH "/identity/v3/users/{id}" since 0 => identity::users::update;
+    UserDelete DELETE "/identity/v3/users/{id}" since 0 => identity::users::delete;
+    UserPassword POST "/identity/v3/users/{id}/password" since 0 => identity::users::password;
+    ApplicationsList GET "/identity/v3/users/{id}/application_credentials" since 0
+        => identity::applications::list;
+    ApplicationShow GET "/identity/v3/users/{id}/application_credentials/{credential}" since 0
+        => identity::applications::show;
+    ApplicationCreate POST "/identity/v3/users/{id}/application_credentials" since 0
+        => identity::applications::create;
+    ApplicationDelete DELETE "/identity/v3/users/{id}/application_credentials/{credential}" since 0
+        => identity::applications::delete;
+    RolesList GET "/identity/v3/roles" since 0 => identity::roles::list;
+    RoleShow GET "/identity/v3/roles/{id}" since 0 => identity::roles::show;
+    RoleAssignments GET "/identity/v3/role_assignments" since 0 => identity::roles::assignments;
+    RolesInProject GET "/identity/v3/projects/{id}/users/{user}/roles" since 0 => identity::roles::in_project;
+    RoleCheck GET "/identity/v3/projects/{id}/users/{user}/roles/{role}" since 0 => identity::roles::check;
+    RoleGrant PUT "/identity/v3/projects/{id}/users/{user}/roles/{role}" since 0 => identity::roles::grant;
+    RoleTake DELETE "/identity/v3/projects/{id}/users/{user}/roles/{role}" since 0 => identity::roles::take;
+    DomainRoles GET "/identity/v3/domains/{domain}/users/{user}/roles" since 0 => identity::roles::in_project;
+    DomainRoleCheck GET "/identity/v3/domains/{domain}/users/{user}/roles/{role}" since 0
+        => identity::roles::check;
+    DomainRoleGrant PUT "/identity/v3/domains/{domain}/users/{user}/roles/{role}" since 0
+        => identity::roles::grant;
+    DomainRoleTake DELETE "/identity/v3/domains/{domain}/users/{user}/roles/{role}" since 0
+        => identity::roles::take;
+    SystemRoles GET "/identity/v3/system/users/{user}/roles" since 0 => identity::roles::in_project;
+    SystemRoleCheck GET "/identity/v3/system/users/{user}/roles/{role}" since 0 => identity::roles::check;
+    SystemRoleGrant PUT "/identity/v3/system/users/{user}/roles/{role}" since 0 => identity::roles::grant;
+    SystemRoleTake DELETE "/identity/v3/system/users/{user}/roles/{role}" since 0 => identity::roles::take;
+    DomainsList GET "/identity/v3/domains" since 0 => identity::lookups::domains;
+    DomainShow GET "/identity/v3/domains/{id}" since 0 => identity::lookups::domain;
 
     Versions GET "/volume" since 0 => versions::all;
     Version GET "/volume/v3" since 0 => versions::v3_only;
@@ -164,15 +187,15 @@ operations! {
     AttachmentDelete DELETE "/volume/v3/attachments/{id}" since 27 => attachments::delete;
     AttachmentAction POST "/volume/v3/attachments/{id}/action" since 44;
 
-    BackupsList GET "/volume/v3/backups" since 0;
-    BackupsDetail GET "/volume/v3/backups/detail" since 0;
-    BackupCreate POST "/volume/v3/backups" since 0;
-    BackupImport POST "/volume/v3/backups/import_record" since 0;
-    BackupShow GET "/volume/v3/backups/{id}" since 0;
-    BackupUpdate PUT "/volume/v3/backups/{id}" since 9;
-    BackupDelete DELETE "/volume/v3/backups/{id}" since 0;
-    BackupRestore POST "/volume/v3/backups/{id}/restore" since 0;
-    BackupExport GET "/volume/v3/backups/{id}/export_record" since 0;
+    BackupsList GET "/volume/v3/backups" since 0 => backups::list;
+    BackupsDetail GET "/volume/v3/backups/detail" since 0 => backups::detail;
+    BackupCreate POST "/volume/v3/backups" since 0 => backups::create;
+    BackupImport POST "/volume/v3/backups/import_record" since 0 => backups::import;
+    BackupShow GET "/volume/v3/backups/{id}" since 0 => backups::show;
+    BackupUpdate PUT "/volume/v3/backups/{id}" since 9 => backups::update;
+    BackupDelete DELETE "/volume/v3/backups/{id}" since 0 => backups::delete;
+    BackupRestore POST "/volume/v3/backups/{id}/restore" since 0 => backups::restore;
+    BackupExport GET "/volume/v3/backups/{id}/export_record" since 0 => backups::export;
     BackupAction POST "/volume/v3/backups/{id}/action" since 0;
 
     TypesList GET "/volume/v3/types" since 0 => types::list;
@@ -314,8 +337,8 @@ operations! {
     SnapshotStatus SnapshotAction "os-update_snapshot_status" since 0 => snapshots::update_status;
     SnapshotUnmanage SnapshotAction "os-unmanage" since 0 => manage::snapshot_release;
     AttachmentComplete AttachmentAction "os-complete" since 44 => attachments::complete;
-    BackupForceDelete BackupAction "os-force_delete" since 0;
-    BackupReset BackupAction "os-reset_status" since 0;
+    BackupForceDelete BackupAction "os-force_delete" since 0 => backups::force_delete;
+    BackupReset BackupAction "os-reset_status" since 0 => backups::reset;
     TypeAddAccess TypeAction "addProjectAccess" since 0 => types::access::add;
     TypeRemoveAccess TypeAction "removeProjectAccess" since 0 => types::access::remove;
     GroupDelete GroupAction "delete" since 13 => groups::delete;
@@ -340,6 +363,22 @@ impl Endpoint {
                 | Endpoint::TypeAction
                 | Endpoint::GroupAction
                 | Endpoint::GroupSnapshotAction
+        )
+    }
+
+    /// Makes something that the caller's project owns.
+    pub(crate) fn makes_in_project(self) -> bool {
+        matches!(
+            self,
+            Endpoint::VolumeCreate
+                | Endpoint::VolumeManage
+                | Endpoint::VolumeManageNew
+                | Endpoint::GroupCreate
+                | Endpoint::GroupCreateFrom
+                | Endpoint::BackupImport
+                | Endpoint::TransferAccept
+                | Endpoint::OldTransferAccept
+                | Endpoint::ConsistencyGroupCreate
         )
     }
 

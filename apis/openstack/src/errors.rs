@@ -36,6 +36,32 @@ pub(crate) fn identity_fault(status: StatusCode, message: &str) -> Reply {
     Reply::json(status, &body)
 }
 
+/// The status of a condition and the text for the client, as Identity has them.
+pub(crate) fn identity_status_and_text(condition: &Condition) -> (StatusCode, String) {
+    let noun = |what: &Kind| match what {
+        Kind::Principal => "user",
+        Kind::Credential => "application_credential",
+        other => other.word(),
+    };
+    match condition {
+        Condition::NotFound { what: Kind::Other, name } => {
+            (StatusCode::NOT_FOUND, format!("Could not find {name}."))
+        }
+        Condition::NotFound { what, name } => {
+            (StatusCode::NOT_FOUND, format!("Could not find {}: {name}.", noun(what)))
+        }
+        Condition::Exists { what, name } => {
+            let noun = noun(what);
+            let text = format!(
+                "Conflict occurred attempting to store {noun} - Duplicate entry found with name {name} at domain \
+                 ID default."
+            );
+            (StatusCode::CONFLICT, text)
+        }
+        Condition::InUse { .. } => (StatusCode::CONFLICT, condition.to_string()),
+        other => status_and_text(other),
+    }
+}
 /// The fields that are whole things.
 const THINGS: [&str; 4] = ["volume", "snapshot", "group", "auth key"];
 
@@ -107,6 +133,9 @@ fn noun(what: Kind) -> &'static str {
         Kind::Token => "Token",
         Kind::PlacementGroup => "Placement group",
         Kind::Disk => "Disk",
+        Kind::Backup => "Backup",
+        Kind::Image => "Image",
+        Kind::Key => "Key",
         Kind::Qos => "QoS specs",
         Kind::Quota => "Quota",
         Kind::Service => "Service",

@@ -92,7 +92,6 @@ pub(crate) fn volume_type(types: &[VolumeType], name: &str) -> Result<Option<Vol
 fn refuse_foreign_sources(fields: &Fields) -> Result<(), Condition> {
     for (key, what) in [
         ("imageRef", "a volume from an image"),
-        ("backup_id", "a volume from a backup"),
         ("consistencygroup_id", "a volume in a consistency group"),
         ("cluster", "a volume in a cluster"),
     ] {
@@ -141,7 +140,7 @@ pub(crate) fn new_volume(
         (None, None) => From::Blank,
     };
     let size = fields.whole("size", 1)?.map(bytes).transpose()?;
-    if size.is_none() && from == From::Blank {
+    if size.is_none() && from == From::Blank && fields.get("backup_id").is_none() {
         return Err(required("size"));
     }
     let kind = fields.text("volume_type", TEXT_MAX)?.filter(|t| !t.is_empty());

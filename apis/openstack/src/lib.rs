@@ -6,6 +6,7 @@
 
 mod actions;
 mod attachments;
+mod backups;
 mod config;
 mod connections;
 mod cx;
@@ -18,7 +19,6 @@ mod group_types;
 mod groups;
 mod house;
 mod identity;
-mod lookups;
 mod manage;
 mod metadata;
 mod microversion;
@@ -66,6 +66,9 @@ async fn caller(house: &House, endpoint: Endpoint, request: &HttpRequest) -> Res
     }
     let (actor, token) = identity::bearer(house, request).await?;
     if !endpoint.is_identity() && token.project.is_none() {
+        if token.wide.is_some() && !endpoint.makes_in_project() {
+            return Ok(Caller::Known(Box::new((actor, token))));
+        }
         let why = "the token is for no project; ask for one with a project as its scope";
         return Err(Condition::Forbidden(why.into()));
     }
@@ -86,7 +89,8 @@ async fn answer(
     let version = router::version(&request);
     let params = router::params(&request);
     let base = house.config.base(&request);
-    let mut cx = Cx { house, caller, request, params, version, base, argument: Value::Null };
+    let ports = house.ports.on_behalf_of(&request.id);
+    let mut cx = Cx { house, ports, caller, request, params, version, base, argument: Value::Null };
     let mut endpoint = endpoint;
     if endpoint.is_action_group() {
         let (key, argument) = actions::named(&mut cx).await?;
@@ -136,14 +140,19 @@ impl Api for OpenStack {
     }
 
     fn coat(&self, endpoint: Option<Endpoint>, condition: &Condition) -> Reply {
-        self.coat_as(errors::status_and_text(condition).0, endpoint, condition)
+        let (status, _) = match endpoint {
+            Some(e) if e.is_identity() => errors::identity_status_and_text(condition),
+            _ => errors::status_and_text(condition),
+        };
+        self.coat_as(status, endpoint, condition)
     }
 
     fn coat_as(&self, status: StatusCode, endpoint: Option<Endpoint>, condition: &Condition) -> Reply {
-        let (_, text) = errors::status_and_text(condition);
         let reply = match endpoint {
-            Some(e) if e.is_identity() => errors::identity_fault(status, &text),
-            _ => errors::fault(status, &text),
+            Some(e) if e.is_identity() => {
+                errors::identity_fault(status, &errors::identity_status_and_text(condition).1)
+            }
+            _ => errors::fault(status, &errors::status_and_text(condition).1),
         };
         match status {
             StatusCode::PAYLOAD_TOO_LARGE => reply.with(http::header::RETRY_AFTER, "0"),

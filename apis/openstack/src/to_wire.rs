@@ -25,7 +25,7 @@ pub(crate) fn time(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string()
 }
 
-fn maybe_time(at: Option<Timestamp>) -> Value {
+pub(crate) fn maybe_time(at: Option<Timestamp>) -> Value {
     at.map_or(Value::Null, |at| json!(time(at)))
 }
 
@@ -64,11 +64,11 @@ pub(crate) fn backend(pool: &Pool) -> String {
     format!("parpen@{}", pool.name)
 }
 
-fn own(attributes: &Attributes, key: &str) -> Value {
+pub(crate) fn own(attributes: &Attributes, key: &str) -> Value {
     attributes.value(OWN, key).cloned().unwrap_or(Value::Null)
 }
 
-fn user(attributes: &Attributes) -> Value {
+pub(crate) fn user(attributes: &Attributes) -> Value {
     json!(attributes.text(OWN, "user_id").unwrap_or_default())
 }
 

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use parpen_http::Reply;
 use parpen_model::lifecycle::{Standing, When};
-use parpen_model::{Api, Condition, GroupId, Kind, Subject, Volume, VolumeId};
+use parpen_model::{Api, BackupId, Condition, GroupId, Kind, Subject, Volume, VolumeId};
 use parpen_service::volumes::{self, Edit, Filter, From, Key, View};
 use parpen_service::{groups, snapshots, types};
 use serde_json::{Value, json};
 
-use crate::actions;
 use crate::cx::{Cx, one};
 use crate::fields::Fields;
 use crate::from_wire::{self, METADATA, OWN, ZONE};
 use crate::paging::{Listed, Page, page};
 use crate::states::{self, bad, reword};
 use crate::to_wire::{self, Shape};
+use crate::{actions, backups};
 
 impl Listed for View {
     const FILTERS: &'static [&'static str] = &[
@@ -163,8 +163,13 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     if let Some(group) = fields.id("group_id")?.filter(|_| cx.version.has(13)) {
         new.options.group = Some(joined(&cx, GroupId(group), new.place.volume_type).await?);
     }
-    volumes::create(cx.ports(), actor, new).await?;
-    let view = volumes::get(cx.ports(), actor, &Key::Id(id)).await?;
+    let view = match fields.id("backup_id")?.filter(|_| cx.version.has(47)) {
+        Some(backup) => backups::volume_from(&cx, BackupId(backup), new).await?,
+        None => {
+            volumes::create(cx.ports(), actor, new).await?;
+            volumes::get(cx.ports(), actor, &Key::Id(id)).await?
+        }
+    };
     shown(&cx, StatusCode::ACCEPTED, &view, Shape::Made)
 }
 

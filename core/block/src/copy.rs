@@ -108,7 +108,7 @@ async fn plan(from: &Remote, to: &Remote, start: u64, end: u64) -> Result<Vec<Pi
 async fn step(from: &Remote, to: &Remote, piece: Piece) -> Result<(u64, u64), IoError> {
     let Piece { offset, len, zero } = piece;
     if zero {
-        clear(to, offset, len).await?;
+        to.clear(offset, len).await?;
         return Ok((len.into(), 0));
     }
     let read = from.run(Op::Read, offset, len, Some(Buf::zeroed(len as usize))).await;
@@ -123,7 +123,7 @@ async fn step(from: &Remote, to: &Remote, piece: Piece) -> Result<(u64, u64), Io
     for (at, n, zero) in runs {
         let offset = offset + at as u64;
         if zero {
-            clear(to, offset, n as u32).await?;
+            to.clear(offset, n as u32).await?;
         } else {
             to.write(offset, Buf::copy_of(&buf[at..at + n]), false).await?;
             written += n as u64;
@@ -153,22 +153,6 @@ fn is_zero(bytes: &[u8]) -> bool {
     let (blocks, tail) = bytes.as_chunks::<256>();
     blocks.iter().all(|b| b.as_chunks::<16>().0.iter().fold(0, |n, w| n | u128::from_ne_bytes(*w)) == 0)
         && tail.iter().all(|b| *b == 0)
-}
-
-/// Makes a stretch of the target read as zeros, and touches nothing that does already where the target can
-/// say so.
-async fn clear(to: &Remote, offset: u64, len: u32) -> Result<(), IoError> {
-    if !to.capabilities().extents {
-        return to.zero(offset, len).await;
-    }
-    let mut at = offset;
-    for extent in to.extents(offset, len).await? {
-        if !extent.zero {
-            to.zero(at, extent.len as u32).await?;
-        }
-        at += extent.len;
-    }
-    Ok(())
 }
 
 /// Runs futures, a few at a time, and hands their results on in the order of the futures. The first error

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod ceilings;
 pub mod conformance;
 mod copy;
 mod device;
@@ -23,10 +24,12 @@ pub use access::{
     AccessTable, Address, Admits, Claim, ExportId, Exports, HostId, Peer, Refusal, Rights, SessionInfo, Whom,
     decide,
 };
+pub use ceilings::{Ceilings, Class};
 pub use copy::{Progress, copy, copy_ranges};
 pub use device::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Op, Queue, ReactorId, Request, Wake,
 };
+pub use filter::SectorCipher;
 pub use gate::{Fenced, Gate, Held, Session};
 pub use memory::Memory;
 pub use remote::{Extent, Remote};

@@ -160,6 +160,21 @@ impl Remote {
         self.run(op, offset, len, None).await.result.map(drop)
     }
 
+    /// Makes a range read as zeros, and touches nothing that does already where the device can say so.
+    pub async fn clear(&self, offset: u64, len: u32) -> Result<(), IoError> {
+        if !self.capabilities().extents {
+            return self.zero(offset, len).await;
+        }
+        let mut at = offset;
+        for extent in self.extents(offset, len).await? {
+            if !extent.zero {
+                self.zero(at, extent.len as u32).await?;
+            }
+            at += extent.len;
+        }
+        Ok(())
+    }
+
     /// Says that a range's content is not needed any more.
     pub async fn discard(&self, offset: u64, len: u32) -> Result<(), IoError> {
         self.run(Op::Discard, offset, len, None).await.result.map(drop)

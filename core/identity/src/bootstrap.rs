@@ -53,7 +53,8 @@ fn credentials(
             id: CredentialId(entropy.uuid()),
             principal: s.principal_id,
             api: *api,
-            project: s.project_id,
+            project: Some(s.project_id),
+            application: None,
             hash: hash_for(*api, &secret)?,
             stamp: Stamp::at(clock.now()),
         })
@@ -104,7 +105,8 @@ pub async fn bootstrap(
             stamp,
         })?;
         let roles = Role::ALL.into_iter().map(|r| (s.project_id, r)).collect();
-        tx.insert(&mut Principal { id: s.principal_id, name: s.principal.clone(), roles, stamp })?;
+        let (id, name, wide) = (s.principal_id, s.principal.clone(), Role::ALL.to_vec());
+        tx.insert(&mut Principal { id, name, roles, wide, enabled: true, about: Default::default(), stamp })?;
         rows.iter().cloned().try_for_each(|mut c| tx.insert(&mut c))
     })
     .await?;
@@ -128,7 +130,7 @@ pub async fn rotate(
     keep(&s)?;
     write(meta, move |tx| {
         for old in tx.read().children::<Credential>(s.principal_id)? {
-            if rows.iter().any(|new| new.api == old.api) {
+            if old.application.is_none() && rows.iter().any(|new| new.api == old.api) {
                 tx.delete::<Credential>(old.id)?;
             }
         }

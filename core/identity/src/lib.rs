@@ -4,16 +4,24 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+mod applications;
 mod bootstrap;
 mod login;
 mod nouns;
+mod people;
 mod secret;
+mod token;
 
 pub use actor::{Actor, Power, may};
+pub use applications::{NewApplication, application, applications, forget_application, new_application};
 pub use bootstrap::{Secrets, bootstrap, rotate};
-pub use login::{Grant, Login, grant, login, redeem, revoke};
-pub use nouns::{Credential, Principal, Role, Token};
+pub use login::{Login, Proven, login, prove};
+pub use nouns::{About, Application, Credential, Principal, Role, Token, Wide};
+pub use people::{
+    Edit, NewPerson, Place, add, change, give_role, leave_project, remove, set_password, take_role,
+};
 pub use secret::{random_secret, secret_fits, secret_hash, short_secret};
+pub use token::{For, Grant, give, grant, redeem, revoke};
 
 /// The name of the project that the first start binds every side to.
 pub const FIRST_PROJECT: &str = "admin";

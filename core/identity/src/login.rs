@@ -1,16 +1,15 @@
-//! From a credential or a token to an actor.
+//! From a credential to who it is, and to an actor.
 
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
-use parpen_base::{Clock, Entropy};
 use parpen_model::ports::MetaStore;
-use parpen_model::{Api, Condition, CredentialId, ProjectId, ReadTx, Scope, Stamp, TokenId, read, write};
+use parpen_model::{Api, Condition, CredentialId, Project, ProjectId, ReadTx, Scope, read};
 
 use tokio::sync::Semaphore;
 
 use crate::secret::{password_fits, password_hash, token_hash};
-use crate::{Actor, Credential, Principal, Role, Token, random_secret};
+use crate::{Actor, Credential, Principal, Role};
 
 /// What somebody brings.
 #[derive(Clone)]
@@ -22,52 +21,113 @@ pub enum Login {
         /// The password.
         password: String,
     },
+    /// The secret of a program that acts for a principal.
+    Application {
+        /// The credential's id, or its name together with the principal's.
+        name: String,
+        /// The principal's name or id, where the credential is named and not given by its id.
+        of: Option<String>,
+        /// The secret.
+        secret: String,
+    },
     /// A long-lived token of an API.
     Token(String),
     /// The connection itself is proof (a unix socket that only its owner can open); speaks for the first principal.
     Local,
 }
 
-/// A token that was just given; its text is shown once.
-pub struct Grant {
-    /// The secret text.
-    pub text: String,
-    /// The row.
-    pub token: Token,
+/// Who somebody has proved to be, before it is said for which project.
+#[derive(Clone, Debug)]
+pub struct Proven {
+    /// The principal.
+    pub principal: Principal,
+    /// What it proved itself with.
+    pub credential: Credential,
+    /// When that proof ends.
+    pub until: Option<Timestamp>,
 }
 
-fn refused() -> Condition {
+pub(crate) fn refused() -> Condition {
     Condition::Unauthenticated("the credential is not valid here; `parpen env` prints the valid ones".into())
 }
 
-/// The actor that `principal` is on one side, in one project.
-fn actor(
+/// The actor that `principal` is on one side, in one project; what a program may do is bounded by its credential.
+pub(crate) fn actor_in(
     principal: &Principal,
-    api: Api,
+    credential: &Credential,
     project: ProjectId,
-    credential: CredentialId,
     until: Option<Timestamp>,
 ) -> Result<Actor, Condition> {
-    let roles: Vec<Role> = principal.roles.iter().filter(|(p, _)| *p == project).map(|(_, r)| *r).collect();
+    let mut roles = principal.roles_in(project);
+    if let Some(a) = &credential.application {
+        roles.retain(|r| a.project == project && a.roles.contains(r));
+        roles = Role::with_implied(roles);
+    }
     if roles.is_empty() {
         return Err(Condition::Forbidden(format!("{:?} has no role in this project", principal.name)));
     }
     let scope = if roles.contains(&Role::Admin) { Scope::All } else { Scope::Project(project) };
-    let (principal, name) = (principal.id, principal.name.clone());
-    Ok(Actor { principal, name, api, project, scope, roles, credential, until })
+    Ok(actor_with(principal, credential, project, scope, roles, until))
 }
 
-fn principal_of(tx: &dyn ReadTx, name: &str) -> Result<Option<Principal>, Condition> {
+/// An actor with these roles.
+pub(crate) fn actor_with(
+    principal: &Principal,
+    credential: &Credential,
+    project: ProjectId,
+    scope: Scope,
+    roles: Vec<Role>,
+    until: Option<Timestamp>,
+) -> Actor {
+    let (api, credential) = (credential.api, credential.id);
+    let (principal, name) = (principal.id, principal.name.clone());
+    Actor { principal, name, api, project, scope, roles, credential, until }
+}
+
+pub(crate) fn principal_of(tx: &dyn ReadTx, name: &str) -> Result<Option<Principal>, Condition> {
     tx.find_text(Scope::All, "principal", name)
 }
 
+/// The principal's own credential of one side, beside those of its programs.
+pub(crate) fn own_credential(
+    tx: &dyn ReadTx,
+    of: &Principal,
+    api: Api,
+) -> Result<Option<Credential>, Condition> {
+    let all = tx.children::<Credential>(of.id)?;
+    Ok(all.into_iter().find(|c| c.api == api && c.application.is_none()))
+}
+
+type Found = (Option<Principal>, Option<Credential>);
+
+fn application(tx: &dyn ReadTx, api: Api, name: &str, of: Option<&str>) -> Result<Found, Condition> {
+    let found = match of {
+        Some(of) => {
+            let Some(p) = principal_of(tx, of)? else { return Ok((None, None)) };
+            let named = |c: &Credential| c.application.as_ref().is_some_and(|a| a.name == name);
+            tx.children::<Credential>(p.id)?.into_iter().find(named)
+        }
+        None => match name.parse::<CredentialId>() {
+            Ok(id) => tx.find::<Credential>(Scope::All, id)?,
+            Err(_) => None,
+        },
+    };
+    let found = found.filter(|c| c.api == api && c.application.is_some());
+    let principal = found.as_ref().map(|c| tx.find(Scope::All, c.principal)).transpose()?.flatten();
+    Ok((principal, found))
+}
+
 /// Checks a credential of one API. A wrong one is [`Condition::Unauthenticated`], whatever is wrong with it.
-pub async fn login(meta: &dyn MetaStore, api: Api, login: Login) -> Result<Actor, Condition> {
+pub async fn prove(meta: &dyn MetaStore, api: Api, login: Login) -> Result<Proven, Condition> {
     let (principal, credential, password) = read(meta, move |tx| match login {
         Login::Password { name, password } => {
             let Some(p) = principal_of(tx, &name)? else { return Ok((None, None, Some(password))) };
-            let c = tx.children::<Credential>(p.id)?.into_iter().find(|c| c.api == api);
+            let c = own_credential(tx, &p, api)?;
             Ok((Some(p), c, Some(password)))
+        }
+        Login::Application { name, of, secret } => {
+            let (p, c) = application(tx, api, &name, of.as_deref())?;
+            Ok((p, c, Some(secret)))
         }
         Login::Token(text) => {
             let c: Option<Credential> =
@@ -78,7 +138,7 @@ pub async fn login(meta: &dyn MetaStore, api: Api, login: Login) -> Result<Actor
         Login::Local => {
             let p = principal_of(tx, crate::FIRST_PRINCIPAL)?;
             let c = match &p {
-                Some(p) => tx.children::<Credential>(p.id)?.into_iter().find(|c| c.api == api),
+                Some(p) => own_credential(tx, p, api)?,
                 None => None,
             };
             Ok((p, c, None))
@@ -93,16 +153,36 @@ pub async fn login(meta: &dyn MetaStore, api: Api, login: Login) -> Result<Actor
         }
     }
     let (Some(principal), Some(credential)) = (principal, credential) else { return Err(refused()) };
-    actor(&principal, api, credential.project, credential.id, None)
+    if !principal.enabled {
+        return Err(refused());
+    }
+    let until = credential.application.as_ref().and_then(|a| a.expires);
+    Ok(Proven { principal, credential, until })
 }
 
-/// Passwords that are verified at a time: it is slow on purpose, and the service has other work.
-static VERIFYING: Semaphore = Semaphore::const_new(1);
+/// Checks a credential that is bound to a project, as those of the sides are that know of none.
+pub async fn login(meta: &dyn MetaStore, api: Api, login: Login) -> Result<Actor, Condition> {
+    let proven = prove(meta, api, login).await?;
+    let project = proven.credential.project.ok_or_else(refused)?;
+    check_enabled(meta, project).await?;
+    actor_in(&proven.principal, &proven.credential, project, proven.until)
+}
+
+async fn check_enabled(meta: &dyn MetaStore, project: ProjectId) -> Result<(), Condition> {
+    let found: Option<Project> = read(meta, move |tx| tx.find(Scope::All, project)).await?;
+    match found {
+        Some(p) if !p.enabled => Err(Condition::Forbidden(format!("the project {:?} is disabled", p.name))),
+        _ => Ok(()),
+    }
+}
+
+/// Passwords that are hashed at a time: it is slow on purpose, and the service has other work.
+static HASHING: Semaphore = Semaphore::const_new(1);
 
 /// Whether the password has this hash (none: of nobody), off the threads that answer requests.
-async fn verify(password: String, hash: Option<String>) -> Result<bool, Condition> {
+pub(crate) async fn verify(password: String, hash: Option<String>) -> Result<bool, Condition> {
     static NOBODY: OnceLock<Result<String, Condition>> = OnceLock::new();
-    let _turn = VERIFYING.acquire().await.map_err(Condition::internal)?;
+    let _turn = HASHING.acquire().await.map_err(Condition::internal)?;
     let work = move || match hash {
         Some(hash) => Ok(password_fits(&password, &hash)),
         None => {
@@ -114,77 +194,8 @@ async fn verify(password: String, hash: Option<String>) -> Result<bool, Conditio
     tokio::task::spawn_blocking(work).await.map_err(Condition::internal)?
 }
 
-/// Gives a token for at most `seconds` to somebody who has logged in; `project` none means not scoped to one.
-pub async fn grant(
-    meta: &dyn MetaStore,
-    entropy: &dyn Entropy,
-    clock: &dyn Clock,
-    who: &Actor,
-    project: Option<ProjectId>,
-    seconds: i64,
-) -> Result<Grant, Condition> {
-    let text = random_secret(entropy);
-    let now = clock.now();
-    let expires = now.checked_add(jiff::SignedDuration::from_secs(seconds)).map_err(Condition::internal)?;
-    let expires = who.until.map_or(expires, |until| until.min(expires));
-    let token = Token {
-        id: TokenId(entropy.uuid()),
-        hash: token_hash(&text),
-        principal: who.principal,
-        credential: who.credential,
-        api: who.api,
-        project,
-        expires,
-        stamp: Stamp::at(now),
-    };
-    let row = token.clone();
-    write(meta, move |tx| {
-        // The credential may have been replaced since it was proved.
-        if tx.read().find::<Credential>(Scope::All, row.credential)?.is_none() {
-            return Err(refused());
-        }
-        // Tokens that are over leave with the next login of their owner.
-        for old in tx.read().children::<Token>(row.principal)? {
-            if old.expires <= now {
-                tx.delete::<Token>(old.id)?;
-            }
-        }
-        tx.insert(&mut row.clone())
-    })
-    .await?;
-    Ok(Grant { text, token })
-}
-
-/// The actor behind a token that [`grant`] gave, with the token itself.
-pub async fn redeem(
-    meta: &dyn MetaStore,
-    clock: &dyn Clock,
-    api: Api,
-    text: &str,
-) -> Result<(Actor, Token), Condition> {
-    let hash = token_hash(text);
-    let now = clock.now();
-    let (token, principal) = read(meta, move |tx| {
-        let token: Option<Token> = tx.find_named(Scope::All, "token", &hash)?;
-        let principal: Option<Principal> = match &token {
-            Some(t) if tx.find::<Credential>(Scope::All, t.credential)?.is_some() => {
-                tx.find(Scope::All, t.principal)?
-            }
-            _ => None,
-        };
-        Ok((token, principal))
-    })
-    .await?;
-    let (Some(token), Some(principal)) = (token, principal) else { return Err(refused()) };
-    if token.expires <= now || token.api != api {
-        return Err(refused());
-    }
-    // A token without a project speaks for the principal's first one, for look-ups of itself.
-    let project = token.project.or_else(|| principal.roles.first().map(|(p, _)| *p)).ok_or_else(refused)?;
-    Ok((actor(&principal, api, project, token.credential, Some(token.expires))?, token))
-}
-
-/// Ends a token.
-pub async fn revoke(meta: &dyn MetaStore, token: TokenId) -> Result<(), Condition> {
-    write(meta, move |tx| tx.delete::<Token>(token).map(|_| ())).await.map(|_| ())
+/// The hash of a password, off the threads that answer requests.
+pub(crate) async fn hashed(password: String) -> Result<String, Condition> {
+    let _turn = HASHING.acquire().await.map_err(Condition::internal)?;
+    tokio::task::spawn_blocking(move || password_hash(&password)).await.map_err(Condition::internal)?
 }

@@ -36,6 +36,12 @@ pub enum Kind {
     PlacementGroup,
     /// A disk.
     Disk,
+    /// A backup.
+    Backup,
+    /// An image.
+    Image,
+    /// A data key.
+    Key,
     /// Quality-of-service specs.
     Qos,
     /// The ceilings of a project or class.
@@ -58,7 +64,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 27] = [
         Kind::Volume,
         Kind::Snapshot,
         Kind::Pool,
@@ -74,6 +80,9 @@ impl Kind {
         Kind::Token,
         Kind::PlacementGroup,
         Kind::Disk,
+        Kind::Backup,
+        Kind::Image,
+        Kind::Key,
         Kind::Qos,
         Kind::Quota,
         Kind::Service,
@@ -108,6 +117,9 @@ impl Kind {
             Kind::Token => "token",
             Kind::PlacementGroup => "placement group",
             Kind::Disk => "disk",
+            Kind::Backup => "backup",
+            Kind::Image => "image",
+            Kind::Key => "key",
             Kind::Qos => "qos specs",
             Kind::Quota => "quota",
             Kind::Service => "service",
@@ -122,7 +134,7 @@ impl Kind {
 
     /// Whether a change of such a row is a change of configuration (it moves the generation) or only progress.
     pub fn is_configuration(self) -> bool {
-        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Message)
+        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Message | Kind::Key)
     }
 }
 

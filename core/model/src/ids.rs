@@ -61,6 +61,12 @@ ids! {
     CredentialId;
     /// A token.
     TokenId;
+    /// A backup.
+    BackupId;
+    /// An image.
+    ImageId;
+    /// A data key.
+    KeyId;
     /// Quality-of-service specs.
     QosId;
     /// The ceilings of a project or class.

@@ -56,8 +56,72 @@ words! {
         Remove = "remove",
         /// Removal was called off before any byte was lost.
         Spare = "spare",
+        /// Its bytes were being replaced and are neither the old nor the new.
+        Spoiled = "spoiled",
         /// An operator found it sound after all.
         Mend = "mend",
+    }
+}
+
+words! {
+    /// Where a backup stands.
+    BackupState {
+        /// Its bytes are being stored.
+        Creating = "creating",
+        /// It can be restored.
+        Available = "available",
+        /// It is being restored.
+        Restoring = "restoring",
+        /// Its bytes are being removed.
+        Deleting = "deleting",
+        /// Making or removing failed; the row says why.
+        Error = "error",
+    }
+}
+
+words! {
+    /// What happens to a backup.
+    BackupEvent {
+        /// Making succeeded.
+        Made = "made",
+        /// Making or removing failed for good.
+        Broke = "broke",
+        /// Somebody asks for its bytes.
+        Restore = "restore",
+        /// Restoring ended, well or not: the backup is as it was.
+        Restored = "restored",
+        /// Somebody asks for removal.
+        Remove = "remove",
+    }
+}
+
+words! {
+    /// Where an image stands.
+    ImageState {
+        /// It has no bytes yet.
+        Queued = "queued",
+        /// Its bytes are being stored.
+        Saving = "saving",
+        /// It can be used.
+        Active = "active",
+        /// It has bytes that only administrators may read.
+        Deactivated = "deactivated",
+    }
+}
+
+words! {
+    /// What happens to an image.
+    ImageEvent {
+        /// Bytes begin to come.
+        Upload = "upload",
+        /// All came.
+        Stored = "stored",
+        /// They broke off.
+        Broke = "broke",
+        /// An administrator takes it out of use.
+        Deactivate = "deactivate",
+        /// An administrator puts it back into use.
+        Reactivate = "reactivate",
     }
 }
 
@@ -112,6 +176,12 @@ words! {
         RollingBack = "rolling back",
         /// It is being read for a copy.
         Copying = "copying",
+        /// Its bytes are being replaced by those of a backup.
+        Restoring = "restoring",
+        /// It is being read for an image.
+        Uploading = "uploading",
+        /// Its bytes are being replaced by those of an image.
+        Downloading = "downloading",
         /// It moves to another pool while it serves.
         Moving = "moving to another pool",
     }
@@ -161,12 +231,50 @@ pub fn life(state: Life, event: LifeEvent) -> Result<Life, Refused> {
         (Creating | Deleting, Broke) => return Ok(Error),
         (Ready | Error, Remove) => return Ok(Deleting),
         (Deleting, Spare) => return Ok(Ready),
+        (Ready, Spoiled) => return Ok(Error),
         (Error, Mend) => return Ok(Ready),
         (_, Made) => "creating",
         (_, Broke) => "creating or deleting",
         (_, Remove) => "ready or error",
         (_, Spare) => "deleting",
         (_, Mend) => "error",
+        (_, Spoiled) => "ready",
+    };
+    Err(Refused { actual: state.word(), wanted })
+}
+
+/// A backup.
+pub fn backup(state: BackupState, event: BackupEvent) -> Result<BackupState, Refused> {
+    use BackupEvent::*;
+    use BackupState::*;
+    let wanted = match (state, event) {
+        (Creating, Made) | (Restoring, Restored) => return Ok(Available),
+        (Creating | Deleting, Broke) => return Ok(Error),
+        (Available, Restore) => return Ok(Restoring),
+        (Available | Error, Remove) => return Ok(Deleting),
+        (_, Made) => "creating",
+        (_, Broke) => "creating or deleting",
+        (_, Restore) => "available",
+        (_, Restored) => "restoring",
+        (_, Remove) => "available or error",
+    };
+    Err(Refused { actual: state.word(), wanted })
+}
+
+/// An image.
+pub fn image(state: ImageState, event: ImageEvent) -> Result<ImageState, Refused> {
+    use ImageEvent::*;
+    use ImageState::*;
+    let wanted = match (state, event) {
+        (Queued, Upload) => return Ok(Saving),
+        (Saving, Stored) => return Ok(Active),
+        (Saving, Broke) => return Ok(Queued),
+        // Said twice, done once.
+        (Active | Deactivated, Deactivate) => return Ok(Deactivated),
+        (Active | Deactivated, Reactivate) => return Ok(Active),
+        (_, Upload) => "queued",
+        (_, Stored | Broke) => "saving",
+        (_, Deactivate | Reactivate) => "active or deactivated",
     };
     Err(Refused { actual: state.word(), wanted })
 }
@@ -221,6 +329,8 @@ pub fn tables() -> String {
     let declared = |s, d| declare(s, d).map(|next| next.map_or("as the axes say", Standing::word));
     table("Life of pools, volumes, snapshots and groups", Life::ALL, LifeEvent::ALL, life)
         + &table("Attachments", AttachState::ALL, AttachEvent::ALL, attachment)
+        + &table("Backups", BackupState::ALL, BackupEvent::ALL, backup)
+        + &table("Images", ImageState::ALL, ImageEvent::ALL, image)
         + &table("Declarations over a volume's other axes", Standing::ALL, Declaration::ALL, declared)
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod common;
+mod copies;
 mod disk;
 mod group;
 mod job;
@@ -12,6 +13,7 @@ mod volume;
 
 pub use access::*;
 pub use common::*;
+pub use copies::*;
 pub use disk::*;
 pub use group::*;
 pub use job::*;

@@ -1,5 +1,7 @@
 //! What the use cases need from the world. Adapters implement these; only the binary names them.
 
+mod copies;
+
 use std::sync::Arc;
 
 use parpen_base::Boxed;
@@ -9,6 +11,8 @@ use crate::{
     BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Label, NewBytes, Pool,
     ReadTx, SnapshotId, Source, Space, Subject, Task, VolumeId, WriteTx,
 };
+
+pub use copies::*;
 
 /// The work of a read transaction.
 pub type ReadWork = Box<dyn FnOnce(&dyn ReadTx) -> Result<(), Condition> + Send>;
@@ -105,6 +109,28 @@ pub struct Change {
     pub zero: bool,
 }
 
+/// What a volume or snapshot costs, in bytes. `stored` is `unique` and `shared` together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Data that can be read in it.
+    pub stored: u64,
+    /// Data that it owns and shares with nobody.
+    pub unique: u64,
+    /// Data that others can read, too, or that deleted ones keep for it.
+    pub shared: u64,
+    /// What its deletion would free.
+    pub freed: u64,
+}
+
+/// How far a rebase has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebased {
+    /// Bytes that this step copied.
+    pub copied: u64,
+    /// It is done; otherwise another step is needed.
+    pub done: bool,
+}
+
 /// What a store of copy-on-write lineages can tell and do.
 pub trait Lineage: Send + Sync {
     /// What of `to` differs from `from` (`None`: from nothing, so that everything allocated has changed) between
@@ -117,6 +143,24 @@ pub trait Lineage: Send + Sync {
         offset: u64,
         len: u64,
     ) -> Boxed<'_, Result<Vec<Change>, Condition>>;
+    /// The volume ends and goes on as this snapshot, with all its bytes.
+    fn freeze<'a>(
+        &'a self,
+        id: VolumeId,
+        snapshot: SnapshotId,
+        label: &'a Label,
+    ) -> Boxed<'a, Result<(), Condition>>;
+    /// A step of cutting a volume or snapshot off everything between it and a snapshot that it comes from (`None`: off
+    /// everything). Its bytes stay; the step copies about `most` bytes of those that others use, too, while all are
+    /// used. Said again until it is done; a restart goes on where it was.
+    fn rebase(
+        &self,
+        what: Subject,
+        onto: Option<SnapshotId>,
+        most: u64,
+    ) -> Boxed<'_, Result<Rebased, Condition>>;
+    /// What it costs.
+    fn figures(&self, what: Subject) -> Boxed<'_, Result<Figures, Condition>>;
 }
 
 /// The disks of a pool. Verbs are durable when they answer, and idempotent: said twice, done once.

@@ -99,7 +99,7 @@ impl Gather {
     }
 
     /// The pieces that are still to be sent.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         self.pieces[self.sent..].iter().map(|piece| match piece.lent {
             None => &self.arena[piece.start..piece.end],
             Some(lent) => &self.lent[lent][piece.start..piece.end],
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     fn all(g: &Gather) -> Vec<u8> {
-        g.parts().flatten().copied().collect()
+        g.pieces().flatten().copied().collect()
     }
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
         g.copy(b"cd");
         g.push(Buf::copy_of(b"efg"));
         g.copy(b"h");
-        assert_eq!((all(&g), g.parts().count(), g.len()), (b"abcdefgh".to_vec(), 3, 8));
+        assert_eq!((all(&g), g.pieces().count(), g.len()), (b"abcdefgh".to_vec(), 3, 8));
         g.advance(5);
         assert_eq!(all(&g), b"fgh");
         g.copy(b"i");
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(all(&g), b"j");
         let mut back = 0;
         g.clear(|buf| back += buf.len());
-        assert_eq!((back, g.len(), g.parts().count()), (3, 0, 0));
+        assert_eq!((back, g.len(), g.pieces().count()), (3, 0, 0));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::Gather;
 use crate::local;
-use crate::table::{Key, Op, Outcome, Payload};
+use crate::table::{Key, Op, Outcome, Parts, Payload, Place};
 
 /// The most bytes that the kernel moves in one call.
 const MOST: usize = 0x7fff_f000;
@@ -94,6 +94,57 @@ fn check_offset(offset: u64, len: usize) -> io::Result<()> {
         Some(end) if end <= i64::MAX as u64 => Ok(()),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "beyond what a file can hold")),
     }
+}
+
+/// A part of a buffer and its place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Where in the buffer.
+    pub range: Range<usize>,
+    /// Where in the file.
+    pub offset: u64,
+}
+
+/// Reads or writes all parts, and again what the kernel left over, until nothing is left or nothing moves.
+async fn on_parts(fd: Arc<OwnedFd>, write: bool, buf: Buf, parts: Vec<Part>) -> (Vec<io::Result<()>>, Buf) {
+    let stuck = if write { io::ErrorKind::WriteZero } else { io::ErrorKind::UnexpectedEof };
+    let mut results: Vec<io::Result<()>> = Vec::with_capacity(parts.len());
+    // what is left of each: number, place
+    let mut left: Vec<(usize, Part)> = Vec::with_capacity(parts.len());
+    for (n, part) in parts.into_iter().enumerate() {
+        check(&buf, &part.range);
+        results.push(check_offset(part.offset, part.range.len()));
+        if results[n].is_ok() && !part.range.is_empty() {
+            left.push((n, part));
+        }
+    }
+    let mut buf = buf;
+    while !left.is_empty() {
+        let place = |(_, p): &(usize, Part)| Place {
+            start: p.range.start,
+            len: p.range.len().min(MOST) as u32,
+            offset: p.offset,
+            outcome: Ok(0),
+        };
+        let parts = Parts { buf, places: left.iter().map(place).collect(), left: 0 };
+        let (_, back) = submit(Op::Parts { write }, &fd, Payload::Parts(parts)).await;
+        let Payload::Parts(back) = back else { unreachable!("the parts come back as they went out") };
+        buf = back.buf;
+        let mut outcomes = back.places.into_iter().map(|place| place.outcome);
+        left.retain_mut(|(n, part)| {
+            match outcomes.next().expect("each part has an outcome") {
+                Ok(0) => results[*n] = Err(stuck.into()),
+                Ok(done) => {
+                    part.range.start += done as usize;
+                    part.offset += u64::from(done);
+                }
+                Err(Errno::INTR | Errno::AGAIN) => return true,
+                Err(e) => results[*n] = Err(e.into()),
+            }
+            results[*n].is_ok() && !part.range.is_empty()
+        });
+    }
+    (results, buf)
 }
 
 /// How a range of a file is changed by [`File::allocate`].
@@ -186,6 +237,31 @@ impl File {
             }
             (Ok(()), buf)
         }
+    }
+
+    /// Fills parts of `buf` from places of the file, all together; says for each why it may not be filled. Bytes of the
+    /// buffer that are in no part stay.
+    ///
+    /// # Panics
+    /// If a part is not within the buffer, or if polled on a thread that is no reactor.
+    pub fn read_parts(
+        &self,
+        buf: Buf,
+        parts: Vec<Part>,
+    ) -> impl Future<Output = (Vec<io::Result<()>>, Buf)> + use<> {
+        on_parts(self.0.clone(), false, buf, parts)
+    }
+
+    /// Writes parts of `buf` to places of the file, all together; says for each why some of it may be missing.
+    ///
+    /// # Panics
+    /// If a part is not within the buffer, or if polled on a thread that is no reactor.
+    pub fn write_parts(
+        &self,
+        buf: Buf,
+        parts: Vec<Part>,
+    ) -> impl Future<Output = (Vec<io::Result<()>>, Buf)> + use<> {
+        on_parts(self.0.clone(), true, buf, parts)
     }
 
     /// Makes what was written durable; with `data_only` without times and the like (fdatasync).

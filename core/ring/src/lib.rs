@@ -45,7 +45,7 @@ mod timer;
 mod uring;
 
 pub use gather::Gather;
-pub use io::{Allocate, File, Listener, Socket};
+pub use io::{Allocate, File, Listener, Part, Socket};
 pub use local::{current, spawn_local};
 pub use reactor::{Backend, Handle, Reactor};
 pub use timer::{Sleep, sleep, timeout};

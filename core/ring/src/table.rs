@@ -24,6 +24,10 @@ pub(crate) enum Op {
         start: usize,
         len: u32,
     },
+    /// All places of the payload, together.
+    Parts {
+        write: bool,
+    },
     Sync {
         data_only: bool,
     },
@@ -55,7 +59,9 @@ impl Op {
     pub(crate) fn is_socket(&self) -> bool {
         match self {
             Op::Accept | Op::Recv { .. } | Op::RecvTwo { .. } | Op::Send { .. } | Op::SendGather => true,
-            Op::Read { .. } | Op::Write { .. } | Op::Sync { .. } | Op::Allocate { .. } => false,
+            Op::Read { .. } | Op::Write { .. } | Op::Parts { .. } | Op::Sync { .. } | Op::Allocate { .. } => {
+                false
+            }
         }
     }
 }
@@ -66,8 +72,27 @@ pub(crate) enum Payload {
     None,
     Buf(Buf),
     Two(Buf, Buf),
+    Parts(Parts),
     Gather(Gather),
     Socket(OwnedFd),
+}
+
+/// A buffer and where its parts lie in a file.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) buf: Buf,
+    pub(crate) places: Vec<Place>,
+    /// Places that are still in flight.
+    pub(crate) left: usize,
+}
+
+/// One part: where it lies, and what became of it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) start: usize,
+    pub(crate) len: u32,
+    pub(crate) offset: u64,
+    pub(crate) outcome: Outcome,
 }
 
 /// Bytes done, as the kernel counts them, or its error.
@@ -107,6 +132,8 @@ pub(crate) struct Slot {
     /// Keeps the descriptor's number from being closed and given to another file before the kernel looks at it.
     pub(crate) fd: Option<Arc<OwnedFd>>,
     pub(crate) payload: Payload,
+    /// It is one place of this operation on parts, which owns the memory.
+    part_of: Option<(Key, usize)>,
     waker: Option<Waker>,
 }
 
@@ -127,14 +154,23 @@ impl Table {
                 let index =
                     u32::try_from(self.slots.len()).expect("memory ends before four billion operations");
                 let state = State::Free;
-                let free = Slot { generation: 0, state, op, fd: None, payload: Payload::None, waker: None };
-                self.slots.push(free);
+                let (fd, payload, part_of, waker) = (None, Payload::None, None, None);
+                self.slots.push(Slot { generation: 0, state, op, fd, payload, part_of, waker });
                 index
             }
         };
         let slot = &mut self.slots[index as usize];
         (slot.state, slot.op, slot.fd, slot.payload) = (State::Flying, op, Some(fd), payload);
         Key { index, generation: slot.generation }
+    }
+
+    /// Takes one place of an operation on parts as an operation of its own. When all have ended, so has the whole.
+    pub(crate) fn insert_part(&mut self, op: Op, fd: Arc<OwnedFd>, whole: Key, place: usize) -> Key {
+        let key = self.insert(op, fd, Payload::None);
+        let slot = &mut self.slots[key.index as usize];
+        slot.part_of = Some((whole, place));
+        slot.state = State::Orphan; // nobody waits for it alone
+        key
     }
 
     /// The slot of an operation in flight, or none if it has ended.
@@ -155,12 +191,26 @@ impl Table {
     pub(crate) fn complete(&mut self, key: Key, outcome: Outcome) {
         let slot = self.flying(key).expect("the backend ends each operation once");
         if matches!(slot.state, State::Orphan) {
+            let part_of = slot.part_of;
             self.release(key);
+            if let Some((whole, place)) = part_of {
+                self.complete_part(whole, place, outcome);
+            }
             return;
         }
         slot.state = State::Done(outcome);
         let waker = slot.waker.take();
         self.woken.extend(waker);
+    }
+
+    fn complete_part(&mut self, whole: Key, place: usize, outcome: Outcome) {
+        let slot = self.flying(whole).expect("the whole flies as long as one of its parts");
+        let Payload::Parts(parts) = &mut slot.payload else { unreachable!("only parts have places") };
+        parts.places[place].outcome = outcome;
+        parts.left -= 1;
+        if parts.left == 0 {
+            self.complete(whole, Ok(0));
+        }
     }
 
     /// The result if the operation has ended; otherwise `waker` is called then. A replaced waker is handed out, to
@@ -195,7 +245,7 @@ impl Table {
     fn release(&mut self, key: Key) -> Payload {
         let slot = &mut self.slots[key.index as usize];
         slot.generation = slot.generation.wrapping_add(1);
-        (slot.state, slot.fd, slot.waker) = (State::Free, None, None);
+        (slot.state, slot.fd, slot.waker, slot.part_of) = (State::Free, None, None, None);
         self.free.push(key.index);
         std::mem::replace(&mut slot.payload, Payload::None)
     }

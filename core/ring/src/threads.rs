@@ -214,6 +214,17 @@ fn on_file(op: Op, fd: &OwnedFd, payload: &mut Payload) -> Outcome {
         (Op::Write { offset, start, len }, Payload::Buf(buf)) => {
             rustix::io::pwrite(fd, bytes(buf, start, len), offset).map(|n| n as u32)
         }
+        (Op::Parts { write }, Payload::Parts(parts)) => {
+            for place in &mut parts.places {
+                let bytes = bytes(&mut parts.buf, place.start, place.len);
+                let done = match write {
+                    true => rustix::io::pwrite(fd, bytes, place.offset),
+                    false => rustix::io::pread(fd, bytes, place.offset),
+                };
+                place.outcome = done.map(|n| n as u32);
+            }
+            Ok(0)
+        }
         (Op::Sync { data_only: true }, Payload::None) => rustix::fs::fdatasync(fd).map(|()| 0),
         (Op::Sync { data_only: false }, Payload::None) => rustix::fs::fsync(fd).map(|()| 0),
         (Op::Allocate { mode, offset, len }, Payload::None) => {
@@ -242,7 +253,7 @@ fn try_socket(table: &mut Table, key: Key) -> bool {
             rustix::net::send(fd, bytes(buf, start, len), send).map(|n| n as u32)
         }
         (Op::SendGather, Payload::Gather(gather)) => {
-            let parts: Vec<_> = gather.parts().take(1024).map(io::IoSlice::new).collect();
+            let parts: Vec<_> = gather.pieces().take(1024).map(io::IoSlice::new).collect();
             rustix::net::sendmsg(fd, &parts, &mut SendAncillaryBuffer::default(), send).map(|n| n as u32)
         }
         (Op::Accept, payload) => {

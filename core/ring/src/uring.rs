@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::driver::Wait;
 use crate::shared::Shared;
-use crate::table::{Key, Op, Payload, Slot, Table};
+use crate::table::{Key, Op, Payload, Place, Slot, Table};
 
 /// Places in the submission ring; a turn that starts more enters the kernel in between.
 const SUBMISSIONS: u32 = 256;
@@ -73,10 +73,42 @@ impl Uring {
     /// Queues an operation for the next turn.
     pub(crate) fn start(&mut self, table: &mut Table, key: Key) {
         let slot = table.flying(key).expect("an operation is in flight when it starts");
+        if let (Op::Parts { write }, Payload::Parts(parts)) = (slot.op, &mut slot.payload) {
+            parts.left = parts.places.len();
+            let fd = slot.fd.clone().expect("a flying operation has its descriptor");
+            return self.start_parts(table, key, write, fd);
+        }
         let entry = self.entry(slot, key.index as usize);
         let queued = entry.and_then(|entry| self.push(table, entry.user_data(key.to_u64())));
         if let Err(error) = queued {
             table.complete(key, Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)));
+        }
+    }
+
+    /// Queues each place as an operation of its own. The memory stays with the whole, which ends after all of them.
+    fn start_parts(&mut self, table: &mut Table, whole: Key, write: bool, fd: Arc<OwnedFd>) {
+        let mut n = 0;
+        loop {
+            let slot = table.flying(whole).expect("the whole flies as long as one of its parts");
+            let Payload::Parts(parts) = &mut slot.payload else { unreachable!("only parts have places") };
+            let Some(&Place { start, len, offset, .. }) = parts.places.get(n) else { return };
+            let last = n + 1 == parts.places.len();
+            let at = bytes(&mut parts.buf, start, len).as_mut_ptr();
+            let op = if write { Op::Write { offset, start, len } } else { Op::Read { offset, start, len } };
+            let key = table.insert_part(op, fd.clone(), whole, n);
+            let fd = types::Fd(fd.as_raw_fd());
+            let entry = if write {
+                opcode::Write::new(fd, at, len).offset(offset).build()
+            } else {
+                opcode::Read::new(fd, at, len).offset(offset).build()
+            };
+            if let Err(error) = self.push(table, entry.user_data(key.to_u64())) {
+                table.complete(key, Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)));
+            }
+            if last {
+                return;
+            }
+            n += 1;
         }
     }
 
@@ -184,7 +216,7 @@ impl Uring {
                 send.flags(libc::MSG_NOSIGNAL).build()
             }
             (Op::SendGather, Payload::Gather(gather)) => {
-                let parts = gather.parts().take(MAX_PIECES);
+                let parts = gather.pieces().take(MAX_PIECES);
                 let header = self.message(index, parts.map(|part| (part.as_ptr().cast_mut(), part.len())));
                 // the kernel goes on by itself where the socket takes only a part
                 let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;

@@ -13,7 +13,8 @@ use std::time::Duration;
 use parpen_base::{Buf, Clock, Entropy, SeededEntropy, SystemClock};
 use parpen_block::{Home, Timer};
 use parpen_ring::{
-    Allocate, Backend, File, Gather, Handle, Listener, Reactor, Socket, current, sleep, spawn_local, timeout,
+    Allocate, Backend, File, Gather, Handle, Listener, Part, Reactor, Socket, current, sleep, spawn_local,
+    timeout,
 };
 
 /// Runs `test` over each backend that this machine has, and ends its reactor.
@@ -54,6 +55,39 @@ fn files_read_what_was_written_and_end_where_they_end() {
             })
             .unwrap();
         assert_eq!((n, &text[..]), (6, &b"\0\x002345"[..]));
+    });
+}
+
+#[test]
+fn parts_of_one_buffer_go_to_many_places_and_come_back() {
+    over_both(|reactor| {
+        let file = File::new(tempfile::tempfile().unwrap());
+        let part = |at: usize, offset: u64| Part { range: at..at + 4096, offset };
+        reactor
+            .block_on(move || async move {
+                let mut buf = Buf::zeroed(64 * 4096);
+                buf.chunks_mut(4096).enumerate().for_each(|(n, block)| block.fill(n as u8 + 1));
+                // backwards, every second block of the file
+                let places: Vec<Part> = (0..64).map(|n| part(n * 4096, (63 - n as u64) * 8192)).collect();
+                let (results, buf) = file.write_parts(buf, places.clone()).await;
+                assert!(results.iter().all(|r| r.is_ok()) && results.len() == 64);
+                let mut back = buf.clone();
+                back.fill(0xee);
+                let (results, back) = file.read_parts(back, places[1..].to_vec()).await;
+                assert!(results.iter().all(|r| r.is_ok()));
+                assert!(back[4096..] == buf[4096..] && back[..4096].iter().all(|b| *b == 0xee));
+                // one that crosses the end, one in a hole, one beyond what a file can hold, one empty
+                let odd = vec![part(0, 126 * 4096), part(8192, 4096), part(4096, u64::MAX - 5)];
+                let odd =
+                    [odd, vec![Part { range: 9..9, offset: 0 }, part(12288, 126 * 4096 + 4000)]].concat();
+                let (results, back) = file.read_parts(back, odd).await;
+                let kinds: Vec<_> = results.iter().map(|r| r.as_ref().map_err(|e| e.kind())).collect();
+                let (eof, invalid) = (std::io::ErrorKind::UnexpectedEof, std::io::ErrorKind::InvalidInput);
+                assert_eq!(kinds, [Ok(&()), Ok(&()), Err(invalid), Ok(&()), Err(eof)]);
+                assert!(back[..4096].iter().all(|b| *b == 1) && back[8192..12288].iter().all(|b| *b == 0));
+                assert!(file.read_parts(back, vec![]).await.0.is_empty());
+            })
+            .unwrap();
     });
 }
 

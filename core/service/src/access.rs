@@ -32,6 +32,8 @@ fn of_volume(tx: &dyn ReadTx, v: &Volume) -> Result<Admits, Condition> {
         (Life::Creating, _) => nobody("the volume is still being made; try again soon"),
         (Life::Deleting | Life::Error, _) => nobody("the volume is being deleted or is in error"),
         (Life::Ready, _) if v.work.contains(&Work::RollingBack) => nobody("the volume is being rolled back"),
+        (Life::Ready, _) if v.work.contains(&Work::Restoring) => nobody("a backup is being restored into it"),
+        (Life::Ready, _) if v.work.contains(&Work::Downloading) => nobody("an image is being put into it"),
         (Life::Ready, _) if exclusive => {
             nobody("the volume is attached exclusively; use the export of that attachment or detach it first")
         }

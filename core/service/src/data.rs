@@ -10,9 +10,8 @@ use parpen_model::ports::{DataPath, MetaStore};
 use parpen_model::{
     Attachment, Condition, Job, Pool, ReadTx, Scope, Snapshot, Subject, Volume, VolumeId, read,
 };
-use tokio::sync::broadcast;
 
-use crate::jobs::{StepCx, World};
+use crate::jobs::{Changes, StepCx, World};
 use crate::{Backends, access};
 
 /// Requests in flight of the service's own sessions.
@@ -137,6 +136,11 @@ pub async fn open(session: Session, home: &Arc<dyn Home>) -> Result<Remote, Refu
     Remote::open(session, DEPTH, home.clone()).await
 }
 
+/// Tells the job's listeners how far it is with `total` bytes.
+pub(crate) fn progress(cx: &StepCx, total: u64) -> impl Progress + use<> {
+    JobProgress { job: cx.job.clone(), changes: cx.changes.clone(), total }
+}
+
 /// Volumes of which nothing is in flight, until it is dropped.
 pub(crate) struct Still {
     _frozen: Vec<Frozen>,
@@ -177,14 +181,14 @@ impl Timer for Never {
 
 struct JobProgress {
     job: Job,
-    changes: broadcast::Sender<Job>,
+    changes: Changes,
     total: u64,
 }
 
 impl Progress for JobProgress {
     fn moved(&self, offset: u64) {
         let job = Job { progress: Some((offset, self.total)), ..self.job.clone() };
-        let _ = self.changes.send(job); // nobody listening is no fault
+        self.changes.send(job);
     }
     fn durable(&self, _offset: u64) {}
 }
@@ -192,8 +196,7 @@ impl Progress for JobProgress {
 /// Copies all of `from` into `to` and tells the job's listeners how far it is.
 pub(crate) async fn copy(from: &JobSession, to: &JobSession, cx: &StepCx) -> Result<(), Condition> {
     let (from, to) = (from.opened()?, to.opened()?);
-    let progress =
-        JobProgress { job: cx.job.clone(), changes: cx.changes.clone(), total: from.geometry().size };
+    let progress = progress(cx, from.geometry().size);
     parpen_block::copy(from, to, 0, &progress).await?;
     Ok(())
 }

@@ -3,8 +3,8 @@
 mod runner;
 mod step;
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use parpen_identity::{Actor, Power, may};
 use parpen_model::ports::MetaStore;
@@ -24,20 +24,46 @@ const BACKLOG: usize = 1024;
 pub struct Jobs {
     meta: Arc<dyn MetaStore>,
     start: mpsc::UnboundedSender<JobId>,
-    changes: broadcast::Sender<Job>,
+    changes: Changes,
 }
 
 /// The runner's side.
 pub(crate) struct JobsEnd {
     pub(crate) start: mpsc::UnboundedReceiver<JobId>,
-    pub(crate) changes: broadcast::Sender<Job>,
+    pub(crate) changes: Changes,
+}
+
+/// Where jobs tell how they are: to all who listen, and how far they are to those who ask.
+#[derive(Clone)]
+pub(crate) struct Changes {
+    listeners: broadcast::Sender<Job>,
+    /// Of jobs that run; kept in memory only.
+    far: Arc<Mutex<HashMap<JobId, (u64, u64)>>>,
+}
+
+impl Changes {
+    /// Tells of a job as it is now.
+    pub(crate) fn send(&self, job: Job) {
+        let mut far = self.far.lock().unwrap_or_else(PoisonError::into_inner);
+        match job.progress.filter(|_| !job.is_final()) {
+            Some(progress) => far.insert(job.id, progress),
+            None => far.remove(&job.id),
+        };
+        drop(far);
+        let _ = self.listeners.send(job); // nobody listening is no fault
+    }
+
+    fn look(&self, job: &mut Job) {
+        job.progress = self.far.lock().unwrap_or_else(PoisonError::into_inner).get(&job.id).copied();
+    }
 }
 
 impl Jobs {
     /// Both sides.
     pub(crate) fn new(meta: Arc<dyn MetaStore>) -> (Jobs, JobsEnd) {
         let (start, starts) = mpsc::unbounded_channel();
-        let (changes, _) = broadcast::channel(BACKLOG);
+        let (listeners, _) = broadcast::channel(BACKLOG);
+        let changes = Changes { listeners, far: Arc::default() };
         (Jobs { meta, start, changes: changes.clone() }, JobsEnd { start: starts, changes })
     }
 
@@ -50,13 +76,14 @@ impl Jobs {
 
     /// Every change of every job from now on.
     pub fn changes(&self) -> broadcast::Receiver<Job> {
-        self.changes.subscribe()
+        self.changes.listeners.subscribe()
     }
 
     /// A job, if the actor may see it.
     pub async fn get(&self, actor: &Actor, id: JobId) -> Result<Job, Condition> {
         let scope = actor.scope;
-        let job = read(&*self.meta, move |tx| tx.get::<Job>(scope, id)).await?;
+        let mut job = read(&*self.meta, move |tx| tx.get::<Job>(scope, id)).await?;
+        self.changes.look(&mut job);
         may(actor, Power::Read, Some(job.project))?;
         Ok(job)
     }
@@ -64,12 +91,14 @@ impl Jobs {
     /// All jobs that the actor may see, the oldest first.
     pub async fn list(&self, actor: &Actor) -> Result<Vec<Job>, Condition> {
         let scope = actor.scope;
-        read(&*self.meta, move |tx| tx.list(scope, &Query::default())).await
+        let mut all: Vec<Job> = read(&*self.meta, move |tx| tx.list(scope, &Query::default())).await?;
+        all.iter_mut().for_each(|job| self.changes.look(job));
+        Ok(all)
     }
 
     /// Waits until a job is over; a failed one answers why it failed.
     pub async fn wait(&self, id: JobId) -> Result<Job, Condition> {
-        let mut changes = self.changes.subscribe();
+        let mut changes = self.changes.listeners.subscribe();
         loop {
             let job = read(&*self.meta, move |tx| tx.get::<Job>(Scope::All, id)).await?;
             match job.state {

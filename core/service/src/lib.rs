@@ -8,6 +8,8 @@ pub mod access;
 pub mod adopt;
 pub mod attachments;
 mod backends;
+pub mod backups;
+mod copies;
 pub mod data;
 pub mod disks;
 mod exports;
@@ -31,6 +33,7 @@ pub mod types;
 pub mod volumes;
 
 pub use backends::Backends;
+pub use copies::Copies;
 pub use exports::HouseExports;
 pub use ports::{Figures, OpenSessions, Ports, Started};
 pub use start::{Start, first_pools, open_pools, start};

@@ -9,8 +9,8 @@ use parpen_identity::Actor;
 use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::ports::{Drivers, MetaStore};
 use parpen_model::{
-    Attachment, Attributes, Condition, Driver, Found, Job, JobId, JobState, Label, Lock, Pin, Pool, Query,
-    Scope, Snapshot, Stamp, Subject, Transfer, Volume, WriteTx, read, write,
+    Attachment, Attributes, Backup, Condition, Driver, Found, Job, JobId, JobState, Label, Lock, Pin, Pool,
+    Query, Scope, Snapshot, Stamp, Subject, Transfer, Volume, WriteTx, read, write,
 };
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use crate::exports::Doors;
 use crate::jobs::{Runner, World};
 use crate::media::FIRST_POOL;
 use crate::pools::{self, NewPool};
-use crate::{Backends, HouseExports, Ports};
+use crate::{Backends, Copies, HouseExports, Ports};
 
 /// What the core is given by the binary.
 pub struct Start {
@@ -27,6 +27,8 @@ pub struct Start {
     pub meta: Arc<dyn MetaStore>,
     /// Makes and opens stores.
     pub drivers: Arc<dyn Drivers>,
+    /// Where copies outside the pools are kept.
+    pub copies: Copies,
     /// Where queues of devices without a home of their own live.
     pub home: Arc<dyn Home>,
     /// The gate, which the binary keeps for its figures.
@@ -47,6 +49,7 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
     let world = World {
         meta: s.meta.clone(),
         backends: backends.clone(),
+        copies: s.copies,
         gate: s.gate.clone(),
         home: s.home.clone(),
         clock: s.clock.clone(),
@@ -128,9 +131,11 @@ fn drop_left_overs(
             tx.delete::<Pin>(pin.id)?;
         }
     }
+    let backups = tx.read().list::<Backup>(Scope::All, &every)?;
+    let held: HashSet<_> = backups.iter().filter_map(|b| b.held).collect();
     for mut s in tx.read().list::<Snapshot>(Scope::All, &every)?.into_iter().filter(|s| s.transient) {
         let id = s.id.to_string();
-        if open.iter().any(|j| j.args.to_string().contains(&id)) {
+        if held.contains(&s.id) || open.iter().any(|j| j.args.to_string().contains(&id)) {
             continue;
         }
         // Whatever stood in the way of its maker, it ends through the same states as every other.

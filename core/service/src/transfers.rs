@@ -3,8 +3,8 @@
 use parpen_identity::{Actor, Power, may, secret_fits, secret_hash};
 use parpen_model::lifecycle::{Declaration, Standing, When, declare};
 use parpen_model::{
-    Alias, Api, Condition, Kind, Label, ProjectId, Query, Scope, Snapshot, Stamp, Transfer, TransferId,
-    Volume, VolumeId, read, write,
+    Alias, Api, Condition, Kind, Label, ProjectId, Query, ReadTx, Scope, Snapshot, Stamp, Transfer,
+    TransferId, Volume, VolumeId, read, write,
 };
 
 use crate::quotas::{self, Need};
@@ -137,17 +137,16 @@ pub async fn accept(
             return Err(Condition::invalid("volume", why));
         }
         withdraw(&mut v);
+        refuse_over(tx.read(), &v, actor.project, t.without_snapshots)?;
         let mut labels = Vec::new();
-        let coming: Vec<Snapshot> =
-            if t.without_snapshots { Vec::new() } else { tx.read().children(v.id)? };
-        let need = coming.iter().fold(Need::volume(&v), |need, s| need.and_snapshot(s));
-        quotas::admit(tx.read(), actor.project, &need)?;
-        for mut s in coming {
-            s.aliases = aliases_for(s.aliases, s.project);
-            s.project = actor.project;
-            change(&mut s.attributes);
-            tx.update(&mut s)?;
-            labels.push((s.pool, Label::of_snapshot(&s)));
+        if !t.without_snapshots {
+            for mut s in tx.read().children::<Snapshot>(v.id)? {
+                s.aliases = aliases_for(s.aliases, s.project);
+                s.project = actor.project;
+                change(&mut s.attributes);
+                tx.update(&mut s)?;
+                labels.push((s.pool, Label::of_snapshot(&s)));
+            }
         }
         v.aliases = aliases_for(v.aliases, v.project);
         v.project = actor.project;
@@ -165,6 +164,19 @@ pub async fn accept(
         }
     }
     Ok(transfer)
+}
+
+/// Refuses what the taker's ceilings do not allow; what is his already counts already.
+fn refuse_over(tx: &dyn ReadTx, v: &Volume, to: ProjectId, without_snapshots: bool) -> Result<(), Condition> {
+    if v.project == to {
+        return Ok(());
+    }
+    let mut need = Need::volume(v);
+    if !without_snapshots {
+        let snapshots: Vec<Snapshot> = tx.children(v.id)?;
+        need = snapshots.iter().filter(|s| !s.transient).fold(need, Need::and_snapshot);
+    }
+    quotas::admit(tx, to, &need)
 }
 
 /// Names that were unique within the old project are not taken along: somebody there may bear them.

@@ -14,7 +14,7 @@ use crate::media::{WantedPlacement, place};
 use crate::names;
 
 pub use edit::{ChangeType, Edit, Encryption, admit, change_rules, edit, encrypt, expel, unencrypt};
-pub(crate) use uses::{check_size, named_pool, usable};
+pub(crate) use uses::{check_size, limits_of, named_pool, usable};
 pub use uses::{default_of, defaults, set_default};
 
 /// Makes a volume type. The caller fills everything but id and stamp; the placement is checked now.

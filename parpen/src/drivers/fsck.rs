@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use parpen_array::{Store, ring_spawn};
+use parpen_array::{Host, OldSource, Opening, Store};
 use parpen_base::SystemEntropy;
 use parpen_engine::FileDisk;
 use parpen_meta::DataDir;
@@ -56,8 +56,12 @@ async fn check(dir: &DataDir, data: bool) -> anyhow::Result<usize> {
         let at = path.clone();
         let disk = move || Ok(FileDisk::open(&at)?);
         let home = Arc::new(reactor.clone());
-        let store = match Store::open(home, ring_spawn, Arc::new(SystemEntropy), Some(pool.id.0), disk).await
-        {
+        let number = pool.disks.first().map_or(1, |d| d.number);
+        let disks: Vec<OldSource<FileDisk>> = vec![OldSource { number, disk: Box::new(disk) }];
+        let witness = super::witness::of_pool(dir.path(), pool.id.0);
+        let how = Opening { store: Some(pool.id.0), ..Opening::default() };
+        let opened = Store::open(home, Host::ring(), Arc::new(SystemEntropy), disks, witness, how);
+        let store = match opened.await {
             Ok(s) => s,
             Err(e) => {
                 println!("pool {}: {}: {e}", pool.name, path.display());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use parpen_array::Store;
 use parpen_base::Boxed;
 use parpen_engine::{EngineError, Kind};
-use parpen_model::ports::{Change, DataPath, Lineage, Made, Media, Rollback, VolumeBackend};
+use parpen_model::ports::{DataPath, Lineage, Made, Media, Rollback, VolumeBackend};
 use parpen_model::{
     BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Found, Label, NewBytes, Pool,
     Scrubbed, SnapshotId, Source, Space, Subject, Task, VolumeId,
@@ -18,7 +18,7 @@ const GROUP: u64 = 512 << 20;
 
 /// One pool's store.
 pub struct PoolStore {
-    store: Store,
+    pub(super) store: Store,
     pool: Pool,
     path: Option<PathBuf>,
 }
@@ -150,28 +150,6 @@ impl VolumeBackend for PoolStore {
 impl Rollback for PoolStore {
     fn rollback(&self, id: VolumeId, to: SnapshotId) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move { self.store.rollback(id.0, to.0).await.map_err(condition) })
-    }
-}
-
-impl Lineage for PoolStore {
-    fn diff(
-        &self,
-        from: Option<Subject>,
-        to: Subject,
-        offset: u64,
-        len: u64,
-    ) -> Boxed<'_, Result<Vec<Change>, Condition>> {
-        Box::pin(async move {
-            let all = self.store.diff(from.map(Subject::uuid), to.uuid(), offset, len).await;
-            let change = |c: parpen_engine::Change| Change { len: c.len, changed: c.changed, zero: c.zero };
-            match all {
-                Ok(all) => Ok(all.into_iter().map(change).collect()),
-                // One of them may have been deleted since its row was read.
-                Err(EngineError::NotFound) => Err(Condition::not_found(to.kind(), to.uuid())),
-                Err(EngineError::Invalid(why)) => Err(Condition::invalid("range", why)),
-                Err(e) => Err(condition(e)),
-            }
-        })
     }
 }
 

@@ -1,149 +1,227 @@
-//! The array's one structure, and the verbs while it has one member.
+//! The array's one structure, and the small questions that everything else asks.
 
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use parpen_base::{Buf, Entropy};
-use parpen_engine::{
-    Change, Disk, Engine, EngineError, Extent, Format, Found, OpenError, Rules, Sound, Space, Violation,
-};
+use parpen_base::Entropy;
+use parpen_engine::sync::Event;
+use parpen_engine::{BLOCK, Disk, Engine, EngineError, Named, Rules, Sound};
 use uuid::Uuid;
 
+use crate::hold::Holds;
+use crate::member::{Eject, Member, Standing};
+use crate::mover::Mover;
+use crate::place::{Family, Table};
+use crate::witness::{EraMark, Witness};
+
 /// Engines that together are one store. Single-threaded; share it by `Rc`.
+///
+/// Futures that change something must be polled to their end.
 pub struct Array<D: Disk, R: Rules = Sound> {
-    member: Rc<Engine<D, R>>,
+    pub(crate) store: Uuid,
+    pub(crate) object_bytes: u64,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) witness: Rc<dyn Witness>,
+    pub(crate) members: RefCell<Vec<Rc<Member<D, R>>>>,
+    /// The engine of the only member: requests go straight to it.
+    sole: RefCell<Option<Rc<Engine<D, R>>>>,
+    /// An engine whose catalogue is the store's.
+    lead: RefCell<Option<Rc<Engine<D, R>>>>,
+    pub(crate) table: RefCell<Table>,
+    /// The era that the members record says, and the last one that the witness knows.
+    pub(crate) mark: Cell<EraMark>,
+    pub(crate) witnessed: Cell<EraMark>,
+    /// Members that missed something, ever, and how many of these are durably out.
+    pub(crate) failures: Cell<u64>,
+    pub(crate) settled: Cell<u64>,
+    pub(crate) holds: Holds,
+    /// Families that are being copied, and where to: that disk gets all their writes.
+    pub(crate) filling: RefCell<BTreeMap<Family, u16>>,
+    /// A copy ended.
+    pub(crate) filled: Event,
+    /// There may be work behind the scenes.
+    pub(crate) work: Event,
+    /// Flags the plan to be made and carried out when a disk is added.
+    pub(crate) auto_balance: Cell<bool>,
+    /// Volumes of which answered writes are gone that no flush covered: their flushes say so.
+    pub(crate) lost: RefCell<BTreeSet<Uuid>>,
+    pub(crate) generation: Cell<u64>,
+    pub(crate) mover: Mover,
+}
+
+/// A member, its engine, and whether an answer needs it.
+pub(crate) struct Target<D: Disk, R: Rules> {
+    pub(crate) member: Rc<Member<D, R>>,
+    pub(crate) engine: Rc<Engine<D, R>>,
+    pub(crate) clean: bool,
 }
 
 impl<D: Disk, R: Rules> Array<D, R> {
-    /// Makes an empty store of one disk; whatever was there is lost.
-    pub async fn format(disk: &D, options: Format) -> Result<(), EngineError> {
-        Engine::<D, R>::format(disk, options).await
-    }
-
-    /// Opens the store on these disks.
-    pub async fn open(
-        disk: D,
+    pub(crate) fn new(
+        store: Uuid,
+        object_bytes: u64,
         entropy: Arc<dyn Entropy>,
-        store: Option<Uuid>,
-    ) -> Result<Rc<Self>, OpenError> {
-        let member = Engine::<D, R>::open_store(disk, entropy, store).await?;
-        Ok(Rc::new(Array { member }))
+        witness: Rc<dyn Witness>,
+        members: Vec<Rc<Member<D, R>>>,
+        table: Table,
+    ) -> Self {
+        Array {
+            store,
+            object_bytes,
+            entropy,
+            witness,
+            members: RefCell::new(members),
+            sole: RefCell::default(),
+            lead: RefCell::default(),
+            table: RefCell::new(table),
+            mark: Cell::default(),
+            witnessed: Cell::default(),
+            failures: Cell::new(0),
+            settled: Cell::new(0),
+            holds: Holds::default(),
+            filling: RefCell::default(),
+            filled: Event::default(),
+            work: Event::default(),
+            auto_balance: Cell::new(false),
+            lost: RefCell::default(),
+            generation: Cell::new(0),
+            mover: Mover::default(),
+        }
     }
 
     /// The store that the disks belong to.
     pub fn store_id(&self) -> Uuid {
-        self.member.store_id()
+        self.store
     }
 
-    /// The id of the first disk.
+    /// The id of the disk with the lowest number.
     pub fn disk_id(&self) -> Uuid {
-        self.member.disk_id()
+        self.members.borrow().first().map(|m| m.uuid).unwrap_or_default()
+    }
+
+    /// Ends when there may be work behind the scenes that [`Array::step`] did not find at this call.
+    pub fn until_work(&self) -> impl Future<Output = ()> + '_ {
+        self.work.wait()
+    }
+
+    /// Requests that came in so far.
+    pub fn requests(&self) -> u64 {
+        self.holds.requests()
+    }
+
+    /// The era that writes are stamped with.
+    pub fn era(&self) -> u32 {
+        self.mark.get().era
     }
 
     /// The configuration generation that later writes are stamped with.
     pub fn set_generation(&self, generation: u64) {
-        self.member.set_generation(generation);
+        self.generation.set(generation);
+        self.live().iter().for_each(|t| t.engine.set_generation(generation));
     }
 
-    /// [`Engine::create`] on every member.
-    pub async fn create(
-        &self,
-        id: Uuid,
-        bytes: u64,
-        from: Option<Uuid>,
-        label: &[u8],
-    ) -> Result<(), EngineError> {
-        self.member.create(id, bytes, from, label).await
+    pub(crate) fn member(&self, number: u16) -> Option<Rc<Member<D, R>>> {
+        let members = self.members.borrow();
+        members.binary_search_by_key(&number, |m| m.number).ok().map(|at| members[at].clone())
     }
 
-    /// [`Engine::snapshot`] on every member, at one instant.
-    pub async fn snapshot(&self, all: &[(Uuid, Uuid, Vec<u8>)]) -> Result<(), EngineError> {
-        self.member.snapshot(all).await
+    /// The members that are there and serve.
+    pub(crate) fn live(&self) -> Vec<Target<D, R>> {
+        let members = self.members.borrow();
+        let live = |m: &Rc<Member<D, R>>| {
+            let engine = m.live()?;
+            Some(Target { member: m.clone(), engine, clean: m.in_sync() })
+        };
+        members.iter().filter_map(live).collect()
     }
 
-    /// [`Engine::resize`] on every member.
-    pub async fn resize(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
-        self.member.resize(volume, bytes).await
+    /// Looks again who serves; after every change of the members.
+    pub(crate) fn refresh(&self) {
+        let members = self.members.borrow();
+        let known: Vec<_> = members.iter().filter(|m| m.standing.get() != Standing::Forgotten).collect();
+        let sole = match known.as_slice() {
+            [one] if one.standing.get() == Standing::InSync => one.engine(),
+            _ => None,
+        };
+        let in_sync = members.iter().filter(|m| m.in_sync()).find_map(|m| m.live());
+        *self.lead.borrow_mut() =
+            in_sync.or_else(|| sole.clone()).or_else(|| members.iter().find_map(|m| m.live()));
+        *self.sole.borrow_mut() = sole;
     }
 
-    /// [`Engine::rollback`] on every member.
-    pub async fn rollback(&self, volume: Uuid, snapshot: Uuid) -> Result<(), EngineError> {
-        self.member.rollback(volume, snapshot).await
+    /// The engine of the only member.
+    pub(crate) fn sole(&self) -> Option<Rc<Engine<D, R>>> {
+        self.sole.borrow().clone()
     }
 
-    /// [`Engine::delete`] on every member.
-    pub async fn delete(&self, id: Uuid) -> Result<(), EngineError> {
-        self.member.delete(id).await
+    /// An engine whose catalogue is the store's.
+    pub(crate) fn lead(&self) -> Result<Rc<Engine<D, R>>, EngineError> {
+        self.lead.borrow().clone().ok_or(EngineError::Io)
     }
 
-    /// [`Engine::relabel`] on every member.
-    pub async fn relabel(&self, id: Uuid, label: &[u8]) -> Result<(), EngineError> {
-        self.member.relabel(id, label).await
+    pub(crate) fn identify(&self, id: Uuid) -> Result<Named, EngineError> {
+        match &*self.lead.borrow() {
+            Some(lead) => lead.identify(id).ok_or(EngineError::NotFound),
+            None => Err(EngineError::Io),
+        }
     }
 
-    /// All volumes and snapshots, by id.
-    pub fn inventory(&self) -> Vec<Found> {
-        self.member.inventory()
+    pub(crate) fn object_blocks(&self) -> u64 {
+        self.object_bytes / BLOCK
     }
 
-    /// One volume or snapshot.
-    pub fn lookup(&self, id: Uuid) -> Option<Found> {
-        self.member.lookup(id)
+    /// Whether a disk has the newest of a family that is placed on it.
+    pub(crate) fn has_newest(&self, f: Family, member: &Member<D, R>) -> bool {
+        self.table.borrow().place(f).has(member.number) && member.is_clean(f)
     }
 
-    /// How full the disks are together.
-    pub fn space(&self) -> Space {
-        self.member.space()
+    /// The one disk that a family is read from and written to, if no lock of the array is needed for it.
+    pub(crate) fn single(&self, f: Family) -> Option<Target<D, R>> {
+        if self.holds.is_careful() || self.filling.borrow().contains_key(&f) {
+            return None;
+        }
+        let tuple = self.table.borrow().place(f);
+        let [number] = tuple.disks() else { return None };
+        let member = self.member(*number)?;
+        let engine = member.live()?;
+        member.is_clean(f).then_some(Target { member, engine, clean: true })
     }
 
-    /// Fills `buf` from `offset`; `Ok(true)` when nothing but unmapped zeros was there.
-    pub async fn read(&self, id: Uuid, offset: u64, buf: Buf) -> (Result<bool, EngineError>, Buf) {
-        self.member.read(id, offset, buf).await
+    /// All disks that a write of a family goes to.
+    pub(crate) fn targets(&self, f: Family) -> Vec<Target<D, R>> {
+        let tuple = self.table.borrow().place(f);
+        let filling = self.filling.borrow().get(&f).copied().filter(|n| !tuple.has(*n));
+        let mut out = Vec::with_capacity(4);
+        for (number, placed) in tuple.disks().iter().map(|n| (*n, true)).chain(filling.map(|n| (n, false))) {
+            if let Some(member) = self.member(number)
+                && let Some(engine) = member.live()
+            {
+                let clean = placed && member.is_clean(f);
+                out.push(Target { member, engine, clean });
+            }
+        }
+        out
     }
 
-    /// Stores `buf` at `offset`; durable after a later flush.
-    pub async fn write(&self, id: Uuid, offset: u64, buf: Buf) -> (Result<(), EngineError>, Buf) {
-        self.member.write(id, offset, buf).await
+    /// The disks that have the newest of a family.
+    pub(crate) fn sources(&self, f: Family) -> Vec<Target<D, R>> {
+        self.targets(f).into_iter().filter(|t| t.clean).collect()
     }
 
-    /// The range reads as zeros afterwards and its space is given back.
-    pub async fn zero(&self, id: Uuid, offset: u64, len: u64) -> Result<(), EngineError> {
-        self.member.zero(id, offset, len).await
+    /// Disks that may take something new: in sync, not on their way out.
+    pub(crate) fn open_disks(&self) -> Vec<(u16, u64)> {
+        let live = self.live();
+        let open = live.iter().filter(|t| t.clean && t.member.eject.get() == Eject::No);
+        open.map(|t| (t.member.number, t.engine.space().free)).collect()
     }
 
-    /// Whole blocks within the range are given back and read as zeros afterwards.
-    pub async fn discard(&self, id: Uuid, offset: u64, len: u64) -> Result<(), EngineError> {
-        self.member.discard(id, offset, len).await
-    }
-
-    /// Makes everything that was answered before this call durable.
-    pub async fn flush(&self) -> Result<(), EngineError> {
-        self.member.flush().await
-    }
-
-    /// The map of a range, from `offset` on; the pieces add up to `len`.
-    pub fn extents(&self, id: Uuid, offset: u64, len: u64) -> Result<Vec<Extent>, EngineError> {
-        self.member.extents(id, offset, len)
-    }
-
-    /// [`Engine::diff`].
-    pub async fn diff(
-        &self,
-        a: Option<Uuid>,
-        b: Uuid,
-        offset: u64,
-        len: u64,
-    ) -> Result<Vec<Change>, EngineError> {
-        self.member.diff(a, b, offset, len).await
-    }
-
-    /// The invariants; with `data` every stored block is read and its checksum verified.
-    pub async fn fsck(&self, data: bool) -> Result<Vec<Violation>, EngineError> {
-        self.member.fsck(data).await
-    }
-
-    /// Flushes and checkpoints all members.
-    pub async fn close(&self) -> Result<(), EngineError> {
-        self.member.close().await
+    /// Why a family without a disk that has its newest cannot be served: lost when every disk of it is gone for
+    /// good, else only out of reach.
+    pub(crate) fn unreachable(&self, f: Family) -> EngineError {
+        let tuple = self.table.borrow().place(f);
+        let gone = |n: &u16| self.member(*n).is_none_or(|m| m.standing.get() == Standing::Forgotten);
+        if tuple.disks().iter().all(gone) { EngineError::DataLost } else { EngineError::Io }
     }
 }

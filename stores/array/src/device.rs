@@ -41,13 +41,13 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 Some(buf) => {
                     let (result, buf) = self.write(id, r.offset, buf).await;
                     r.buf = Some(buf);
-                    self.durable_if(result, r.op == Op::Write { fua: true }).await
+                    self.durable_if(id, result, r.op == Op::Write { fua: true }).await
                 }
             },
-            Op::Flush => self.flush().await,
+            Op::Flush => self.flush_of(id).await,
             Op::Zero { fua, .. } => {
                 let result = self.zero(id, r.offset, len).await;
-                self.durable_if(result, fua).await
+                self.durable_if(id, result, fua).await
             }
             Op::Discard => self.discard(id, r.offset, len).await,
             Op::Extents => self.extents(id, r.offset, len).map(|map| {
@@ -59,9 +59,14 @@ impl<D: Disk, R: Rules> Array<D, R> {
         Completion { tag: r.tag, result: done.map(|()| r.len).map_err(IoError::from), buf: r.buf, all_zero }
     }
 
-    async fn durable_if(&self, result: Result<(), EngineError>, fua: bool) -> Result<(), EngineError> {
+    async fn durable_if(
+        &self,
+        id: Uuid,
+        result: Result<(), EngineError>,
+        fua: bool,
+    ) -> Result<(), EngineError> {
         result?;
-        if fua { self.flush().await } else { Ok(()) }
+        if fua { self.flush_of(id).await } else { Ok(()) }
     }
 }
 

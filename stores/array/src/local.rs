@@ -1,15 +1,22 @@
 //! An array of any disk and rules, on its thread, and the table by which other threads' calls find it there.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use parpen_engine::{Change, Disk, EngineError, Found, Rules, Space, Violation};
+use parpen_engine::{Change, Disk, EngineError, Figures, Found, Rebased, Rules, Space, Violation};
 use uuid::Uuid;
 
 use crate::Array;
+use crate::balance::Plan;
 use crate::device::{Line, work};
+use crate::manage::{MemberInfo, TaskInfo};
+use crate::mover::Did;
+use crate::open::NewDisk;
+use crate::order::Order;
+use crate::place::Policy;
 
 /// A future that stays on its thread.
 pub type LocalTask<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -27,13 +34,52 @@ pub(crate) trait Local {
     fn relabel<'a>(&'a self, id: Uuid, label: &'a [u8]) -> Verb<'a>;
     fn close(&self) -> Verb<'_>;
     fn fsck(&self, data: bool) -> Asked<'_, Vec<Violation>>;
-    fn diff(&self, a: Option<Uuid>, b: Uuid, offset: u64, len: u64) -> Asked<'_, Vec<Change>>;
     fn inventory(&self) -> Vec<Found>;
     fn lookup(&self, id: Uuid) -> Option<Found>;
     fn space(&self) -> Space;
     fn set_generation(&self, generation: u64);
+    fn diff(&self, a: Option<Uuid>, b: Uuid, offset: u64, len: u64) -> Asked<'_, Vec<Change>>;
+    fn freeze<'a>(&'a self, volume: Uuid, snapshot: Uuid, label: &'a [u8]) -> Verb<'a>;
+    fn rebase_step(&self, id: Uuid, onto: Option<Uuid>, most: u64) -> Asked<'_, Rebased>;
+    fn figures(&self, id: Uuid) -> Asked<'_, Figures>;
     fn work(self: Rc<Self>, line: Rc<Line>, desk: usize) -> LocalTask<'static, ()>;
+    fn create_placed<'a>(&'a self, new: &'a NewVolume) -> Verb<'a>;
+    fn policy_of(&self, id: Uuid) -> Result<Policy, EngineError>;
+    fn set_policy<'a>(&'a self, id: Uuid, policy: &'a Policy) -> Verb<'a>;
+    fn put_group<'a>(&'a self, name: &'a str, disks: Vec<u16>) -> Verb<'a>;
+    fn groups(&self) -> BTreeMap<String, Vec<u16>>;
+    fn members(&self) -> Vec<MemberInfo>;
+    fn tasks(&self) -> Vec<TaskInfo>;
+    fn order(&self, order: Order) -> Verb<'_>;
+    /// `disk` is a `NewDisk` of the array's kind of disk.
+    fn add_disk(&self, disk: Box<dyn Any>) -> Verb<'_>;
+    /// `disk` is a disk of the array's kind.
+    fn attach(&self, disk: Box<dyn Any>) -> Asked<'_, u16>;
+    fn compute_balance(&self) -> Plan;
+    fn balance_plan(&self) -> Option<Plan>;
+    fn step(&self, budget: u64) -> LocalTask<'_, Did>;
+    fn until_work(&self) -> LocalTask<'_, ()>;
+    fn requests(&self) -> u64;
+    /// Who waits for work looks again.
+    fn wake_worker(&self);
 }
+
+/// What a volume is made from, and how.
+#[derive(Clone, Debug)]
+pub struct NewVolume {
+    /// Its id.
+    pub id: Uuid,
+    /// Its size.
+    pub bytes: u64,
+    /// The snapshot it is made from; `None`: it is empty.
+    pub from: Option<Uuid>,
+    /// Its label.
+    pub label: Vec<u8>,
+    /// Where its objects are placed.
+    pub policy: Policy,
+}
+
+const OTHER_KIND: EngineError = EngineError::Invalid("the store has another kind of disks");
 
 impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
     fn create<'a>(&'a self, id: Uuid, bytes: u64, from: Option<Uuid>, label: &'a [u8]) -> Verb<'a> {
@@ -60,9 +106,6 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
     fn fsck(&self, data: bool) -> Asked<'_, Vec<Violation>> {
         Box::pin(self.fsck(data))
     }
-    fn diff(&self, a: Option<Uuid>, b: Uuid, offset: u64, len: u64) -> Asked<'_, Vec<Change>> {
-        Box::pin(self.diff(a, b, offset, len))
-    }
     fn inventory(&self) -> Vec<Found> {
         self.inventory()
     }
@@ -75,8 +118,78 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
     fn set_generation(&self, generation: u64) {
         self.set_generation(generation);
     }
+    fn diff(&self, a: Option<Uuid>, b: Uuid, offset: u64, len: u64) -> Asked<'_, Vec<Change>> {
+        Box::pin(self.diff(a, b, offset, len))
+    }
+    fn freeze<'a>(&'a self, volume: Uuid, snapshot: Uuid, label: &'a [u8]) -> Verb<'a> {
+        Box::pin(self.freeze(volume, snapshot, label))
+    }
+    fn rebase_step(&self, id: Uuid, onto: Option<Uuid>, most: u64) -> Asked<'_, Rebased> {
+        Box::pin(self.rebase_step(id, onto, most))
+    }
+    fn figures(&self, id: Uuid) -> Asked<'_, Figures> {
+        Box::pin(self.figures(id))
+    }
     fn work(self: Rc<Self>, line: Rc<Line>, desk: usize) -> LocalTask<'static, ()> {
         Box::pin(work(self, line, desk))
+    }
+    fn create_placed<'a>(&'a self, new: &'a NewVolume) -> Verb<'a> {
+        Box::pin(self.create_placed(new.id, new.bytes, new.from, &new.label, &new.policy))
+    }
+    fn policy_of(&self, id: Uuid) -> Result<Policy, EngineError> {
+        self.policy_of(id)
+    }
+    fn set_policy<'a>(&'a self, id: Uuid, policy: &'a Policy) -> Verb<'a> {
+        Box::pin(self.set_policy(id, policy))
+    }
+    fn put_group<'a>(&'a self, name: &'a str, disks: Vec<u16>) -> Verb<'a> {
+        Box::pin(self.put_group(name, disks))
+    }
+    fn groups(&self) -> BTreeMap<String, Vec<u16>> {
+        self.groups()
+    }
+    fn members(&self) -> Vec<MemberInfo> {
+        self.members()
+    }
+    fn tasks(&self) -> Vec<TaskInfo> {
+        self.tasks()
+    }
+    fn order(&self, order: Order) -> Verb<'_> {
+        Box::pin(self.order(order))
+    }
+    fn add_disk(&self, disk: Box<dyn Any>) -> Verb<'_> {
+        Box::pin(async move {
+            match disk.downcast::<NewDisk<D>>() {
+                Ok(new) => self.add_disk(*new).await,
+                Err(_) => Err(OTHER_KIND),
+            }
+        })
+    }
+    fn attach(&self, disk: Box<dyn Any>) -> Asked<'_, u16> {
+        Box::pin(async move {
+            match disk.downcast::<D>() {
+                Ok(disk) => self.attach(*disk).await,
+                Err(_) => Err(OTHER_KIND),
+            }
+        })
+    }
+    fn compute_balance(&self) -> Plan {
+        self.compute_balance()
+    }
+    fn balance_plan(&self) -> Option<Plan> {
+        self.balance_plan()
+    }
+    fn step(&self, budget: u64) -> LocalTask<'_, Did> {
+        Box::pin(self.step(budget))
+    }
+    fn until_work(&self) -> LocalTask<'_, ()> {
+        Box::pin(self.until_work())
+    }
+    fn requests(&self) -> u64 {
+        self.requests()
+    }
+    fn wake_worker(&self) {
+        self.work.fire();
     }
 }
 

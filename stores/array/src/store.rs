@@ -8,16 +8,45 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parpen_base::Entropy;
 use parpen_block::Home;
-use parpen_engine::{Change, Disk, EngineError, Format, Found, Kind, OpenError, Sound, Space, Violation};
+use parpen_engine::{
+    Change, Disk, EngineError, Figures, Format, Found, Kind, Rebased, Sound, Space, Violation,
+};
 use uuid::Uuid;
 
 use crate::Array;
 use crate::answer::answer;
 use crate::device::StoreDevice;
 use crate::local::{Local, LocalTask, arrive, here, leave};
+use crate::member::About;
+use crate::open::{ArrayError, NewDisk, Offer, Opening};
+use crate::pace::{Host, Rates, Spawn, drive};
+use crate::witness::Witness;
 
-/// Starts a task on the thread that calls it: `parpen_ring::spawn_local`, or a simulator's.
-pub type Spawn = fn(LocalTask<'static, ()>);
+/// Makes a disk on the thread that will own it.
+pub type DiskSource<D> = Box<dyn FnOnce() -> Result<D, StoreError> + Send>;
+
+/// Makes the witness on the thread that will ask it.
+pub type WitnessSource = Box<dyn FnOnce() -> Rc<dyn Witness> + Send>;
+
+/// A disk that may be part of a store.
+pub struct OldSource<D> {
+    /// The number that it is known by outside.
+    pub number: u16,
+    /// Gives it.
+    pub disk: DiskSource<D>,
+}
+
+/// A disk to be formatted for a store.
+pub struct NewSource<D> {
+    /// Its number, 1 to 4095.
+    pub number: u16,
+    /// Gives it; whatever is on it is lost.
+    pub disk: DiskSource<D>,
+    /// How it is formatted.
+    pub format: Format,
+    /// What people say of it.
+    pub about: About,
+}
 
 /// Keys are never used twice in one process.
 static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
@@ -33,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) key: u64,
     pub(crate) home: Arc<dyn Home>,
     pub(crate) spawn: Spawn,
+    pub(crate) rates: Arc<Mutex<Rates>>,
     seen: Mutex<BTreeMap<Uuid, Seen>>,
     store: Uuid,
     disk: Uuid,
@@ -62,12 +92,12 @@ pub enum StoreError {
     /// The disk itself could not be had.
     #[error(transparent)]
     File(#[from] parpen_engine::FileError),
-    /// The disk's content.
+    /// The disks' content.
     #[error(transparent)]
-    Open(#[from] OpenError),
-    /// It could not be formatted.
-    #[error("the disk cannot be formatted: {0}")]
-    Format(EngineError),
+    Open(ArrayError),
+    /// The store refused the disk.
+    #[error(transparent)]
+    Change(EngineError),
     /// The reactor that was to be its home has ended.
     #[error("the reactor of the store has ended")]
     Ended,
@@ -75,68 +105,97 @@ pub enum StoreError {
 
 /// A handle to an open array, for any thread. Clones are the same store.
 #[derive(Clone)]
-pub struct Store(Arc<Shared>);
+pub struct Store(pub(crate) Arc<Shared>);
 
 impl Store {
-    /// Opens the disk that `disk` gives, on `home`, where the array lives until [`Store::close`].
+    /// Opens the store on these disks, on `home`, where it lives until [`Store::close`]. A disk that cannot be had
+    /// is out, as long as others have everything.
     pub async fn open<D: Disk + 'static>(
         home: Arc<dyn Home>,
-        spawn: Spawn,
+        host: Host,
         entropy: Arc<dyn Entropy>,
-        store: Option<Uuid>,
-        disk: impl FnOnce() -> Result<D, StoreError> + Send + 'static,
+        disks: Vec<OldSource<D>>,
+        witness: WitnessSource,
+        how: Opening,
     ) -> Result<Store, StoreError> {
-        Store::start(home, spawn, entropy, store, None, disk).await
+        let begin = move || -> LocalTask<'static, Result<Rc<Array<D, Sound>>, StoreError>> {
+            Box::pin(async move {
+                let (mut offers, mut first) = (Vec::new(), None);
+                for source in disks {
+                    let disk = (source.disk)().map_err(|e| {
+                        let why = e.to_string();
+                        first.get_or_insert(e);
+                        why
+                    });
+                    offers.push(Offer { number: source.number, disk });
+                }
+                match Array::open(offers, entropy, witness(), how).await {
+                    Err(ArrayError::NoDisk) => Err(first.unwrap_or(StoreError::Open(ArrayError::NoDisk))),
+                    opened => opened.map_err(StoreError::Open),
+                }
+            })
+        };
+        Store::start(home, host, begin).await
     }
 
-    /// Formats the disk that `disk` gives, whatever was on it, and opens it.
+    /// Makes an empty store of these disks and opens it.
     pub async fn format<D: Disk + 'static>(
         home: Arc<dyn Home>,
-        spawn: Spawn,
+        host: Host,
         entropy: Arc<dyn Entropy>,
-        format: Format,
-        disk: impl FnOnce() -> Result<D, StoreError> + Send + 'static,
+        disks: Vec<NewSource<D>>,
+        witness: WitnessSource,
     ) -> Result<Store, StoreError> {
-        Store::start(home, spawn, entropy, None, Some(format), disk).await
+        let begin = move || -> LocalTask<'static, Result<Rc<Array<D, Sound>>, StoreError>> {
+            Box::pin(async move {
+                let mut new = Vec::new();
+                for s in disks {
+                    let (number, format, about) = (s.number, s.format, s.about);
+                    new.push(NewDisk { number, disk: (s.disk)()?, format, about });
+                }
+                Array::format(new, entropy, witness()).await.map_err(StoreError::Open)
+            })
+        };
+        Store::start(home, host, begin).await
     }
 
     async fn start<D: Disk + 'static>(
         home: Arc<dyn Home>,
-        spawn: Spawn,
-        entropy: Arc<dyn Entropy>,
-        store: Option<Uuid>,
-        format: Option<Format>,
-        disk: impl FnOnce() -> Result<D, StoreError> + Send + 'static,
+        host: Host,
+        begin: impl FnOnce() -> LocalTask<'static, Result<Rc<Array<D, Sound>>, StoreError>> + Send + 'static,
     ) -> Result<Store, StoreError> {
         let (give, take) = answer();
         let at = home.clone();
         home.run(Box::new(move || {
-            spawn(Box::pin(async move {
-                let opened = async {
-                    let disk = disk()?;
-                    if let Some(format) = format {
-                        Array::<D, Sound>::format(&disk, format).await.map_err(StoreError::Format)?;
-                    }
-                    let array = Array::<D, Sound>::open(disk, entropy, store).await?;
-                    Ok(Store::register(array, at, spawn))
-                };
-                give.give(opened.await);
+            (host.spawn)(Box::pin(async move {
+                let opened = begin().await;
+                give.give(opened.map(|array| Store::register(array, at, host)));
             }));
         }));
         take.await.unwrap_or(Err(StoreError::Ended))
     }
 
-    fn register<D: Disk + 'static>(array: Rc<Array<D, Sound>>, home: Arc<dyn Home>, spawn: Spawn) -> Store {
+    fn register<D: Disk + 'static>(array: Rc<Array<D, Sound>>, home: Arc<dyn Home>, host: Host) -> Store {
         let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
         let (store, disk) = (array.store_id(), array.disk_id());
-        let shared = Shared { key, home, spawn, seen: Mutex::default(), store, disk };
+        let rates = Arc::new(Mutex::new(Rates::default()));
+        let shared = Shared {
+            key,
+            home,
+            spawn: host.spawn,
+            rates: rates.clone(),
+            seen: Mutex::default(),
+            store,
+            disk,
+        };
         array.inventory().iter().for_each(|f| shared.learn(f.id, Some(f)));
         arrive(key, array);
+        (host.spawn)(Box::pin(drive(key, host, rates)));
         Store(Arc::new(shared))
     }
 
     /// Runs `f` with the array on its thread; afterwards the named ids are looked at anew.
-    async fn call<T: Send + 'static>(
+    pub(crate) async fn call<T: Send + 'static>(
         &self,
         ids: Vec<Uuid>,
         f: impl for<'a> FnOnce(&'a dyn Local) -> LocalTask<'a, Result<T, EngineError>> + Send + 'static,
@@ -219,6 +278,22 @@ impl Store {
         self.call(vec![], move |array| array.diff(a, b, offset, len)).await
     }
 
+    /// [`Array::freeze`].
+    pub async fn freeze(&self, volume: Uuid, snapshot: Uuid, label: Vec<u8>) -> Result<(), EngineError> {
+        let ids = vec![volume, snapshot];
+        self.call(ids, move |a| Box::pin(async move { a.freeze(volume, snapshot, &label).await })).await
+    }
+
+    /// [`Array::rebase_step`].
+    pub async fn rebase_step(&self, id: Uuid, onto: Option<Uuid>, most: u64) -> Result<Rebased, EngineError> {
+        self.call(vec![], move |array| array.rebase_step(id, onto, most)).await
+    }
+
+    /// [`Array::figures`].
+    pub async fn figures(&self, id: Uuid) -> Result<Figures, EngineError> {
+        self.call(vec![], move |array| array.figures(id)).await
+    }
+
     /// [`Array::inventory`].
     pub async fn inventory(&self) -> Result<Vec<Found>, EngineError> {
         self.call(vec![], |a| Box::pin(async move { Ok(a.inventory()) })).await
@@ -256,14 +331,10 @@ impl Store {
             Box::pin(async move {
                 let result = a.close().await;
                 leave(key);
+                a.wake_worker();
                 result
             })
         })
         .await
     }
-}
-
-/// Starts a task on the reactor of this thread.
-pub fn ring_spawn(task: LocalTask<'static, ()>) {
-    parpen_ring::spawn_local(task);
 }

@@ -2,13 +2,17 @@
 //! passes, and what only a store can show.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use parpen_array::{Store, StoreError, ring_spawn};
+use parpen_array::{
+    About, ArrayError, DiskSource, Host, NewSource, NoWitness, OldSource, Opening, Store, StoreError,
+    WitnessSource,
+};
 use parpen_base::{Buf, SystemEntropy};
 use parpen_block::conformance::{TestDevice, run};
 use parpen_block::{BlockDevice, Home, IoError, Op, Request, Wake};
-use parpen_engine::{EngineError, FileDisk, FileError, Format, Layout, OpenError, RamDisk};
+use parpen_engine::{Disk, EngineError, FileDisk, FileError, Format, Layout, OpenError, RamDisk};
 use parpen_ring::{Backend, Handle, Reactor};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -41,25 +45,34 @@ fn wait<T>(f: impl Future<Output = T>) -> T {
     }
 }
 
-fn in_memory(reactor: &Handle) -> Store {
-    let home: Arc<dyn Home> = Arc::new(reactor.clone());
-    let disk = || Ok(RamDisk::new(DISK));
-    wait(Store::format(home, ring_spawn, Arc::new(SystemEntropy), format(), disk)).unwrap()
+fn nobody() -> WitnessSource {
+    Box::new(|| Rc::new(NoWitness))
 }
 
-fn reactor_open<D: parpen_engine::Disk + 'static>(
+fn format_on<D: Disk + 'static>(reactor: &Handle, disk: DiskSource<D>) -> Store {
+    let home: Arc<dyn Home> = Arc::new(reactor.clone());
+    let new = NewSource { number: 1, disk, format: format(), about: About::default() };
+    wait(Store::format(home, Host::ring(), Arc::new(SystemEntropy), vec![new], nobody())).unwrap()
+}
+
+fn in_memory(reactor: &Handle) -> Store {
+    format_on(reactor, Box::new(|| Ok(RamDisk::new(DISK))))
+}
+
+fn reactor_open<D: Disk + 'static>(
     home: Arc<dyn Home>,
     disk: impl FnOnce() -> Result<D, StoreError> + Send + 'static,
 ) -> Result<Store, StoreError> {
-    wait(Store::open(home, ring_spawn, Arc::new(SystemEntropy), Some(Uuid::from_u128(1)), disk))
+    let old = OldSource { number: 1, disk: Box::new(disk) as DiskSource<D> };
+    let how = Opening { store: Some(Uuid::from_u128(1)), ..Opening::default() };
+    wait(Store::open(home, Host::ring(), Arc::new(SystemEntropy), vec![old], nobody(), how))
 }
 
 fn formatted_file(dir: &TempDir, reactor: &Handle) -> std::path::PathBuf {
     let path = dir.path().join("disk");
     FileDisk::create(&path, DISK).unwrap();
-    let (home, at): (Arc<dyn Home>, _) = (Arc::new(reactor.clone()), path.clone());
-    let disk = move || Ok(FileDisk::open(&at)?);
-    let store = wait(Store::format(home, ring_spawn, Arc::new(SystemEntropy), format(), disk)).unwrap();
+    let at = path.clone();
+    let store = format_on(reactor, Box::new(move || Ok(FileDisk::open(&at)?)));
     wait(store.close()).unwrap();
     path
 }
@@ -167,13 +180,13 @@ fn foreign_and_damaged_files_are_named_in_words() {
     let open = |path: std::path::PathBuf| reactor_open(home.clone(), move || Ok(FileDisk::open(&path)?));
     let noise = dir.path().join("noise");
     std::fs::write(&noise, vec![0xa5; 1 << 20]).unwrap();
-    assert!(matches!(open(noise), Err(StoreError::Open(OpenError::NotOurs))));
+    assert!(matches!(open(noise), Err(StoreError::Open(ArrayError::Open(OpenError::NotOurs)))));
     assert!(matches!(open(dir.path().into()), Err(StoreError::File(FileError::System { .. }))));
     assert!(matches!(open("/dev/null".into()), Err(StoreError::File(FileError::NoDisk(_)))));
     let path = formatted_file(&dir, &reactor);
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(DISK / 2).unwrap();
     let short = OpenError::Truncated { recorded: DISK, actual: DISK / 2 };
-    assert!(matches!(open(path), Err(StoreError::Open(e)) if e == short));
+    assert!(matches!(open(path), Err(StoreError::Open(ArrayError::Open(e))) if e == short));
     reactor.shutdown();
     reactor.join().unwrap();
 }

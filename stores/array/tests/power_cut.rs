@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 
-use parpen_array::{Array, ring_spawn};
+use parpen_array::{Array, Host, NewDisk, NoWitness, Offer, Opening};
 use parpen_base::{Buf, Entropy, SeededEntropy};
 use parpen_engine::{Disk, DiskError, FileDisk, Format, Layout, RamDisk, Sound};
 use parpen_ring::{Backend, Reactor};
@@ -225,13 +225,13 @@ fn record(seed: u64) -> Vec<Event> {
     let reactor = Reactor::start("power", Backend::Auto).unwrap();
     let (send, receive) = mpsc::channel();
     let run = move || {
-        ring_spawn(Box::pin(async move {
+        (Host::ring().spawn)(Box::pin(async move {
             let tape = Tape::default();
             let disk = Recorder(FileDisk::open(&path).unwrap(), tape.clone());
             let format = Format { store: Uuid::from_u128(1), disk: Uuid::from_u128(2), layout: layout() };
-            Array::<Recorder, Sound>::format(&disk, format).await.unwrap();
             let entropy = Arc::new(SeededEntropy::new(seed));
-            let array = Array::<Recorder, Sound>::open(disk, entropy, None).await.unwrap();
+            let new = NewDisk::one(disk, format);
+            let array = Array::<Recorder, Sound>::format(new, entropy, Rc::new(NoWitness)).await.unwrap();
             for n in 0..VOLUMES {
                 array.create(volume(n), BLOCKS * BLOCK, None, b"label").await.unwrap();
             }
@@ -249,7 +249,7 @@ fn record(seed: u64) -> Vec<Event> {
             });
             for _ in 0..tasks {
                 let (w, send) = (w.clone(), send.clone());
-                ring_spawn(Box::pin(async move {
+                (Host::ring().spawn)(Box::pin(async move {
                     work(&w, STEPS / tasks as u64).await;
                     w.running.set(w.running.get() - 1);
                     if w.running.get() == 0 {
@@ -461,7 +461,12 @@ fn try_all(tape: &[Event], cuts: u64, seed: u64, mut replay: Replay) {
         }
         let disk = replay.cut(tape, &dice);
         let entropy = Arc::new(SeededEntropy::new(moment));
-        let array = now(Array::<RamDisk, Sound>::open(disk, entropy, None));
+        let array = now(Array::<RamDisk, Sound>::open(
+            Offer::one(disk),
+            entropy,
+            Rc::new(NoWitness),
+            Opening::default(),
+        ));
         let array = array.unwrap_or_else(|e| panic!("seed {seed}, cut at {moment}: {e}"));
         compare(&array, &replay.promised);
     }

@@ -2,9 +2,16 @@
 
 use uuid::Uuid;
 
+use crate::adoption::{Way, validate};
 use crate::engine::Engine;
+use crate::layout::BLOCK;
+use crate::reclaim::SMALL_OP;
+use crate::record::{Adoption, Op};
+use crate::room::Need;
 use crate::state::{Node, NodeKind};
-use crate::{Disk, Rules};
+use crate::sync::yield_now;
+use crate::wal::{RECORD_HEADER, cut};
+use crate::{Disk, EngineError, Rules};
 
 /// What a node of the catalogue is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +60,7 @@ pub struct NodeImage {
     pub label_version: u64,
 }
 
-fn image(lineage: u64, n: &Node) -> NodeImage {
+pub(crate) fn image(lineage: u64, n: &Node) -> NodeImage {
     NodeImage {
         lineage,
         parent: n.parent,
@@ -67,9 +74,94 @@ fn image(lineage: u64, n: &Node) -> NodeImage {
     }
 }
 
+/// Lineages that lose their name in one operation of a clearing.
+const CLEARED: usize = 256;
+
 impl<D: Disk, R: Rules> Engine<D, R> {
     /// All volumes, snapshots, ghosts and records, older ones first.
     pub fn catalogue(&self) -> Vec<NodeImage> {
         self.state.borrow().nodes.iter().map(|(lineage, n)| image(*lineage, n)).collect()
+    }
+
+    /// Takes over another disk's catalogue, with its count of operations and its next number; durable when
+    /// answered. Volumes, snapshots and records are exactly that disk's afterwards. Ghosts are not: what only
+    /// this disk has stays as long as it is the base of something, and what younger lineages hold is theirs.
+    ///
+    /// It may be repeated and cut off anywhere: until it is complete, the count of operations says 0. Nobody
+    /// else may use the disk meanwhile.
+    pub async fn adopt(&self, seq: u64, next_lineage: u64, nodes: &[NodeImage]) -> Result<(), EngineError> {
+        self.alive()?;
+        validate(next_lineage, nodes)?;
+        {
+            let _one = self.lock_catalogue().await;
+            self.clear_for(nodes).await?;
+            let way = self.state.borrow().way_to(nodes);
+            self.go(way, seq, next_lineage).await?;
+            self.flush().await?;
+        }
+        match self.reclaim().await {
+            Err(EngineError::NoSpace) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Dissolves, step by step, what stands in the way.
+    async fn clear_for(&self, nodes: &[NodeImage]) -> Result<(), EngineError> {
+        loop {
+            let (ghosts, blocked, next_lineage) = {
+                let state = self.state.borrow();
+                let clear = state.way_to(nodes).clear;
+                let named = |l: &u64| state.nodes.get(l).is_some_and(|n| n.is_named());
+                let ghosts: Vec<u64> = clear.iter().copied().filter(named).take(CLEARED).collect();
+                (ghosts, !clear.is_empty(), state.next_lineage)
+            };
+            if !blocked {
+                return Ok(());
+            }
+            if !ghosts.is_empty() {
+                let log = SMALL_OP + 10 * ghosts.len();
+                self.check_op_size(log)?;
+                self.make_room(Need { blocks: 0, spans: 1, log, reserve: false }).await?;
+                self.change(Op::Adopt(Adoption { next_lineage, ghosts, ..Adoption::default() }))?;
+                self.flush().await?;
+            }
+            self.reclaim().await?;
+            yield_now().await;
+        }
+    }
+
+    /// Logs the way, in as many operations as its size takes; only the last one says how far the catalogue is.
+    async fn go(&self, way: Way, seq: u64, next_lineage: u64) -> Result<(), EngineError> {
+        let (own_seq, own_next) = (self.catalogue_seq(), self.next_lineage());
+        let nothing = way.nodes.is_empty() && way.ghosts.is_empty() && way.gone.is_empty();
+        if nothing && (own_seq, own_next) == (seq, next_lineage) {
+            return Ok(());
+        }
+        let most = cut(self.layout.wal_bytes) as usize - RECORD_HEADER;
+        let mut ghosts = way.ghosts;
+        // Records go first and leave their numbers and keys.
+        let mut part =
+            Adoption { gone: way.gone, next_lineage: own_next.max(next_lineage), ..Adoption::default() };
+        for node in way.nodes {
+            if !part.is_empty() && part.most_bytes() + Adoption::bytes_of(&node) > most {
+                let next = Adoption { next_lineage: part.next_lineage, ..Adoption::default() };
+                self.log_part(std::mem::replace(&mut part, next)).await?;
+            }
+            if ghosts.remove(&node.parent) {
+                part.ghosts.push(node.parent);
+            }
+            part.nodes.push(node);
+        }
+        // Numbers that are given anew must be free, so the last part waits for the others.
+        part.ghosts.extend(ghosts);
+        self.log_part(Adoption { seq, next_lineage, ..part }).await
+    }
+
+    async fn log_part(&self, part: Adoption) -> Result<(), EngineError> {
+        let blocks = part.nodes.iter().map(|n| 2 * (6 + n.label.len() as u64 / BLOCK)).sum();
+        let log = part.most_bytes();
+        self.check_op_size(log)?;
+        self.make_room(Need { blocks, spans: 1, log, reserve: false }).await?;
+        self.change(Op::Adopt(part))
     }
 }

@@ -10,7 +10,7 @@ use crate::codec::{BlobRef, Malformed};
 use crate::digest::mark_of;
 use crate::layout::VOLUME_MAX;
 use crate::map::{Data, SpanMap};
-use crate::record::{Mapping, Op, Piece, SKIP, Taken};
+use crate::record::{FROZEN, Mapping, Op, Piece, SKIP, Taken};
 use crate::state::{Cause, Freed, Node, NodeKind, Span, State};
 
 impl State {
@@ -40,6 +40,9 @@ impl State {
                 Ok(())
             }
             Op::Forget { lineage } => self.forget(*lineage),
+            Op::Detach { lineage, ancestor, index } => self.detach(*lineage, *ancestor, *index),
+            Op::Copy(m) => self.apply_copy(m, freed),
+            Op::Rebase { lineage, parent } => self.rebase(*lineage, *parent),
             Op::Settle { lineage, index } => self.settle(*lineage, *index, freed),
             Op::Drop { lineage } => self.drop_node(*lineage),
             Op::Relabel { lineage, label } => {
@@ -50,7 +53,9 @@ impl State {
                 Ok(())
             }
             Op::Record { lineage, key, value } => self.apply_record(*lineage, *key, value),
-            Op::Fill(f) => self.apply_fill(f, freed),
+            Op::Fill(f) => self.apply_fill(f, Cause::Overwritten, freed),
+            Op::Move(f) => self.apply_fill(f, Cause::Bad, freed),
+            Op::Adopt(a) => self.apply_adoption(a),
             Op::Evict { tree, index } => {
                 self.apply_evict(*tree, *index, freed);
                 Ok(())
@@ -62,7 +67,7 @@ impl State {
         self.nodes.get_mut(&lineage).filter(|n| n.kind == kind).ok_or(Malformed)
     }
 
-    fn may_be_parent(&mut self, lineage: u64) -> Result<(), Malformed> {
+    pub(crate) fn may_be_parent(&mut self, lineage: u64) -> Result<(), Malformed> {
         if lineage == 0 { Ok(()) } else { self.of_kind(lineage, NodeKind::Snapshot).map(|_| ()) }
     }
 
@@ -108,12 +113,15 @@ impl State {
             return Err(Malformed);
         }
         self.touch_node(t.lineage);
+        if t.head == FROZEN {
+            return Ok(());
+        }
         self.new_head(t.head, t.lineage, old.id, old.of, old.bytes, &old.label)?;
         self.of_kind(t.head, NodeKind::Volume)?.label_version = old.label_version;
         Ok(())
     }
 
-    fn forget(&mut self, lineage: u64) -> Result<(), Malformed> {
+    pub(crate) fn forget(&mut self, lineage: u64) -> Result<(), Malformed> {
         let node = self.nodes.get_mut(&lineage).filter(|n| n.is_named()).ok_or(Malformed)?;
         node.kind = NodeKind::Ghost;
         node.label = Rc::from([]);
@@ -151,8 +159,8 @@ impl State {
         Ok(())
     }
 
-    fn apply_map(&mut self, m: &Mapping, freed: &mut Freed) -> Result<(), Malformed> {
-        self.of_kind(m.lineage, NodeKind::Volume)?;
+    /// Whether a mapping keeps within its object and the disk, and has a checksum for each block of data.
+    pub(crate) fn check_mapping(&self, m: &Mapping) -> Result<(), Malformed> {
         if u64::from(m.start) + m.blocks() > self.object_blocks || m.index > self.last_object() {
             return Err(Malformed);
         }
@@ -167,6 +175,12 @@ impl State {
         {
             return Err(Malformed);
         }
+        Ok(())
+    }
+
+    fn apply_map(&mut self, m: &Mapping, freed: &mut Freed) -> Result<(), Malformed> {
+        self.of_kind(m.lineage, NodeKind::Volume)?;
+        self.check_mapping(m)?;
         let slot = self.version_for_write(m.lineage, m.index);
         let mut crcs = m.crcs.as_slice();
         let mut block = m.start as usize;

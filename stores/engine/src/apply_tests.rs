@@ -1,6 +1,7 @@
 use super::*;
+use crate::adopt::{ImageKind, NodeImage};
 use crate::layout::Layout;
-use crate::record::{FillPiece, Filling, Source};
+use crate::record::{Adoption, FillPiece, Filling, Source};
 use proptest::prelude::*;
 
 /// Operations over few lineages, ids, objects and blocks: most of them contradict the state, which must be
@@ -14,7 +15,7 @@ fn op() -> impl Strategy<Value = Op> {
         |(lineage, origin, index, start, pieces, right)| {
             let data: u32 = pieces.iter().filter(|p| p.phys != 0).map(|p| p.len).sum();
             let crcs = vec![7; data as usize + usize::from(!right)];
-            Op::Map(Mapping { lineage, origin, index, generation: 1, start, pieces, crcs })
+            Mapping { lineage, origin, index, generation: 1, start, pieces, crcs }
         },
     );
     let source = prop_oneof![
@@ -24,18 +25,41 @@ fn op() -> impl Strategy<Value = Op> {
         l().prop_map(|origin| Source::Shared { origin }),
     ];
     let piece = (source, 1u32..6).prop_map(|(source, len)| FillPiece { source, len });
-    let fill = (l(), 0u64..2, 0u32..16, proptest::collection::vec(piece, 1..4), any::<bool>()).prop_map(
-        |(lineage, index, start, pieces, right)| {
+    let fill = (l(), 0u64..2, 0u32..16, proptest::collection::vec(piece, 1..4), any::<[bool; 2]>()).prop_map(
+        |(lineage, index, start, pieces, [right, moves])| {
             let mut f = Filling { lineage, index, start, pieces, crcs: Vec::new() };
             f.crcs = vec![7; f.marked() as usize + usize::from(!right)];
-            Op::Fill(f)
+            if moves { Op::Move(f) } else { Op::Fill(f) }
         },
     );
+    let kind = prop_oneof![
+        Just(ImageKind::Volume),
+        Just(ImageKind::Snapshot),
+        Just(ImageKind::Ghost),
+        Just(ImageKind::Record)
+    ];
+    let node = (l(), l(), l(), kind, id()).prop_map(|(lineage, parent, tree, kind, id)| NodeImage {
+        lineage,
+        parent,
+        tree,
+        kind,
+        id,
+        of: Uuid::nil(),
+        bytes: 1 << 20,
+        label: vec![3],
+        label_version: 1,
+    });
+    let some = || proptest::collection::vec(l(), 0..2);
+    let adopt = (some(), some(), proptest::collection::vec(node, 0..3)).prop_map(|(ghosts, gone, nodes)| {
+        Op::Adopt(Adoption { seq: 1, next_lineage: 7, ghosts, gone, nodes })
+    });
     prop_oneof![
+        3 => adopt,
         4 => fill,
         1 => (l(), 0u64..2).prop_map(|(tree, index)| Op::Evict { tree, index }),
         2 => (l(), id(), 0usize..2).prop_map(|(lineage, key, n)| Op::Record { lineage, key, value: vec![1; n] }),
-        8 => map,
+        8 => map.clone().prop_map(Op::Map),
+        3 => map.prop_map(Op::Copy),
         3 => (l(), l(), id(), id()).prop_map(|(lineage, parent, id, of)| Op::Create {
             lineage, parent, id, of, bytes: 1 << 20, label: vec![1]
         }),
@@ -48,6 +72,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (l(), 0u64..2).prop_map(|(lineage, index)| Op::Settle { lineage, index }),
         2 => l().prop_map(|lineage| Op::Drop { lineage }),
         1 => l().prop_map(|lineage| Op::Relabel { lineage, label: vec![2] }),
+        2 => (l(), l(), 0u64..2).prop_map(|(lineage, ancestor, index)| Op::Detach { lineage, ancestor, index }),
+        2 => (l(), l()).prop_map(|(lineage, parent)| Op::Rebase { lineage, parent }),
     ]
 }
 

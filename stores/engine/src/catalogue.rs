@@ -14,9 +14,9 @@ use crate::state::{NodeKind, State};
 use crate::{Disk, EngineError, Found, Kind, Rules, Space};
 
 /// A change that makes things smaller: it may use the reserve.
-const SHRINK: Need = Need { blocks: 4, spans: 1, log: SMALL_OP, reserve: false };
+pub(crate) const SHRINK: Need = Need { blocks: 4, spans: 1, log: SMALL_OP, reserve: false };
 
-fn check_label(label: &[u8]) -> Result<(), EngineError> {
+pub(crate) fn check_label(label: &[u8]) -> Result<(), EngineError> {
     if label.len() > LABEL_MAX { Err(EngineError::Invalid("a label has at most 64 KiB")) } else { Ok(()) }
 }
 
@@ -31,7 +31,10 @@ fn check_size(bytes: u64) -> Result<(), EngineError> {
 
 impl<D: Disk, R: Rules> Engine<D, R> {
     /// Room for nodes with labels of these lengths.
-    async fn catalogue_room(&self, labels: impl Iterator<Item = usize>) -> Result<(), EngineError> {
+    pub(crate) async fn catalogue_room(
+        &self,
+        labels: impl Iterator<Item = usize>,
+    ) -> Result<(), EngineError> {
         let (mut blocks, mut log) = (0, SMALL_OP);
         for label in labels {
             blocks += 2 * (6 + label as u64 / BLOCK);
@@ -249,7 +252,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// The name is gone for good; space that cannot be taken back right now is taken back later.
-    async fn reclaim_quietly(&self) -> Result<(), EngineError> {
+    pub(crate) async fn reclaim_quietly(&self) -> Result<(), EngineError> {
         match self.reclaim().await {
             Err(EngineError::NoSpace) => Ok(()),
             other => other,

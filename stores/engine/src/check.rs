@@ -74,6 +74,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         for (run, _) in &log.freed {
             claim(*run, "the blocks that become free with the next commit");
         }
+        for block in &room.quarantine {
+            claim(Run { phys: *block, len: 1 }, "the blocks that are kept out of use");
+        }
         let freed_twice = room.alloc.freed_twice();
         report.say(freed_twice == 0, || format!("{freed_twice} blocks were freed that were free"));
         let quiet = !self.turns.running.get() && room.in_flight == 0 && !self.fenced.get();

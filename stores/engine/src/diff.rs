@@ -21,11 +21,11 @@ use crate::{Change, Disk, EngineError, Rules};
 /// Objects that one call looks at, at most.
 const OBJECTS: usize = 64;
 
-/// One side of a comparison: a lineage, and how many blocks of it count.
+/// One side of a comparison.
 #[derive(Clone, Copy)]
 struct Side {
     lineage: u64,
-    blocks: u64,
+    bytes: u64,
 }
 
 /// Pieces in order, neighbours of one kind as one.
@@ -92,8 +92,10 @@ impl State {
             let theirs = self.span_of(a, index, span as usize);
             let ours = self.span_of(Some(b), index, span as usize);
             let end = first + blocks;
-            // What lies behind the end of `a` is nothing of it.
-            let all_counts = a.is_some_and(|a| a.blocks >= end);
+            // What lies behind the end of `a` is nothing of it; what stands there within its last block, nobody knows
+            // after a shrink that was cut short.
+            let ends = a.map_or(0, |a| if b.bytes > a.bytes { a.bytes / BLOCK } else { u64::MAX });
+            let all_counts = a.is_some() && ends >= end;
             let shared = match (theirs, ours) {
                 (Some(t), Some(o)) => all_counts && Rc::ptr_eq(t, o),
                 (None, None) => true,
@@ -104,10 +106,12 @@ impl State {
                 n if shared && n == blocks => out.upto(end * BLOCK, false, false),
                 _ => {
                     for i in 0..blocks {
-                        let counts = a.is_some_and(|a| first + i < a.blocks);
+                        let block = first + i;
+                        let counts = a.is_some_and(|a| block * BLOCK < a.bytes);
                         let before = theirs.filter(|_| counts).and_then(|m| m.get(i as usize));
                         let now = ours.and_then(|m| m.get(i as usize));
-                        out.upto((first + i + 1) * BLOCK, !same(before, now), now.is_none());
+                        let changed = !same(before, now) || (block >= ends && now.is_some());
+                        out.upto((block + 1) * BLOCK, changed, now.is_none());
                     }
                 }
             }
@@ -117,7 +121,7 @@ impl State {
 
 impl<D: Disk, R: Rules> Engine<D, R> {
     fn side(&self, id: Uuid) -> Result<Side, EngineError> {
-        self.find(id, |lineage, n| Side { lineage, blocks: n.bytes.div_ceil(BLOCK) })
+        self.find(id, |lineage, n| Side { lineage, bytes: n.bytes })
     }
 
     /// What of `b` differs from `a` (`None`: from nothing, so that everything allocated has changed), from

@@ -1,7 +1,7 @@
 //! The engine's one structure, and how every change goes into memory and into the log.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 use parpen_base::crc32c_seeded;
@@ -12,6 +12,7 @@ use crate::blob::Blobs;
 use crate::codec::{BlobRef, Identity};
 use crate::layout::Layout;
 use crate::map::Data;
+use crate::rebase::Rebases;
 use crate::record::Op;
 use crate::state::{Cause, Freed, Node, NodeKind, State};
 use crate::superblock::Superblock;
@@ -32,6 +33,8 @@ pub(crate) struct Room {
     hints: BTreeMap<(u64, u64), u64>,
     /// Blocks freed by changes that are not durable yet.
     pub(crate) deferred: u64,
+    /// Blocks that turned out to be bad, until the disk is opened again.
+    pub(crate) quarantine: BTreeSet<u64>,
     /// Blocks that hold data which is being written and is not mapped yet.
     pub(crate) in_flight: u64,
     /// Blocks that the checkpoint in flight may still take.
@@ -90,12 +93,21 @@ pub struct Engine<D: Disk, R: Rules = Sound> {
     pub(crate) generation: Cell<u64>,
     pub(crate) era: Cell<u32>,
     pub(crate) reclaiming: Cell<bool>,
+    pub(crate) rebases: RefCell<Rebases>,
     pub(crate) rules: PhantomData<R>,
 }
 
 impl Room {
     pub(crate) fn new(alloc: Alloc, blobs: Blobs) -> Room {
-        Room { alloc, blobs, hints: BTreeMap::new(), deferred: 0, in_flight: 0, promised: 0 }
+        Room {
+            alloc,
+            blobs,
+            hints: BTreeMap::new(),
+            deferred: 0,
+            quarantine: BTreeSet::new(),
+            in_flight: 0,
+            promised: 0,
+        }
     }
 }
 
@@ -145,11 +157,16 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             self.fence();
             return Err(EngineError::Fenced);
         }
+        self.note_for_rebases(&op);
         let mut log = self.log.borrow_mut();
         let mut room = self.room.borrow_mut();
         log.tail += 64;
         log.pending.push(&op.encode());
         for (run, cause) in freed.0 {
+            if cause == Cause::Bad {
+                room.quarantine.extend(run.phys..run.phys + run.len);
+                continue;
+            }
             let defer = if cause == Cause::Deleted { R::DEFER_DELETE_FREE } else { R::DEFER_FREE };
             if defer {
                 room.deferred += run.len;

@@ -1,6 +1,6 @@
 //! Feature bits of the superblock: what a program must know before it touches the disk.
 
-/// A catalogue that other disks repeat: records among the nodes, operations 10 to 14 in the log, the count of
+/// A catalogue that other disks repeat: records among the nodes, operations 10 to 16 in the log, the count of
 /// the catalogue's operations in the root, trees in the nodes, and eras in the origins. A program that does not
 /// know it would take such a log for damage, so the bit is incompatible.
 pub(crate) const REPLICATED: u64 = 1;

@@ -53,7 +53,7 @@ impl State {
 
     /// The versions below a lineage that change with it, each with the changes that reach it: what inherits the
     /// span, and what shares the disk block that is replaced.
-    fn followers(
+    pub(crate) fn followers(
         &self,
         lineage: u64,
         index: u64,
@@ -83,7 +83,7 @@ impl State {
 
     /// The version of a lineage, made if it is missing; a new one stands between existing ones and reads as
     /// before.
-    fn version_for_fill(&mut self, lineage: u64, index: u64) -> usize {
+    pub(crate) fn version_for_fill(&mut self, lineage: u64, index: u64) -> usize {
         if let Some(slot) = self.by_key.get(&(lineage, index)) {
             return *slot;
         }
@@ -97,7 +97,13 @@ impl State {
         slot
     }
 
-    pub(crate) fn apply_fill(&mut self, f: &Filling, freed: &mut Freed) -> Result<(), Malformed> {
+    /// `cause`: why what it replaces is no longer needed.
+    pub(crate) fn apply_fill(
+        &mut self,
+        f: &Filling,
+        cause: Cause,
+        freed: &mut Freed,
+    ) -> Result<(), Malformed> {
         let known = self.nodes.get(&f.lineage).is_some_and(|n| n.is_lineage());
         let within = u64::from(f.start) + f.blocks() <= self.object_blocks && f.index <= self.last_object();
         let disk_blocks = self.disk_blocks;
@@ -133,7 +139,7 @@ impl State {
         }
         for of_span in changes.chunk_by(|a, b| a.0 == b.0) {
             let span = of_span[0].0;
-            self.refill(slot, span, of_span.iter().map(|(_, c)| *c).collect(), Cause::Overwritten, freed);
+            self.refill(slot, span, of_span.iter().map(|(_, c)| *c).collect(), cause, freed);
         }
         self.version_mut(slot).write_version += 1;
         self.dirty.version_pages.insert(slot);

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod adoption;
 mod alloc;
 mod apply;
 mod blob;
@@ -22,7 +23,11 @@ mod engine;
 mod error;
 mod evict;
 mod features;
+mod figures;
 mod fill;
+mod graft;
+mod heal;
+mod identify;
 mod layout;
 mod load;
 mod map;
@@ -30,6 +35,8 @@ mod marks;
 #[doc(hidden)]
 pub mod parse;
 mod read;
+mod rebase;
+mod rebase_state;
 mod reclaim;
 mod record;
 mod records;
@@ -46,10 +53,13 @@ mod wal;
 mod write;
 
 pub use adopt::{ImageKind, NodeImage};
-pub use disk::{Disk, DiskError, FileDisk, FileError, RamDisk};
+pub use disk::{Disk, DiskError, FileDisk, FileError, Part, RamDisk};
 pub use engine::Engine;
 pub use error::{EngineError, OpenError};
+pub use heal::Verified;
+pub use identify::Named;
 pub use layout::{BLOCK, Format, LABEL_MAX, Layout, VOLUME_MAX};
 pub use marks::{BlockMark, VersionInfo};
+pub use rebase::Rebased;
 pub use rules::{Rules, Sound};
-pub use view::{Change, Extent, Found, Kind, Space, Violation};
+pub use view::{Change, Extent, Figures, Found, Kind, Space, Violation};

@@ -5,18 +5,18 @@ use parpen_base::{Buf, ByteRange};
 use uuid::Uuid;
 
 use crate::blob::DEPTH;
+use crate::disk::Part;
 use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::map::Data;
 use crate::state::State;
-use crate::sync::join_all;
 use crate::{Disk, EngineError, Extent, Rules};
 
 /// Neighbours in a volume that are neighbours on the disk.
-struct Stretch {
-    at: usize,
-    len: usize,
-    phys: u64,
+pub(crate) struct Stretch {
+    pub(crate) at: usize,
+    pub(crate) len: usize,
+    pub(crate) phys: u64,
 }
 
 const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the volume");
@@ -49,7 +49,7 @@ impl State {
     }
 }
 
-fn stretches(map: &[Option<Data>]) -> Vec<Stretch> {
+pub(crate) fn stretches(map: &[Option<Data>]) -> Vec<Stretch> {
     let mut out: Vec<Stretch> = Vec::new();
     for (at, d) in map.iter().enumerate().filter_map(|(at, d)| d.map(|d| (at, d))) {
         match out.last_mut() {
@@ -60,7 +60,7 @@ fn stretches(map: &[Option<Data>]) -> Vec<Stretch> {
     out
 }
 
-fn bytes(blocks: usize) -> usize {
+pub(crate) fn bytes(blocks: usize) -> usize {
     blocks * BLOCK as usize
 }
 
@@ -144,18 +144,26 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 (result.map(|()| false), buf)
             }
             _ => {
-                buf.fill(0);
+                let mut end = 0;
+                for s in &runs {
+                    buf[end..bytes(s.at)].fill(0);
+                    end = bytes(s.at + s.len);
+                }
+                buf[end..].fill(0);
                 for chunk in runs.chunks(DEPTH) {
-                    let read = |s: &Stretch| self.disk.read(s.phys * BLOCK, Buf::zeroed(bytes(s.len)));
-                    let parts = join_all(chunk.iter().map(read).collect()).await;
-                    for ((result, part), s) in parts.into_iter().zip(chunk) {
-                        let checked = result
-                            .map_err(EngineError::from)
-                            .and_then(|()| self.verify(map, first, s, &part));
-                        if let Err(e) = checked {
-                            return (Err(e), buf);
-                        }
-                        buf[bytes(s.at)..bytes(s.at + s.len)].copy_from_slice(&part);
+                    let part = |s: &Stretch| Part {
+                        range: bytes(s.at)..bytes(s.at + s.len),
+                        offset: s.phys * BLOCK,
+                    };
+                    let (result, back) = self.disk.read_parts(chunk.iter().map(part).collect(), buf).await;
+                    buf = back;
+                    let checked = result.map_err(EngineError::from).and_then(|()| {
+                        chunk.iter().try_for_each(|s| {
+                            self.verify(map, first, s, &buf[bytes(s.at)..bytes(s.at + s.len)])
+                        })
+                    });
+                    if let Err(e) = checked {
+                        return (Err(e), buf);
                     }
                 }
                 (Ok(false), buf)
@@ -197,12 +205,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let (from, to) = (range.start() / object, (range.end() - 1) / object);
         for index in state.touched_objects(lineage, from, to) {
             upto(index * object, true);
-            for (i, d) in state
-                .entries(lineage, index * state.object_blocks, state.object_blocks as usize)
-                .iter()
-                .enumerate()
-            {
-                upto(index * object + (i as u64 + 1) * BLOCK, d.is_none());
+            let first = (range.start() / BLOCK).max(index * state.object_blocks);
+            let end = range.end().div_ceil(BLOCK).min((index + 1) * state.object_blocks);
+            for (i, d) in state.entries(lineage, first, (end - first) as usize).iter().enumerate() {
+                upto((first + i as u64 + 1) * BLOCK, d.is_none());
             }
         }
         upto(range.end(), true);

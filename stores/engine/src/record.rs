@@ -3,6 +3,7 @@
 
 use uuid::Uuid;
 
+use crate::adopt::{ImageKind, NodeImage};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::layout::LABEL_MAX;
 
@@ -83,13 +84,29 @@ pub(crate) struct Filling {
     /// One for each block of data, written or shared, in order.
     pub(crate) crcs: Vec<u32>,
 }
+/// Instead of a new head: the volume ends, as the snapshot.
+pub(crate) const FROZEN: u64 = 0;
+
+/// Nodes become what another disk says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Adoption {
+    /// The catalogue's count of operations afterwards; 0 while parts are missing.
+    pub(crate) seq: u64,
+    pub(crate) next_lineage: u64,
+    /// Lineages that lose their name.
+    pub(crate) ghosts: Vec<u64>,
+    /// Records that are gone, by number.
+    pub(crate) gone: Vec<u64>,
+    /// With the parents that they have on this disk; older ones first.
+    pub(crate) nodes: Vec<NodeImage>,
+}
 
 /// One volume of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
     /// The head, which freezes and becomes the snapshot.
     pub(crate) lineage: u64,
-    /// The volume's new head.
+    /// The volume's new head, or [`FROZEN`].
     pub(crate) head: u64,
     pub(crate) snapshot: Uuid,
     pub(crate) label: Vec<u8>,
@@ -136,6 +153,9 @@ pub(crate) enum Op {
         label: Vec<u8>,
     },
     Fill(Filling),
+    /// One block has a new place, for all that share it: the old one is bad.
+    Move(Filling),
+    Adopt(Adoption),
     /// All versions of one object in one tree are gone.
     Evict {
         tree: u64,
@@ -146,6 +166,20 @@ pub(crate) enum Op {
         lineage: u64,
         key: Uuid,
         value: Vec<u8>,
+    },
+    /// The lineage holds all spans of an object that anything between it and an ancestor (0: none) has, and owns
+    /// what only it uses. Nothing reads differently.
+    Detach {
+        lineage: u64,
+        ancestor: u64,
+        index: u64,
+    },
+    /// Blocks of one object have got fresh places with the same content; what they were shared with keeps the old.
+    Copy(Mapping),
+    /// The lineage shares with this older one (0: none), and with nothing between, from now on.
+    Rebase {
+        lineage: u64,
+        parent: u64,
     },
 }
 
@@ -160,7 +194,12 @@ const DROP: u64 = 8;
 const RELABEL: u64 = 9;
 const RECORD: u64 = 10;
 const FILL: u64 = 11;
+const MOVE: u64 = 12;
 const EVICT: u64 = 13;
+const ADOPT: u64 = 14;
+const DETACH: u64 = 17;
+const COPY: u64 = 15;
+const REBASE: u64 = 16;
 /// An operation whose kind has this bit may be skipped by programs that do not know it.
 const SKIPPABLE: u64 = 1 << 6;
 
@@ -293,6 +332,71 @@ impl Filling {
     }
 }
 
+impl Adoption {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ghosts.is_empty() && self.gone.is_empty() && self.nodes.is_empty()
+    }
+
+    /// Most bytes that a node can take.
+    pub(crate) fn bytes_of(node: &NodeImage) -> usize {
+        110 + node.label.len()
+    }
+
+    /// Most bytes that the operation can take in the log.
+    pub(crate) fn most_bytes(&self) -> usize {
+        let numbers = 10 * (self.ghosts.len() + self.gone.len());
+        64 + numbers + self.nodes.iter().map(Adoption::bytes_of).sum::<usize>()
+    }
+
+    fn put(&self, w: &mut Writer) {
+        w.varint(self.seq);
+        w.varint(self.next_lineage);
+        for list in [&self.ghosts, &self.gone] {
+            w.varint(list.len() as u64);
+            list.iter().for_each(|v| w.varint(*v));
+        }
+        w.varint(self.nodes.len() as u64);
+        for n in &self.nodes {
+            let kind = match n.kind {
+                ImageKind::Volume => 0,
+                ImageKind::Snapshot => 1,
+                ImageKind::Ghost => 2,
+                ImageKind::Record => 3,
+            };
+            for v in [n.lineage, n.parent, n.tree, kind, n.bytes, n.label_version] {
+                w.varint(v);
+            }
+            w.uuid(n.id);
+            w.uuid(n.of);
+            put_label(w, &n.label);
+        }
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Adoption, Malformed> {
+        let (seq, next_lineage) = (r.varint()?, r.varint()?);
+        let mut a = Adoption { seq, next_lineage, ..Adoption::default() };
+        for list in [&mut a.ghosts, &mut a.gone] {
+            for _ in 0..r.varint()? {
+                list.push(r.varint()?);
+            }
+        }
+        for _ in 0..r.varint()? {
+            let (lineage, parent, tree) = (r.varint()?, r.varint()?, r.varint()?);
+            let kind = match r.varint()? {
+                0 => ImageKind::Volume,
+                1 => ImageKind::Snapshot,
+                2 => ImageKind::Ghost,
+                3 => ImageKind::Record,
+                _ => return Err(Malformed),
+            };
+            let (bytes, label_version) = (r.varint()?, r.varint()?);
+            let (id, of, label) = (r.uuid()?, r.uuid()?, get_label(r)?);
+            a.nodes.push(NodeImage { lineage, parent, tree, kind, id, of, bytes, label, label_version });
+        }
+        Ok(a)
+    }
+}
+
 impl Op {
     fn kind(&self) -> u64 {
         match self {
@@ -307,7 +411,12 @@ impl Op {
             Op::Relabel { .. } => RELABEL,
             Op::Record { .. } => RECORD,
             Op::Fill(_) => FILL,
+            Op::Move(_) => MOVE,
+            Op::Adopt(_) => ADOPT,
             Op::Evict { .. } => EVICT,
+            Op::Detach { .. } => DETACH,
+            Op::Copy(_) => COPY,
+            Op::Rebase { .. } => REBASE,
         }
     }
 
@@ -317,14 +426,19 @@ impl Op {
         match self {
             Op::Create { .. } | Op::Snapshot(_) | Op::Resize { .. } | Op::Rollback { .. } => true,
             Op::Forget { .. } | Op::Relabel { .. } | Op::Record { .. } => true,
-            Op::Map(_) | Op::Settle { .. } | Op::Drop { .. } | Op::Fill(_) | Op::Evict { .. } => false,
+            Op::Rebase { .. } => true,
+            Op::Map(_) | Op::Settle { .. } | Op::Drop { .. } => false,
+            Op::Fill(_) | Op::Move(_) | Op::Evict { .. } => false,
+            Op::Detach { .. } | Op::Copy(_) => false,
+            // It says itself how far the catalogue is.
+            Op::Adopt(_) => false,
         }
     }
 
     fn put_body(&self, w: &mut Writer) {
         let mut numbers = |all: &[u64]| all.iter().for_each(|v| w.varint(*v));
         match self {
-            Op::Map(m) => m.put(w),
+            Op::Map(m) | Op::Copy(m) => m.put(w),
             Op::Create { lineage, parent, id, of, bytes, label } => {
                 numbers(&[*lineage, *parent, *bytes]);
                 w.uuid(*id);
@@ -342,9 +456,12 @@ impl Op {
             }
             Op::Resize { lineage, bytes } => numbers(&[*lineage, *bytes]),
             Op::Rollback { lineage, to, head } => numbers(&[*lineage, *to, *head]),
-            Op::Fill(f) => f.put(w),
+            Op::Fill(f) | Op::Move(f) => f.put(w),
+            Op::Adopt(a) => a.put(w),
             Op::Evict { tree, index } => numbers(&[*tree, *index]),
             Op::Settle { lineage, index } => numbers(&[*lineage, *index]),
+            Op::Detach { lineage, ancestor, index } => numbers(&[*lineage, *ancestor, *index]),
+            Op::Rebase { lineage, parent } => numbers(&[*lineage, *parent]),
             Op::Forget { lineage } | Op::Drop { lineage } => numbers(&[*lineage]),
             Op::Relabel { lineage, label } => {
                 numbers(&[*lineage]);
@@ -393,9 +510,14 @@ impl Op {
             SETTLE => Op::Settle { lineage: r.varint()?, index: r.varint()? },
             DROP => Op::Drop { lineage: r.varint()? },
             RELABEL => Op::Relabel { lineage: r.varint()?, label: get_label(r)? },
+            ADOPT => Op::Adopt(Adoption::get(r)?),
             FILL => Op::Fill(Filling::get(r)?),
+            MOVE => Op::Move(Filling::get(r)?),
             EVICT => Op::Evict { tree: r.varint()?, index: r.varint()? },
             RECORD => Op::Record { lineage: r.varint()?, key: r.uuid()?, value: get_label(r)? },
+            DETACH => Op::Detach { lineage: r.varint()?, ancestor: r.varint()?, index: r.varint()? },
+            COPY => Op::Copy(Mapping::get(r)?),
+            REBASE => Op::Rebase { lineage: r.varint()?, parent: r.varint()? },
             k if k & SKIPPABLE != 0 => return Ok(None),
             _ => return Err(Malformed),
         };
@@ -442,7 +564,42 @@ mod tests {
                 ],
                 crcs: vec![1, 2, u32::MAX],
             }),
+            Op::Move(Filling {
+                lineage: 1,
+                index: 2,
+                start: 3,
+                pieces: vec![FillPiece { source: Source::Data { phys: 900, origin: 1 }, len: 1 }],
+                crcs: vec![1],
+            }),
             Op::Evict { tree: 4, index: 5 },
+            Op::Detach { lineage: 9, ancestor: 0, index: 3 },
+            Op::Copy(Mapping {
+                lineage: 1,
+                origin: 2,
+                index: 3,
+                generation: 0,
+                start: 0,
+                pieces: vec![Piece { phys: 70, len: 1 }],
+                crcs: vec![8],
+            }),
+            Op::Rebase { lineage: 9, parent: 2 },
+            Op::Adopt(Adoption {
+                seq: 5,
+                next_lineage: 9,
+                ghosts: vec![4, 5],
+                gone: vec![6],
+                nodes: vec![NodeImage {
+                    lineage: 8,
+                    parent: 4,
+                    tree: 2,
+                    kind: ImageKind::Snapshot,
+                    id,
+                    of: Uuid::nil(),
+                    bytes: 1 << 30,
+                    label: b"x".to_vec(),
+                    label_version: 3,
+                }],
+            }),
         ]
     }
 
@@ -460,7 +617,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0u8..16) {
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0u8..20) {
             let _ = Op::get(&mut Reader::new(&bytes));
             let mut framed = vec![kind, bytes.len() as u8];
             framed.extend(&bytes);
@@ -468,7 +625,7 @@ mod tests {
         }
 
         #[test]
-        fn flipped_bits_are_survived(which in 0usize..12, bit in 0usize..400) {
+        fn flipped_bits_are_survived(which in 0usize..14, bit in 0usize..400) {
             let mut bytes = every_kind()[which].encode();
             let bit = bit % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);

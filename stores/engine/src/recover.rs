@@ -122,6 +122,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             generation: Cell::new(0),
             era: Cell::new(0),
             reclaiming: Cell::new(false),
+            rebases: RefCell::default(),
             rules: PhantomData,
         });
         engine.begin_service(boot).await.map_err(|e| match e {

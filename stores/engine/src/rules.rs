@@ -29,6 +29,28 @@ pub trait Rules: 'static {
     const SETTLE_BEFORE_FOLLOW: bool = true;
     /// Writes that touch the same block of a volume wait for each other.
     const RANGE_LOCK: bool = true;
+    /// A lineage is cut off from its parents only after everything that it holds itself is durable.
+    const FLUSH_BEFORE_CUT: bool = true;
+
+    // What follows are rules of many disks as one store (`stores/array`).
+
+    /// The era goes up, durably on every disk that goes on, before the first answer to anything that another
+    /// disk missed.
+    const BUMP_ERA_BEFORE_ACK: bool = true;
+    /// At opening the newest disk in sync is believed, and the others take its catalogue.
+    const ADOPT_AUTHORITY: bool = true;
+    /// At opening, replicas that differ (by writes that no flush covered) are made equal before they serve.
+    const RECONCILE_AT_OPEN: bool = true;
+    /// A disk that came back is read only for families that are known to be the newest there.
+    const READ_ONLY_CLEAN: bool = true;
+    /// A family is given up on a disk only after its new place is durable everywhere.
+    const OVERRIDE_BEFORE_EVICT: bool = true;
+    /// Something outside the disks remembers the newest era, and older disks alone are refused.
+    const WITNESS: bool = true;
+    /// What was copied is durable before the placement says that it is there.
+    const FILL_DURABLE_BEFORE_OVERRIDE: bool = true;
+    /// A block is healed only with bytes that match the checksum of what was written there.
+    const HEAL_FROM_VERIFIED: bool = true;
 }
 
 /// All rules hold: the product.

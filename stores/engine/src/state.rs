@@ -96,6 +96,8 @@ pub(crate) enum Cause {
     GivenBack,
     /// With the volume or snapshot; the medium may have it back.
     Deleted,
+    /// It does not hold what was written there: better not used again.
+    Bad,
 }
 
 /// Blocks that an operation set free.

@@ -12,8 +12,8 @@ pub(crate) async fn verify_op<D: Disk, R: Rules>(
     op: &mut Op,
 ) -> Result<(), OpenError> {
     match op {
-        Op::Map(m) => verify::<D, R>(disk, sb, m).await,
-        Op::Fill(f) => verify_filling::<D, R>(disk, sb, f).await,
+        Op::Map(m) | Op::Copy(m) => verify::<D, R>(disk, sb, m).await,
+        Op::Fill(f) | Op::Move(f) => verify_filling::<D, R>(disk, sb, f).await,
         _ => Ok(()),
     }
 }

@@ -32,6 +32,19 @@ pub struct Found {
     pub stored: u64,
 }
 
+/// What one volume or snapshot costs, in bytes. `stored` is `unique` and `shared` together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Data that can be read in it.
+    pub stored: u64,
+    /// Data that it owns and shares with nobody.
+    pub unique: u64,
+    /// Data that others can read, too, or that deleted ones hold for it.
+    pub shared: u64,
+    /// What its deletion would free: what is unique to it, and what deleted ones hold for it alone.
+    pub freed: u64,
+}
+
 /// How full the disk is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {

@@ -5,11 +5,12 @@ use uuid::Uuid;
 
 use crate::alloc::Run;
 use crate::blob::DEPTH;
+use crate::disk::Part as Place;
 use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::record::{Mapping, Op, Piece};
 use crate::room::Need;
-use crate::sync::{join_all, yield_now};
+use crate::sync::yield_now;
 use crate::{Disk, DiskError, EngineError, Rules};
 
 const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the volume");
@@ -180,7 +181,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         &self,
         parts: &[Part],
         first: u64,
-        buf: Buf,
+        mut buf: Buf,
     ) -> (Result<(), DiskError>, Buf) {
         let object_blocks = u64::from(self.layout.object_blocks);
         let mut runs: Vec<(usize, Piece)> = Vec::new();
@@ -206,12 +207,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
         let mut result = Ok(());
         for chunk in runs.chunks(DEPTH) {
-            let writes = chunk.iter().map(|(at, p)| {
-                self.disk.write(p.phys * BLOCK, Buf::copy_of(&buf[at * B..(at + p.len as usize) * B]))
-            });
-            for (r, _) in join_all(writes.collect()).await {
-                result = result.and(r);
-            }
+            let part = |(at, p): &(usize, Piece)| Place {
+                range: at * B..(at + p.len as usize) * B,
+                offset: p.phys * BLOCK,
+            };
+            let written;
+            (written, buf) = self.disk.write_parts(chunk.iter().map(part).collect(), buf).await;
+            result = result.and(written);
         }
         (result, buf)
     }

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use common::{Ram, block_on, formatted, open};
+use common::{Ram, assert_sound, block_on, formatted, open};
 use parpen_base::Buf;
 use parpen_engine::{Change, EngineError, Kind, Layout, RamDisk};
 use proptest::prelude::*;
@@ -25,6 +25,8 @@ enum Step {
     Resize { volume: u8, blocks: u64 },
     Rollback { volume: u8, snapshot: u8 },
     Delete { which: u8 },
+    Freeze { volume: u8 },
+    Rebase { which: u8, onto: Option<u8> },
     Reopen,
 }
 
@@ -41,6 +43,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (n(), blocks()).prop_map(|(volume, blocks)| Step::Resize { volume, blocks }),
         2 => (n(), n()).prop_map(|(volume, snapshot)| Step::Rollback { volume, snapshot }),
         2 => n().prop_map(|which| Step::Delete { which }),
+        1 => n().prop_map(|volume| Step::Freeze { volume }),
+        3 => (n(), proptest::option::weighted(0.7, n())).prop_map(|(which, onto)| Step::Rebase { which, onto }),
         1 => Just(Step::Reopen),
     ]
 }
@@ -144,8 +148,25 @@ impl World {
             }
             Step::Delete { which } => {
                 let Some(id) = self.pick(None, *which) else { return };
-                block_on(self.engine.delete(id)).unwrap();
-                self.model.remove(&id);
+                self.delete(id);
+            }
+            Step::Freeze { volume: n } => {
+                let Some(id) = volume(self, *n) else { return };
+                let snapshot = self.id();
+                for _ in 0..2 {
+                    block_on(self.engine.freeze(id, snapshot, b"frozen")).unwrap();
+                }
+                let (_, image) = self.model.remove(&id).unwrap();
+                self.model.insert(snapshot, (Kind::Snapshot, image));
+            }
+            Step::Rebase { which, onto } => {
+                let Some(id) = self.pick(None, *which) else { return };
+                let onto = onto.and_then(|n| self.pick(Some(Kind::Snapshot), n));
+                match block_on(self.engine.rebase(id, onto)) {
+                    Ok(()) => assert_eq!(self.engine.lookup(id).unwrap().parent, onto),
+                    Err(EngineError::Invalid(_)) => assert!(onto.is_some(), "nothing is above all"),
+                    Err(e) => panic!("{e}"),
+                }
             }
             Step::Reopen => {
                 block_on(self.engine.close()).unwrap();
@@ -170,7 +191,42 @@ impl World {
         out
     }
 
+    /// Deletes it: what it was said to free is freed.
+    fn delete(&mut self, id: Uuid) {
+        let figures = block_on(self.engine.figures(id)).unwrap();
+        let before = self.engine.space().data;
+        block_on(self.engine.delete(id)).unwrap();
+        assert_eq!(before - self.engine.space().data, figures.freed, "{figures:?}");
+        self.model.remove(&id);
+    }
+
+    /// The sums of what everything costs.
+    fn add_up(&self) {
+        let owned: u64 = self.engine.inventory().iter().map(|f| f.stored).sum();
+        assert_eq!(owned + self.engine.kept_for_others(), self.engine.space().data);
+        for (id, (_, image)) in &self.model {
+            let f = block_on(self.engine.figures(*id)).unwrap();
+            let stored = image.iter().filter(|n| **n != 0).count() as u64 * B;
+            assert_eq!((f.stored, f.unique + f.shared), (stored, stored));
+            let owned = self.engine.lookup(*id).unwrap().stored;
+            assert!(f.unique <= owned && f.unique <= f.freed, "{f:?} of which it owns {owned}");
+        }
+    }
+
+    /// Every byte. (A block's bytes are the last ones written there, wherever it is shared.)
+    fn contents(&self) -> BTreeMap<Uuid, Vec<u8>> {
+        let read = |(id, (_, image)): (&Uuid, &Image)| {
+            let buf = Buf::zeroed(image.len() * B as usize);
+            let (result, buf) = block_on(self.engine.read(*id, 0, buf));
+            result.unwrap();
+            (*id, buf.to_vec())
+        };
+        self.model.iter().map(read).collect()
+    }
+
     fn compare(&self) {
+        assert_sound(&self.engine);
+        self.add_up();
         for (b, (_, now)) in &self.model {
             let wanted: Vec<_> = now.iter().map(|n| (*n != 0, *n == 0)).collect();
             assert_eq!(self.diff(None, *b, 0, now.len() as u64), wanted, "against nothing");
@@ -192,9 +248,21 @@ proptest! {
     fn differences_are_exact_between_any_two(steps in proptest::collection::vec(step(), 1..60)) {
         let mut world = World::new();
         for step in &steps {
+            let before = world.contents();
             world.step(step);
+            let violations = world.engine.check();
+            assert!(violations.is_empty(), "{step:?}: {violations:?}");
+            if matches!(step, Step::Rebase { .. } | Step::Freeze { .. } | Step::Reopen) {
+                let (a, b): (Vec<_>, Vec<_>) = (before.into_values().collect(), world.contents().into_values().collect());
+                assert!(a.iter().all(|x| b.contains(x)), "{step:?} changed what is read");
+            }
         }
         world.compare();
+        let ids: Vec<Uuid> = world.model.keys().copied().collect();
+        for id in ids {
+            world.delete(id);
+        }
+        prop_assert_eq!(world.engine.space().data, 0, "deleting everything gives every block back");
     }
 }
 

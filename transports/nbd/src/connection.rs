@@ -12,13 +12,16 @@ use parpen_base::Buf;
 use parpen_block::{Claim, Exports, Home, Peer, Refusal, Session};
 use parpen_ring::{Socket, current, spawn_local, timeout};
 
-use crate::handshake::{Handshake, Want};
+use crate::handshake::{Dialect, Handshake, Want};
 use crate::oneshot::oneshot;
 use crate::registry::Seat;
 use crate::transmission::{self, Fault, offer};
 
 /// Bytes received at once during the handshake.
 const INPUT: usize = 4096;
+/// A handshake may take so many times the patience for one thing; else one option now and then would hold a seat for
+/// days.
+const OPTIONS: u32 = 4;
 
 /// A connection that was accepted and is on the list.
 pub(crate) struct Connection {
@@ -32,6 +35,7 @@ pub(crate) struct Connection {
 /// An export that the handshake has opened.
 struct Opened {
     session: Session,
+    dialect: Dialect,
     /// What the client has sent since.
     rest: Vec<u8>,
 }
@@ -39,7 +43,11 @@ struct Opened {
 /// Serves a connection to its end. Its faults, and even a panic of its code, end this connection and nothing else.
 pub(crate) async fn serve(connection: Connection) {
     let peer = connection.peer.address;
-    let handshake = unpanicked(handshake(&connection)).await;
+    let in_time = async {
+        let handshake = timeout(connection.seat.patience() * OPTIONS, handshake(&connection)).await;
+        handshake.unwrap_or(Err(Fault::Protocol("the client took too long to ask for an export")))
+    };
+    let handshake = unpanicked(in_time).await;
     match handshake {
         Ok(Some(opened)) => go_home(connection, opened).await,
         Ok(None) => tracing::debug!(%peer, "left without an export"),
@@ -64,7 +72,9 @@ async fn go_home(connection: Connection, opened: Opened) {
 
 async fn transmit(connection: Connection, opened: Opened) {
     let Connection { socket, peer, .. } = &connection;
-    let end = unpanicked(transmission::run(&opened.session, socket, &opened.rest)).await;
+    let share = connection.seat.share(socket);
+    let run = transmission::run(&opened.session, socket, opened.dialect, share, &opened.rest);
+    let end = unpanicked(run).await;
     // The session's hook may keep the socket open for as long as the device still works for it.
     let _ = socket.shutdown(Shutdown::Both);
     match end {
@@ -97,7 +107,7 @@ async fn handshake(connection: &Connection) -> Result<Option<Opened>, Fault> {
                 session.on_cut(Box::new(move || drop(cut.shutdown(Shutdown::Both))));
                 seat.opened(&name, session.info());
                 send(socket, &mut machine.output, buf, patience).await?;
-                return Ok(Some(Opened { session, rest: machine.rest() }));
+                return Ok(Some(Opened { session, dialect: machine.dialect(), rest: machine.rest() }));
             }
             Want::Names => {
                 let (give, take) = oneshot();

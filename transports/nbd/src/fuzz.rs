@@ -2,7 +2,7 @@
 
 use parpen_block::{Capabilities, Geometry, Refusal};
 
-use crate::handshake::{Handshake, Offer, Want};
+use crate::handshake::{Dialect, Handshake, Offer, Want};
 use crate::request::{REQUEST_LEN, Request, Verdict};
 
 const OFFER: Offer = Offer {
@@ -12,7 +12,7 @@ const OFFER: Offer = Offer {
         fua: true,
         zero: true,
         discard: true,
-        extents: false,
+        extents: true,
         prefetch: false,
         multi_conn: true,
     },
@@ -40,19 +40,26 @@ pub fn handshake(input: &[u8]) {
                 machine.answer(&decision);
             }
             Want::Names => machine.list(&["one".into(), "x".repeat(5000)]),
-            Want::Transmission => return requests(&machine.rest()),
+            Want::Transmission => {
+                let dialect = machine.dialect();
+                return stream(&machine.rest(), dialect);
+            }
             Want::End(_) => return,
         }
-        assert!(machine.held() <= 16 + (1 << 13) + 256, "memory is bounded");
+        assert!(machine.held() <= 16 + 8192 + 256, "memory is bounded");
         machine.output.clear();
     }
 }
 
 /// A client's stream of requests.
 pub fn requests(input: &[u8]) {
+    stream(input, Dialect { structured: true, allocation: true });
+}
+
+fn stream(input: &[u8], dialect: Dialect) {
     let mut input = input;
     while let Ok(Some(request)) = Request::parse(input) {
-        if let Verdict::Do { .. } = request.judge(&OFFER) {
+        if let Verdict::Do { .. } = request.judge(&OFFER, dialect) {
             assert!(request.payload() <= OFFER.geometry.maximum, "what is received is bounded");
         }
         let Some(rest) = input.get(REQUEST_LEN + request.payload() as usize..) else { return };

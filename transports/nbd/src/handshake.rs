@@ -7,17 +7,20 @@ use parpen_base::format_size;
 use parpen_block::{Capabilities, Geometry, Refusal};
 
 use crate::wire::{
-    NBD_MAGIC, OPTION_MAGIC, OPTION_REPLY_MAGIC, Reader, hello, info, option, reply, transmission,
+    ALLOCATION, NBD_MAGIC, OPTION_MAGIC, OPTION_REPLY_MAGIC, Reader, hello, info, option, reply, transmission,
 };
 
 /// The longest name, in bytes; the protocol's own limit for strings.
 pub(crate) const MAX_NAME: usize = 4096;
-/// The longest data of an option that is looked at: a name with its length, and every kind of information twice over.
-const MAX_DATA: usize = 4 + MAX_NAME + 2 + 2 * 64;
+/// The longest data of an option that is looked at: a name, and every kind of information twice over or the names of
+/// more metadata contexts than anybody has.
+const MAX_DATA: usize = 8192;
 /// Longer data than this is not even skipped.
 const MAX_SKIP: u32 = 1 << 20;
 /// More options than a client with a few thousand exports needs to look at each.
 const MAX_OPTIONS: u32 = 10_000;
+/// What the client calls the context `base:allocation` by.
+pub(crate) const ALLOCATION_ID: u32 = 1;
 /// The largest request, in bytes: the protocol's default, which clients may rely on unasked.
 pub(crate) const MAX_REQUEST: u32 = 32 << 20;
 
@@ -29,12 +32,13 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    /// The transmission flags.
-    pub(crate) fn flags(&self) -> u16 {
+    /// The transmission flags. A request to cache is a hint, so every device takes it.
+    pub(crate) fn flags(&self, structured: bool) -> u16 {
         use transmission::*;
         let can = self.capabilities;
-        let mut flags = HAS_FLAGS | SEND_FLUSH | SEND_FUA;
+        let mut flags = HAS_FLAGS | SEND_FLUSH | SEND_FUA | SEND_CACHE;
         let mut set = |on: bool, flag| flags |= if on { flag } else { 0 };
+        set(structured, SEND_DF);
         set(can.multi_conn, CAN_MULTI_CONN);
         set(can.read_only, READ_ONLY);
         set(!can.read_only, SEND_WRITE_ZEROES);
@@ -77,6 +81,17 @@ enum Purpose {
     ExportName,
     /// Look, or open (`go`); with the kinds of information asked for.
     Look { go: bool, kinds: Vec<u16> },
+    /// List or choose (`set`) metadata contexts; `matched`: the query means the one that there is.
+    Contexts { set: bool, matched: bool },
+}
+
+/// What a client has negotiated for its requests and replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    /// Reads are answered in chunks.
+    pub(crate) structured: bool,
+    /// The client may ask where data is.
+    pub(crate) allocation: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -106,6 +121,10 @@ pub(crate) struct Handshake {
     no_zeroes: bool,
     fixed: bool,
     options: u32,
+    structured: bool,
+    /// The export for which the context `base:allocation` was chosen.
+    chosen: Option<String>,
+    dialect: Dialect,
 }
 
 impl Handshake {
@@ -122,6 +141,9 @@ impl Handshake {
             no_zeroes: false,
             fixed: false,
             options: 0,
+            structured: false,
+            chosen: None,
+            dialect: Dialect::default(),
         }
     }
 
@@ -180,10 +202,13 @@ impl Handshake {
             self.end("an answer came that nobody asked for");
             return false;
         };
+        let dialect =
+            Dialect { structured: self.structured, allocation: self.chosen.as_ref() == Some(&name) };
         match (purpose, decision) {
             (Purpose::ExportName, Ok(offer)) => {
+                self.dialect = dialect;
                 self.output.extend(offer.geometry.size.to_be_bytes());
-                self.output.extend(offer.flags().to_be_bytes());
+                self.output.extend(offer.flags(self.structured).to_be_bytes());
                 if !self.no_zeroes {
                     self.output.extend([0; 124]);
                 }
@@ -199,21 +224,48 @@ impl Handshake {
                 self.informs(option, &name, &kinds, offer);
                 self.reply(option, reply::ACK, &[]);
                 if go {
+                    self.dialect = dialect;
                     self.state = State::Over(Ok(()));
                 }
                 go
             }
-            (Purpose::Look { go, .. }, Err(refusal)) => {
-                let kind = match refusal {
-                    Refusal::Unknown => reply::ERR_UNKNOWN,
-                    Refusal::Forbidden(_) => reply::ERR_POLICY,
-                    // what clients take as "not now": the others are final
-                    Refusal::Unavailable(_) => reply::ERR_SHUTDOWN,
-                };
-                self.refuse(if go { option::GO } else { option::INFO }, kind, &refusal.to_string());
+            (Purpose::Contexts { set, matched }, Ok(offer)) => {
+                let option = if set { option::SET_META_CONTEXT } else { option::LIST_META_CONTEXT };
+                let has = matched && offer.capabilities.extents;
+                if has {
+                    let id = ALLOCATION_ID.to_be_bytes();
+                    self.reply(option, reply::META_CONTEXT, &[&id, ALLOCATION.as_bytes()]);
+                }
+                if set {
+                    self.chosen = has.then_some(name);
+                }
+                self.reply(option, reply::ACK, &[]);
                 false
             }
+            (Purpose::Look { go: true, .. }, Err(refusal)) => self.refused(option::GO, refusal),
+            (Purpose::Look { .. }, Err(refusal)) => self.refused(option::INFO, refusal),
+            (Purpose::Contexts { set: true, .. }, Err(refusal)) => {
+                self.refused(option::SET_META_CONTEXT, refusal)
+            }
+            (Purpose::Contexts { .. }, Err(refusal)) => self.refused(option::LIST_META_CONTEXT, refusal),
         }
+    }
+
+    /// Says why there is no export; the client has none.
+    fn refused(&mut self, option: u32, refusal: &Refusal) -> bool {
+        let kind = match refusal {
+            Refusal::Unknown => reply::ERR_UNKNOWN,
+            Refusal::Forbidden(_) => reply::ERR_POLICY,
+            // what clients take as "not now": the others are final
+            Refusal::Unavailable(_) => reply::ERR_SHUTDOWN,
+        };
+        self.refuse(option, kind, &refusal.to_string());
+        false
+    }
+
+    /// What was negotiated, once the client has an export.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// The names that [`Want::Names`] asked for. One that no client could ask for is left out.
@@ -290,7 +342,34 @@ impl Handshake {
                 Ok((name, kinds)) => self.ask(name, Purpose::Look { go: option == option::GO, kinds }),
                 Err(why) => self.refuse(option, reply::ERR_INVALID, why),
             },
+            option::STRUCTURED_REPLY if data.is_empty() => {
+                self.structured = true;
+                self.reply(option, reply::ACK, &[]);
+            }
+            option::STRUCTURED_REPLY => {
+                self.refuse(option, reply::ERR_INVALID, "a wish for structured replies carries no data");
+            }
+            option::LIST_META_CONTEXT | option::SET_META_CONTEXT => self.contexts(option, data),
             _ => self.refuse(option, reply::ERR_UNSUP, "this server does not have that option"),
+        }
+    }
+
+    /// Metadata contexts are listed or chosen. What was chosen before is forgotten, whatever comes of it.
+    fn contexts(&mut self, option: u32, data: &[u8]) {
+        let set = option == option::SET_META_CONTEXT;
+        if set {
+            self.chosen = None;
+        }
+        if !self.structured {
+            return self.refuse(option, reply::ERR_INVALID, "metadata contexts need structured replies");
+        }
+        match queries(data) {
+            Ok((name, queries)) => {
+                let matched = |query: &&[u8]| *query == ALLOCATION.as_bytes() || !set && *query == b"base:";
+                let matched = queries.iter().any(matched) || !set && queries.is_empty();
+                self.ask(name, Purpose::Contexts { set, matched });
+            }
+            Err(why) => self.refuse(option, reply::ERR_INVALID, why),
         }
     }
 
@@ -304,11 +383,11 @@ impl Handshake {
 
     /// The information that was asked for, each kind once; size and flags unasked.
     fn informs(&mut self, option: u32, name: &str, kinds: &[u16], offer: &Offer) {
+        let (size, flags) = (offer.geometry.size.to_be_bytes(), offer.flags(self.structured).to_be_bytes());
         let mut inform = |kind: u16, parts: [&[u8]; 3]| {
             let [a, b, c] = parts;
             self.reply(option, reply::INFO, &[&kind.to_be_bytes(), a, b, c]);
         };
-        let (size, flags) = (offer.geometry.size.to_be_bytes(), offer.flags().to_be_bytes());
         inform(info::EXPORT, [&size, &flags, &[]]);
         if kinds.contains(&info::NAME) {
             inform(info::NAME, [name.as_bytes(), &[], &[]]);
@@ -337,14 +416,32 @@ impl Handshake {
     }
 }
 
-/// Name and kinds of information of an INFO or GO.
-fn look(data: &[u8]) -> Result<(&str, Vec<u16>), &'static str> {
-    let mut reader = Reader(data);
+/// The name at the front of an option's data.
+fn name<'a>(reader: &mut Reader<'a>) -> Result<&'a str, &'static str> {
     let name = reader.u32().and_then(|len| reader.bytes(len as usize)).ok_or("the name is cut short")?;
     if name.len() > MAX_NAME {
         return Err("the name is longer than 4096 bytes");
     }
-    let name = std::str::from_utf8(name).map_err(|_| "the name is not UTF-8")?;
+    std::str::from_utf8(name).map_err(|_| "the name is not UTF-8")
+}
+
+/// Name and queries of an option about metadata contexts.
+fn queries(data: &[u8]) -> Result<(&str, Vec<&[u8]>), &'static str> {
+    let mut reader = Reader(data);
+    let name = name(&mut reader)?;
+    let n = reader.u32().ok_or("the number of queries is missing")?;
+    let query = || reader.u32().and_then(|len| reader.bytes(len as usize));
+    let queries: Vec<&[u8]> = std::iter::from_fn(query).collect();
+    if queries.len() as u64 != u64::from(n) || !reader.0.is_empty() {
+        return Err("the number of queries does not agree with the length");
+    }
+    Ok((name, queries))
+}
+
+/// Name and kinds of information of an INFO or GO.
+fn look(data: &[u8]) -> Result<(&str, Vec<u16>), &'static str> {
+    let mut reader = Reader(data);
+    let name = name(&mut reader)?;
     let n = reader.u16().ok_or("the number of requests is missing")?;
     let kinds: Vec<u16> = std::iter::from_fn(|| reader.u16()).collect();
     if kinds.len() != usize::from(n) || !reader.0.is_empty() {

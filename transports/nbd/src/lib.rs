@@ -1,4 +1,4 @@
-//! The NBD server: fixed newstyle handshake, simple replies, over TCP and unix sockets.
+//! The NBD server: fixed newstyle handshake, simple and structured replies, over TCP and unix sockets.
 //!
 //! Handshake and requests are machines without I/O; a connection is one task of a reactor that runs them over its
 //! socket. [`parpen_block::Exports`] decides who gets what; this crate does not know what a volume is. A client that
@@ -8,9 +8,12 @@
 mod connection;
 pub mod fuzz;
 mod handshake;
+mod input;
+mod memory;
 mod oneshot;
 mod pool;
 mod registry;
+mod reply;
 mod request;
 mod server;
 mod transmission;

@@ -5,8 +5,8 @@ use parpen_base::{Buf, PAGE};
 
 /// Sizes are powers of two from one page; larger ones than the last class are not kept.
 const CLASSES: usize = 10;
-/// Bytes kept in all.
-const KEPT: usize = 8 << 20;
+/// The most bytes that one connection keeps.
+pub(crate) const KEPT: usize = 8 << 20;
 
 #[derive(Default)]
 pub(crate) struct Pool {
@@ -33,14 +33,25 @@ impl Pool {
         buf
     }
 
-    /// Keeps a buffer for later, or frees it.
-    pub(crate) fn put(&mut self, buf: Buf) {
+    /// Keeps a buffer for later if no more than `most` bytes are kept then, or frees it.
+    pub(crate) fn put(&mut self, buf: Buf, most: usize) {
         let capacity = buf.capacity();
         let class = class(capacity);
         // a buffer of a foreign size came from elsewhere
-        if class < CLASSES && capacity == PAGE << class && self.kept + capacity <= KEPT {
+        if class < CLASSES && capacity == PAGE << class && self.kept + capacity <= most.min(KEPT) {
             self.kept += capacity;
             self.classes[class].push(buf);
+        }
+    }
+
+    /// Frees the largest buffers until at most `most` bytes are kept.
+    pub(crate) fn trim(&mut self, most: usize) {
+        for class in self.classes.iter_mut().rev() {
+            while self.kept > most
+                && let Some(buf) = class.pop()
+            {
+                self.kept -= buf.capacity();
+            }
         }
     }
 }
@@ -55,12 +66,17 @@ mod tests {
         for len in [1, 4096, 4097, 2 << 20, (2 << 20) + 1, 32 << 20] {
             let buf = pool.get(len);
             assert_eq!(buf.len(), len);
-            pool.put(buf);
+            pool.put(buf, usize::MAX);
         }
         let kept: usize = pool.classes.iter().flatten().map(Buf::capacity).sum();
         assert_eq!((kept, pool.kept), (4096 + 8192 + (2 << 20), kept));
         let many: Vec<Buf> = (0..5).map(|_| pool.get(2 << 20)).collect();
-        many.into_iter().for_each(|buf| pool.put(buf));
+        many.into_iter().for_each(|buf| pool.put(buf, usize::MAX));
         assert!(pool.kept <= KEPT && pool.classes[9].len() == 3);
+        pool.trim(100_000);
+        assert_eq!((pool.kept, pool.classes[9].len()), (4096 + 8192, 0));
+        let buf = pool.get(1);
+        pool.put(buf, 8192);
+        assert_eq!(pool.kept, 8192, "a full pool frees what it is given");
     }
 }

@@ -8,19 +8,27 @@ use std::time::Duration;
 use parpen_block::{Peer, SessionInfo};
 use parpen_ring::Socket;
 
+use crate::handshake::MAX_REQUEST;
+use crate::memory::{Memory, Share};
+
 /// What clients may cost together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections that are open at a time. Each may hold 32 MiB of payload and a few MiB of buffers.
+    /// Connections that are open at a time; one peer gets at most seven eighths of them. Each costs 100 KiB and may hold
+    /// 256 KiB of payload.
     pub connections: usize,
-    /// How long a client may take for each option and each answer of the handshake, and the house for a decision.
+    /// Bytes of payload, besides those, that all connections may hold together, at least 32 MiB. A client for whose
+    /// request there is no room is not read from until there is.
+    pub memory: usize,
+    /// How long a client may take for each option and each answer of the handshake, and the house for a decision. After
+    /// one to two times this, a client that stands still while others wait for the memory it holds is cut.
     pub patience: Duration,
 }
 
 impl Default for Limits {
-    /// 1000 connections, 30 seconds.
+    /// 1000 connections, 256 MiB, 30 seconds.
     fn default() -> Limits {
-        Limits { connections: 1000, patience: Duration::from_secs(30) }
+        Limits { connections: 1000, memory: 256 << 20, patience: Duration::from_secs(30) }
     }
 }
 
@@ -50,13 +58,16 @@ struct State {
 /// All connections of one server.
 pub(crate) struct Registry {
     limits: Limits,
+    memory: Arc<Memory>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 impl Registry {
     pub(crate) fn new(limits: Limits) -> Arc<Registry> {
-        Arc::new(Registry { limits, state: Mutex::default(), changed: Condvar::new() })
+        // the largest request must fit
+        let memory = Memory::new(limits.memory.max(MAX_REQUEST as usize), limits.patience);
+        Arc::new(Registry { limits, memory, state: Mutex::default(), changed: Condvar::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -72,6 +83,10 @@ impl Registry {
         }
         if state.live.len() >= self.limits.connections {
             return Err("there are too many connections");
+        }
+        let theirs = state.live.values().filter(|live| live.info.peer.address == peer.address).count();
+        if theirs >= self.limits.connections - self.limits.connections / 8 {
+            return Err("this peer has too many connections");
         }
         state.last += 1;
         let id = state.last;
@@ -114,6 +129,11 @@ impl Seat {
     /// How long the handshake waits for each thing it waits for.
     pub(crate) fn patience(&self) -> Duration {
         self.registry.limits.patience
+    }
+
+    /// What the connection may hold.
+    pub(crate) fn share(&self, socket: &Socket) -> Share {
+        self.registry.memory.share(socket)
     }
 
     /// The connection has opened an export.

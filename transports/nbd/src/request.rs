@@ -1,14 +1,13 @@
-//! Requests and simple replies as bytes, and what is done with a request; no I/O here.
+//! Requests as bytes, and what is done with one; no I/O here.
 
 use parpen_base::ByteRange;
 use parpen_block::{IoError, Op};
 
-use crate::handshake::{MAX_REQUEST, Offer};
-use crate::wire::{REQUEST_MAGIC, Reader, SIMPLE_REPLY_MAGIC, command, flag};
+use crate::handshake::{Dialect, MAX_REQUEST, Offer};
+use crate::wire::{REQUEST_MAGIC, Reader, command, flag};
 
-/// Bytes of a request before its payload, and of a simple reply before its data.
+/// Bytes of a request before its payload.
 pub(crate) const REQUEST_LEN: usize = 28;
-pub(crate) const REPLY_LEN: usize = 16;
 
 /// Error numbers as the protocol defines them, whatever the platform's own are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +53,8 @@ pub(crate) enum Verdict {
         op: Op,
         flush: bool,
     },
+    /// It was a hint that the device has no use for.
+    Done,
     Refuse(Errno),
     /// Answer what is in flight, then hang up.
     Disconnect,
@@ -80,8 +81,23 @@ impl Request {
         if self.kind == command::WRITE { self.len } else { 0 }
     }
 
-    /// What is to be done, for an export of this kind and size.
-    pub(crate) fn judge(&self, offer: &Offer) -> Verdict {
+    /// The bytes of a read are to come in one piece.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.flags & flag::DF != 0
+    }
+
+    /// A good answer carries bytes, so with structured replies also a bad one is a chunk.
+    pub(crate) fn wants_bytes(&self) -> bool {
+        matches!(self.kind, command::READ | command::BLOCK_STATUS)
+    }
+
+    /// The first stretch of the map is enough.
+    pub(crate) fn wants_one(&self) -> bool {
+        self.flags & flag::REQ_ONE != 0
+    }
+
+    /// What is to be done, for an export of this kind and size and for what was negotiated.
+    pub(crate) fn judge(&self, offer: &Offer, dialect: Dialect) -> Verdict {
         // FUA is valid with every request, and means something with those that change bytes
         let fua = self.flags & flag::FUA != 0;
         let others = self.flags & !flag::FUA;
@@ -91,17 +107,25 @@ impl Request {
             command::DISCONNECT => return Verdict::Disconnect,
             command::FLUSH => Op::Flush,
             command::TRIM => Op::Discard,
+            command::CACHE => Op::Prefetch,
+            command::BLOCK_STATUS if dialect.allocation => Op::Extents,
             command::WRITE_ZEROES => {
                 let (unmap, fast) = (others & flag::NO_HOLE == 0, others & flag::FAST_ZERO != 0);
                 Op::Zero { fua, unmap, fast }
             }
             _ => return Verdict::Refuse(Errno::Invalid),
         };
-        let meant = if self.kind == command::WRITE_ZEROES { flag::NO_HOLE | flag::FAST_ZERO } else { 0 };
+        let meant = match self.kind {
+            command::WRITE_ZEROES => flag::NO_HOLE | flag::FAST_ZERO,
+            command::READ if dialect.structured => flag::DF,
+            command::BLOCK_STATUS => flag::REQ_ONE,
+            _ => 0,
+        };
         if others & !meant != 0 {
             return Verdict::Refuse(Errno::Invalid);
         }
         match self.allowed(op, offer) {
+            Ok(()) if op == Op::Prefetch && !offer.capabilities.prefetch => Verdict::Done,
             Ok(()) => Verdict::Do { op, flush: fua && op == Op::Discard },
             Err(errno) => Verdict::Refuse(errno),
         }
@@ -136,22 +160,19 @@ impl Request {
     }
 }
 
-/// A simple reply; after a good one to a read come the bytes.
-pub(crate) fn reply(result: Result<(), Errno>, cookie: u64) -> [u8; REPLY_LEN] {
-    let mut bytes = [0; REPLY_LEN];
-    bytes[..4].copy_from_slice(&SIMPLE_REPLY_MAGIC.to_be_bytes());
-    bytes[4..8].copy_from_slice(&result.err().map_or(0, |errno| errno as u32).to_be_bytes());
-    bytes[8..].copy_from_slice(&cookie.to_be_bytes());
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{Req, offer};
 
+    const ALL: Dialect = Dialect { structured: true, allocation: true };
+
+    fn judge_in(dialect: Dialect, req: Req) -> Verdict {
+        Request::parse(&req.bytes()).unwrap().unwrap().judge(&offer(1 << 30), dialect)
+    }
+
     fn judge(req: Req) -> Verdict {
-        Request::parse(&req.bytes()).unwrap().unwrap().judge(&offer(1 << 30))
+        judge_in(Dialect::default(), req)
     }
 
     #[test]
@@ -165,8 +186,6 @@ mod tests {
             assert_eq!(Request::parse(&bytes[..n]), Ok(None));
         }
         assert!(Request::parse(b"GET ").is_err());
-        let reply = reply(Err(Errno::NoSpace), r.cookie);
-        assert_eq!(reply, *b"\x67\x44\x66\x98\0\0\0\x1c\x01\x02\x03\x04\x05\x06\x07\x08");
     }
 
     #[test]
@@ -184,17 +203,29 @@ mod tests {
             (2, 0, Verdict::Disconnect),
             (4, 0, done(Op::Discard)),
             (4, 1, Verdict::Do { op: Op::Discard, flush: true }),
-            (5, 0, invalid), // cache is not offered
+            (5, 0, Verdict::Done),
+            (5, 4, invalid),
             (6, 0, zero(false, true, false)),
             (6, 1, zero(true, true, false)),
             (6, 2, zero(false, false, false)),
             (6, 16, zero(false, true, true)),
             (6, 19, zero(true, false, true)),
             (6, 32, invalid),
-            (7, 0, invalid), // nor is block status
+            (7, 0, invalid), // block status has to be negotiated
             (65535, 0, invalid),
         ] {
             assert_eq!(judge(Req { kind, flags, len: 4096, ..Req::default() }), verdict, "{kind} {flags}");
+        }
+        for (kind, flags, verdict) in [
+            (0, 4, done(Op::Read)),
+            (0, 8, invalid),
+            (1, 4, invalid),
+            (7, 0, done(Op::Extents)),
+            (7, 8, done(Op::Extents)),
+            (7, 12, invalid),
+        ] {
+            let req = Req { kind, flags, len: 4096, ..Req::default() };
+            assert_eq!(judge_in(ALL, req), verdict, "{kind} {flags} negotiated");
         }
         let flush = Req { kind: 3, ..Req::default() };
         assert_eq!(judge(flush), done(Op::Flush));
@@ -218,10 +249,17 @@ mod tests {
             (4, 1, 1 << 30, refused(Errno::Invalid)),
             (6, 0, 1 << 30, None),
             (6, 1, 1 << 30, refused(Errno::NoSpace)),
+            (5, 0, 1 << 30, None),
+            (5, 1, 1 << 30, refused(Errno::Invalid)),
+            (7, 0, 1 << 30, None),
+            (7, size, 1, refused(Errno::Invalid)),
+            (7, 0, 0, refused(Errno::Invalid)),
         ] {
-            let verdict = judge(Req { kind, offset, len, ..Req::default() });
+            let verdict = judge_in(ALL, Req { kind, offset, len, ..Req::default() });
             match errno {
-                None => assert!(matches!(verdict, Verdict::Do { .. }), "{kind} {offset} {len}"),
+                None => {
+                    assert!(matches!(verdict, Verdict::Do { .. } | Verdict::Done), "{kind} {offset} {len}")
+                }
                 Some(errno) => assert_eq!(verdict, Verdict::Refuse(errno), "{kind} {offset} {len}"),
             }
         }
@@ -233,11 +271,11 @@ mod tests {
         offer.capabilities.read_only = true;
         for (kind, len) in [(0, 1), (3, 0)] {
             let r = Request::parse(&Req { kind, len, ..Req::default() }.bytes()).unwrap().unwrap();
-            assert!(matches!(r.judge(&offer), Verdict::Do { .. }));
+            assert!(matches!(r.judge(&offer, ALL), Verdict::Do { .. }));
         }
         for kind in [1, 4, 6] {
             let r = Request::parse(&Req { kind, len: 1, ..Req::default() }.bytes()).unwrap().unwrap();
-            assert_eq!(r.judge(&offer), Verdict::Refuse(Errno::NotPermitted));
+            assert_eq!(r.judge(&offer, ALL), Verdict::Refuse(Errno::NotPermitted));
         }
     }
 }

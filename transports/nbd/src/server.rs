@@ -20,6 +20,9 @@ use crate::registry::{ConnectionInfo, Limits, Registry};
 /// After a failed accept, which is mostly a lack of descriptors, the next one waits so long.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Bytes of replies that a unix socket is asked to take at once.
+const SEND_ROOM: usize = 1 << 20;
+
 /// Where clients come from.
 #[derive(Debug)]
 pub enum Listen {
@@ -126,6 +129,8 @@ fn welcome(
     let socket = Socket::new(fd)?;
     if tcp {
         socket.keep_alive()?;
+    } else {
+        socket.ask_for_room(SEND_ROOM)?;
     }
     let peer = Peer { transport: "nbd", address, tls_name: None };
     let seat = registry.seat(&peer, &socket).map_err(io::Error::other)?;

@@ -1,8 +1,9 @@
 //! Requests and replies of one open export: reads, asks the device, answers in whatever order it finishes.
 //!
 //! One task does both directions. A request is *open* from the moment it is taken until its reply was sent; at most
-//! [`DEPTH`] requests with at most [`PAYLOAD`] bytes are open at a time, and while there is no room the socket is not
-//! read, so a client that does not take its replies stops itself.
+//! [`DEPTH`] requests with at most [`PAYLOAD`] bytes are open at a time, and no more than the connection's share of the
+//! server's memory. While there is no room the socket is not read, so a client that does not take its replies stops
+//! itself.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -10,29 +11,27 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::Ordering;
+use std::task::{Poll, ready};
 
 use parpen_base::Buf;
 use parpen_block::{Completion, Home, Op, Queue, Request as BlockRequest, Session, Wake};
 use parpen_ring::{Gather, Socket, current};
 
-use crate::handshake::{MAX_REQUEST, Offer};
-use crate::pool::Pool;
-use crate::request::{Errno, REQUEST_LEN, Request, Verdict, reply};
+use crate::handshake::{Dialect, MAX_REQUEST, Offer};
+use crate::input::{CUT_SHORT, Input, TRUST};
+use crate::memory::Share;
+use crate::pool::{KEPT, Pool};
+use crate::reply::{self, Shape};
+use crate::request::{Errno, REQUEST_LEN, Request, Verdict};
 
 /// Requests of one connection that are open at a time.
 const DEPTH: u16 = 128;
 /// Bytes of payload that they may have together; one request of the largest size always fits.
 const PAYLOAD: usize = MAX_REQUEST as usize;
-/// Bytes that are received at once where requests are small; payloads are copied out of them.
-const INPUT: usize = 64 << 10;
-/// Writes from this size on are received in place: after one, only so much is read ahead as to find the next request.
-const LARGE: u32 = 32 << 10;
-const AHEAD: usize = 4096;
-/// Memory for a write's payload that a client gets for the asking; more comes as its bytes do.
-const TRUST: usize = 2 << 20;
-/// Read data up to this size is copied beside its header rather than sent as a piece of its own.
-const SMALL: usize = 512;
+/// The longest range whose map the device is asked for at once, and the most bytes that this map takes.
+const MAPPED: u32 = 256 << 20;
+const MAP_BYTES: usize = 1 << 20;
 
 /// Why a connection ended otherwise than by the client's wish.
 #[derive(Debug, thiserror::Error)]
@@ -57,10 +56,11 @@ pub(crate) fn offer(session: &Session) -> Offer {
 #[derive(Clone, Copy)]
 struct Open {
     cookie: u64,
+    offset: u64,
+    len: u32,
     /// A flush has to follow before the reply.
     flush: bool,
-    /// Its bytes go to the client.
-    read: bool,
+    shape: Shape,
     payload: usize,
 }
 
@@ -89,11 +89,12 @@ struct State {
     over: bool,
     /// The reader found no room for a payload of so many bytes.
     starved: Option<usize>,
+    share: Share,
 }
 
 impl State {
-    fn new(queue: Box<dyn Queue>) -> State {
-        let none = Open { cookie: 0, flush: false, read: false, payload: 0 };
+    fn new(queue: Box<dyn Queue>, share: Share) -> State {
+        let none = Open { cookie: 0, offset: 0, len: 0, flush: false, shape: Shape::Simple, payload: 0 };
         State {
             queue,
             held: VecDeque::new(),
@@ -106,12 +107,34 @@ impl State {
             open: Batch::default(),
             over: false,
             starved: None,
+            share,
         }
     }
 
-    fn has_room(&self, payload: usize) -> bool {
+    /// Whether one more request with this payload may be open, as far as it is up to this connection.
+    fn may_open(&self, payload: usize) -> bool {
         let fits = self.open.payload + payload <= PAYLOAD;
         self.held.is_empty() && self.open.replies < usize::from(DEPTH) && fits
+    }
+
+    /// Whether the reader need not wait for room any more.
+    fn has_room(&self, payload: usize) -> bool {
+        self.may_open(payload) && self.open.payload + payload <= self.share.room()
+    }
+
+    /// Keeps a buffer for the next requests, if the share allows.
+    fn keep(&mut self, buf: Buf) {
+        let spare = self.share.room().saturating_sub(self.open.payload);
+        self.pool.put(buf, spare);
+    }
+
+    /// Gives back memory that is not used: all of it when others wait, else what is worth it.
+    fn give_back(&mut self) {
+        let kept = if self.share.is_wanted() { 0 } else { KEPT };
+        if self.share.room() > self.open.payload + kept {
+            self.share.shrink(self.open.payload + kept);
+            self.pool.trim(self.share.room().saturating_sub(self.open.payload));
+        }
     }
 
     fn submit(&mut self, request: BlockRequest) {
@@ -121,12 +144,10 @@ impl State {
         }
     }
 
-    fn start(&mut self, request: &Request, op: Op, flush: bool, buf: Option<Buf>) {
+    fn start(&mut self, request: &Request, op: Op, open: Open, buf: Option<Buf>) {
         let tag = self.free.pop().expect("there are as many slots as requests may be open");
-        let payload = buf.as_ref().map_or(0, |buf| buf.len());
-        let open = Open { cookie: request.cookie, flush, read: op == Op::Read, payload };
         self.slots[tag as usize] = open;
-        self.submit(BlockRequest { tag, op, offset: request.offset, len: request.len, buf });
+        self.submit(BlockRequest { tag, op, offset: request.offset, len: open.len, buf });
     }
 
     /// Submits what was given back, ends the batch, and turns what the device has finished into replies.
@@ -161,24 +182,49 @@ impl State {
         }
         let slot = *slot;
         self.free.push(done.tag);
-        let result = done.result.map(drop).map_err(Errno::from);
-        self.reply(result, slot.cookie, slot.payload);
-        match done.buf {
-            Some(buf) if slot.read && result.is_ok() && buf.len() <= SMALL => {
-                self.replies.copy(&buf);
-                self.pool.put(buf);
+        self.waiting.replies += 1;
+        if slot.shape == Shape::Simple {
+            // what was written is with the device, so its memory is free before the reply is sent
+            self.open.payload -= slot.payload;
+        } else {
+            self.waiting.payload += slot.payload;
+        }
+        let to = &mut self.replies;
+        let back = match (done.result, slot.shape, done.buf) {
+            (Err(e), shape, buf) => {
+                reply::failure(to, shape, e, slot.cookie);
+                buf
             }
-            Some(buf) if slot.read && result.is_ok() => self.replies.push(buf),
-            Some(buf) => self.pool.put(buf),
-            None => {}
+            (Ok(_), Shape::SimpleData, Some(buf)) => reply::simple_data(to, slot.cookie, buf),
+            (Ok(_), Shape::Chunks { whole }, Some(buf)) => {
+                reply::chunks(to, slot.cookie, slot.offset, whole, done.all_zero, buf)
+            }
+            (Ok(_), Shape::Map { one }, Some(buf)) => {
+                reply::map(to, slot.cookie, one, slot.len, &buf);
+                None // of any size, and not worth keeping
+            }
+            (Ok(_), Shape::Simple, buf) => {
+                to.copy(&reply::simple(Ok(()), slot.cookie));
+                buf
+            }
+            (Ok(_), shape, None) => {
+                tracing::error!("a bug: a device answered a read without its buffer");
+                reply::refusal(to, shape, Errno::Io, slot.cookie);
+                None
+            }
+        };
+        if let Some(buf) = back {
+            self.keep(buf);
         }
     }
 
-    /// Queues a reply; `payload` bytes are free when it was sent.
-    fn reply(&mut self, result: Result<(), Errno>, cookie: u64, payload: usize) {
-        self.replies.copy(&reply(result, cookie));
+    /// Answers a request that the device does not get.
+    fn answer(&mut self, result: Result<(), Errno>, shape: Shape, cookie: u64) {
+        match result {
+            Ok(()) => self.replies.copy(&reply::simple(Ok(()), cookie)),
+            Err(errno) => reply::refusal(&mut self.replies, shape, errno, cookie),
+        }
         self.waiting.replies += 1;
-        self.waiting.payload += payload;
     }
 
     /// Swaps the waiting replies into `empty`: pending while there are none, none when none will come.
@@ -191,58 +237,38 @@ impl State {
     }
 
     fn sent(&mut self, batch: Batch, gather: &mut Gather) {
-        let pool = &mut self.pool;
-        gather.clear(|buf| pool.put(buf));
         self.open.replies -= batch.replies;
         self.open.payload -= batch.payload;
+        gather.clear(|buf| self.keep(buf));
+        self.give_back();
     }
 }
 
-/// Bytes received and not yet understood.
-struct Input {
-    buf: Buf,
-    start: usize,
-    end: usize,
-    /// How much to ask for when there is nothing.
-    ask: usize,
-}
-
-impl Input {
-    fn new(rest: &[u8]) -> Input {
-        let mut buf = Buf::zeroed(INPUT.max(rest.len()));
-        buf[..rest.len()].copy_from_slice(rest);
-        Input { buf, start: 0, end: rest.len(), ask: INPUT }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.buf[self.start..self.end]
-    }
-
-    /// Takes up to `n` bytes that are there.
-    fn take(&mut self, n: usize) -> &[u8] {
-        let start = self.start;
-        self.start = self.end.min(start + n);
-        &self.buf[start..self.start]
-    }
-
-    /// Waits for more; 0 bytes at the end of the stream.
-    async fn fill(&mut self, socket: &Socket) -> io::Result<usize> {
-        self.buf.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
-        let until = self.buf.len().min(self.end + self.ask);
-        let buf = std::mem::replace(&mut self.buf, Buf::zeroed(0));
-        let (n, buf) = socket.recv(buf, self.end..until).await;
-        self.buf = buf;
-        let n = n?;
-        self.end += n;
-        Ok(n)
+/// How a request is answered, and the payload that it holds until then.
+fn terms_of(request: &Request, verdict: Verdict, dialect: Dialect) -> (Shape, usize) {
+    let len = request.len as usize;
+    match verdict {
+        Verdict::Do { op: Op::Read, .. } if dialect.structured => {
+            (Shape::Chunks { whole: request.is_whole() }, len)
+        }
+        Verdict::Do { op: Op::Read, .. } => (Shape::SimpleData, len),
+        Verdict::Do { op: Op::Write { .. }, .. } => (Shape::Simple, len),
+        Verdict::Do { op: Op::Extents, .. } => (Shape::Map { one: request.wants_one() }, MAP_BYTES),
+        Verdict::Refuse(_) if dialect.structured && request.wants_bytes() => {
+            (Shape::Chunks { whole: true }, 0)
+        }
+        Verdict::Do { .. } | Verdict::Done | Verdict::Refuse(_) | Verdict::Disconnect => (Shape::Simple, 0),
     }
 }
-
-const CUT_SHORT: Fault = Fault::Protocol("the stream ended within a request");
 
 /// Takes requests until the client says goodbye or hangs up.
-async fn read(state: &RefCell<State>, session: &Session, socket: &Socket, rest: &[u8]) -> Result<(), Fault> {
+async fn read(
+    state: &RefCell<State>,
+    session: &Session,
+    socket: &Socket,
+    dialect: Dialect,
+    rest: &[u8],
+) -> Result<(), Fault> {
     let mut input = Input::new(rest);
     let mut terms = offer(session);
     loop {
@@ -253,34 +279,33 @@ async fn read(state: &RefCell<State>, session: &Session, socket: &Socket, rest: 
             return if input.bytes().is_empty() { Ok(()) } else { Err(CUT_SHORT) };
         };
         input.take(REQUEST_LEN);
-        let mut verdict = request.judge(&terms);
+        let mut verdict = request.judge(&terms, dialect);
         if matches!(verdict, Verdict::Refuse(_)) {
             // the device may have grown since
             terms = offer(session);
-            verdict = request.judge(&terms);
+            verdict = request.judge(&terms, dialect);
         }
-        let payload = match verdict {
-            Verdict::Disconnect => return Ok(()),
-            Verdict::Do { op: Op::Read | Op::Write { .. }, .. } => request.len as usize,
-            Verdict::Do { .. } | Verdict::Refuse(_) => 0,
-        };
+        if verdict == Verdict::Disconnect {
+            return Ok(());
+        }
+        let (shape, payload) = terms_of(&request, verdict, dialect);
         room(state, payload).await;
-        input.ask = if request.payload() >= LARGE { AHEAD } else { INPUT };
         match verdict {
             Verdict::Do { op, flush } => {
                 let buf = match op {
                     Op::Read => Some(state.borrow_mut().pool.get(payload)),
-                    Op::Write { .. } => {
-                        let first = state.borrow_mut().pool.get(payload.min(TRUST));
-                        Some(receive(first, payload, &mut input, socket).await?)
-                    }
+                    Op::Write { .. } => Some(receive(state, payload, &mut input, socket).await?),
                     _ => None,
                 };
-                state.borrow_mut().start(&request, op, flush, buf);
+                let len = if op == Op::Extents { request.len.min(MAPPED) } else { request.len };
+                let (cookie, offset) = (request.cookie, request.offset);
+                let open = Open { cookie, offset, len, flush, shape, payload };
+                state.borrow_mut().start(&request, op, open, buf);
             }
+            Verdict::Done => state.borrow_mut().answer(Ok(()), shape, request.cookie),
             Verdict::Refuse(errno) => {
-                skip(request.payload(), &mut input, socket).await?;
-                state.borrow_mut().reply(Err(errno), request.cookie, 0);
+                input.skip(request.payload(), socket).await?;
+                state.borrow_mut().answer(Err(errno), shape, request.cookie);
             }
             Verdict::Disconnect => return Ok(()),
         }
@@ -289,12 +314,15 @@ async fn read(state: &RefCell<State>, session: &Session, socket: &Socket, rest: 
 
 /// Waits until one more request with this payload may be open, and opens it.
 async fn room(state: &RefCell<State>, payload: usize) {
-    poll_fn(|_| {
+    poll_fn(|cx| {
         let mut state = state.borrow_mut();
-        state.starved = (!state.has_room(payload)).then_some(payload);
-        if state.starved.is_some() {
+        state.starved = Some(payload);
+        if !state.may_open(payload) {
             return Poll::Pending;
         }
+        let bytes = state.open.payload + payload;
+        ready!(state.share.poll_room(bytes, cx));
+        state.starved = None;
         state.open.replies += 1;
         state.open.payload += payload;
         Poll::Ready(())
@@ -302,44 +330,35 @@ async fn room(state: &RefCell<State>, payload: usize) {
     .await;
 }
 
-/// The payload of `len` bytes that follows, in `buf`, which grows as it arrives.
-async fn receive(mut buf: Buf, len: usize, input: &mut Input, socket: &Socket) -> Result<Buf, Fault> {
-    let there = input.take(buf.len());
-    let mut at = there.len();
-    buf[..at].copy_from_slice(there);
-    while at < len {
-        if at == buf.len() {
-            buf.resize(len.min(2 * at));
-        }
-        let end = buf.len();
-        let (n, back) = socket.recv(buf, at..end).await;
-        buf = back;
-        match n? {
-            0 => return Err(CUT_SHORT),
-            n => at += n,
-        }
-    }
-    Ok(buf)
-}
-
-/// Throws away a payload that nobody wants, in bounded memory.
-async fn skip(mut left: u32, input: &mut Input, socket: &Socket) -> Result<(), Fault> {
-    loop {
-        left -= input.take(left as usize).len() as u32;
-        if left == 0 {
-            return Ok(());
-        }
-        if input.fill(socket).await? == 0 {
-            return Err(CUT_SHORT);
-        }
-    }
+/// The payload of a write.
+async fn receive(
+    state: &RefCell<State>,
+    len: usize,
+    input: &mut Input,
+    socket: &Socket,
+) -> Result<Buf, Fault> {
+    let (buf, meter) = {
+        let mut state = state.borrow_mut();
+        (state.pool.get(len.min(TRUST)), state.share.meter.clone())
+    };
+    meter.receiving.store(true, Ordering::Relaxed);
+    let moved = || {
+        meter.moves.fetch_add(1, Ordering::Relaxed);
+    };
+    let received = input.receive(buf, len, socket, moved).await;
+    meter.receiving.store(false, Ordering::Relaxed);
+    received
 }
 
 /// Sends replies, all that there are at once, until the last one was sent.
 async fn write(state: &RefCell<State>, socket: &Socket) -> Result<(), Fault> {
     let mut gather = Gather::new();
+    let meter = state.borrow().share.meter.clone();
     while let Some(batch) = poll_fn(|_| state.borrow_mut().take_batch(&mut gather)).await {
+        meter.sending.store(true, Ordering::Relaxed);
         let (sent, back) = socket.send_gather(gather).await;
+        meter.sending.store(false, Ordering::Relaxed);
+        meter.moves.fetch_add(1, Ordering::Relaxed);
         gather = back;
         state.borrow_mut().sent(batch, &mut gather);
         sent?;
@@ -349,12 +368,18 @@ async fn write(state: &RefCell<State>, socket: &Socket) -> Result<(), Fault> {
 
 /// Serves an open export on this thread, which must be the device's home if it has one. `rest` came with the
 /// handshake.
-pub(crate) async fn run(session: &Session, socket: &Socket, rest: &[u8]) -> Result<(), Fault> {
+pub(crate) async fn run(
+    session: &Session,
+    socket: &Socket,
+    dialect: Dialect,
+    share: Share,
+    rest: &[u8],
+) -> Result<(), Fault> {
     let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let wake = Wake::new(move || waker.wake_by_ref());
     let here: Arc<dyn Home> = Arc::new(current().expect("connections are tasks of a reactor"));
-    let state = RefCell::new(State::new(session.open_on(&here, DEPTH, wake)?));
-    let mut reader = pin!(read(&state, session, socket, rest));
+    let state = RefCell::new(State::new(session.open_on(&here, DEPTH, wake)?, share));
+    let mut reader = pin!(read(&state, session, socket, dialect, rest));
     let mut writer = pin!(write(&state, socket));
     poll_fn(|cx| {
         loop {
@@ -368,7 +393,10 @@ pub(crate) async fn run(session: &Session, socket: &Socket, rest: &[u8]) -> Resu
             if let Poll::Ready(end) = writer.as_mut().poll(cx) {
                 return Poll::Ready(end);
             }
-            let state = state.borrow();
+            let mut state = state.borrow_mut();
+            if state.share.is_wanted() {
+                state.give_back();
+            }
             // what the writer has freed may be what the reader waits for
             if !state.starved.is_some_and(|payload| state.has_room(payload)) {
                 return Poll::Pending;

@@ -196,7 +196,15 @@ impl World {
         let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SeededEntropy::new(5)));
         bootstrap(&*meta, &*entropy, &*clock, None, |_| Ok(())).await.unwrap();
         let (drivers, home, gate) = (Arc::new(SizesDrivers), Arc::new(Here), Gate::new());
-        let parts = Start { meta: meta.clone(), drivers, home, gate, clock, entropy };
+        let parts = Start {
+            meta: meta.clone(),
+            drivers,
+            copies: parpen_service::Copies::none(),
+            home,
+            gate,
+            clock,
+            entropy,
+        };
         let (ports, _, runner) = start(parts).await.unwrap();
         let (stop, stopped) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {

@@ -15,6 +15,7 @@ mod groups;
 mod life;
 mod login;
 mod moves;
+mod people;
 mod quotas;
 mod transfers;
 mod types;

@@ -229,7 +229,15 @@ impl World {
         bootstrap(&*meta, &*entropy, &*clock, None, keep).await.unwrap();
         let drivers = Arc::new(SizesDrivers(fault.map(str::to_string)));
         let (home, gate) = (Arc::new(Here), Gate::new());
-        let parts = Start { meta: meta.clone(), drivers, home, gate, clock, entropy };
+        let parts = Start {
+            meta: meta.clone(),
+            drivers,
+            copies: parpen_service::Copies::none(),
+            home,
+            gate,
+            clock,
+            entropy,
+        };
         let (ports, exports, runner) = start(parts).await.unwrap();
         let (stop, stopped) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {

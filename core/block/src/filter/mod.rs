@@ -4,6 +4,7 @@
 
 mod answers;
 mod check;
+mod cipher;
 mod delay;
 mod fault;
 mod qos;
@@ -15,9 +16,11 @@ use crate::Op;
 
 pub(crate) use answers::Answers;
 pub(crate) use check::Check;
+pub use cipher::SectorCipher;
 pub use delay::Delay;
 pub use fault::{Fault, Faults, Rule};
-pub use qos::{Limits, Qos};
+pub(crate) use qos::Shared;
+pub use qos::{Limits, Qos, Throttle};
 pub use stat::{BUCKETS, Counters, Stat, Totals};
 
 /// An operation without its details, for counting and choosing.

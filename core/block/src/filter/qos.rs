@@ -1,10 +1,11 @@
-//! Ceilings per volume: one token bucket for all queues of a device, changed live.
+//! Ceilings per volume: one token bucket for all its queues, changed live.
 //!
 //! A request goes on while nothing is owed, and then owes its whole cost; so a request larger than a bucket
 //! passes, and the rate over time is exact. While idle a tenth of a second's worth is saved up. What has to
-//! wait is given back to its owner, who is woken in time: a filter never sits on a request, or a cut would
-//! wait for the ceiling.
+//! wait is given back to its owner, who is woken when it is its turn: a filter never sits on a request, or a cut would
+//! wait for the ceiling. Queues that wait pass in turn, one request each.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Limits {
 const NANO: i128 = 1_000_000_000;
 /// The part of a second that is saved up while idle.
 const SAVED: i128 = 10;
+/// How long a queue that was called keeps its turn without coming.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// One ceiling. Counted in billionths, so that the smallest rate loses nothing to rounding.
 #[derive(Clone, Copy)]
@@ -79,7 +82,11 @@ impl Bucket {
     }
 }
 
-struct Shared {
+/// A bucket of both kinds, for all queues that are to share it. Clones are the same.
+#[derive(Clone)]
+pub struct Throttle(Arc<Shared>);
+
+pub(crate) struct Shared {
     /// Both are unlimited: nobody needs the mutex.
     open: AtomicBool,
     state: Mutex<State>,
@@ -87,14 +94,29 @@ struct Shared {
     timer: Arc<dyn Timer>,
 }
 
+/// A queue that was refused, and comes again when it is woken.
+struct Waiting {
+    queue: u64,
+    wake: Wake,
+    /// It was told that it is its turn. If it does not come before the next alarm, it has lost it.
+    called: bool,
+}
+
 struct State {
     bytes: Bucket,
     ops: Bucket,
     filled: Duration,
-    /// Owners to wake, one for each queue.
-    waiting: Vec<(u64, Wake)>,
+    /// In the order in which they were refused; one passes after the other, so none starves.
+    waiting: VecDeque<Waiting>,
     /// When the timer calls; `None`: it is not set.
     alarm: Option<Duration>,
+}
+
+/// What is to be done after the mutex is let go.
+#[derive(Default)]
+struct Next {
+    wake: Option<Wake>,
+    alarm: Option<(Duration, Duration)>,
 }
 
 impl Shared {
@@ -107,28 +129,30 @@ impl Shared {
         let mut state = self.lock();
         let now = self.clock.steady();
         state.refill(now);
-        let wait = match (state.bytes.wait(), state.ops.wait()) {
-            (Some(a), Some(b)) => Some(a.max(b)),
-            _ => None,
-        };
-        if wait == Some(Duration::ZERO) {
+        let first = state.waiting.front().is_none_or(|w| w.queue == queue);
+        let passes = first && state.wait() == Some(Duration::ZERO);
+        if passes {
             state.bytes.pay(bytes);
             state.ops.pay(ops);
-            return true;
+            state.waiting.pop_front();
+        } else if let Some(again) = state.waiting.iter_mut().find(|w| w.queue == queue) {
+            again.called = false;
+        } else {
+            state.waiting.push_back(Waiting { queue, wake: wake.clone(), called: false });
         }
-        if !state.waiting.iter().any(|(q, _)| *q == queue) {
-            state.waiting.push((queue, wake.clone()));
+        let next = state.call(now);
+        drop(state);
+        self.go_on(next);
+        passes
+    }
+
+    fn go_on(self: &Arc<Shared>, next: Next) {
+        if let Some((due, wait)) = next.alarm {
+            self.set_alarm(due, wait);
         }
-        // Without a wait only new limits can help, and they wake everybody.
-        if let Some(wait) = wait {
-            let due = now.saturating_add(wait);
-            if state.alarm.is_none_or(|alarm| alarm > due) {
-                state.alarm = Some(due);
-                drop(state);
-                self.set_alarm(due, wait);
-            }
+        if let Some(wake) = next.wake {
+            wake.wake();
         }
-        false
     }
 
     /// The device was full: the request has not gone on after all.
@@ -138,6 +162,17 @@ impl Shared {
         state.ops.earn(i128::from(ops) * NANO);
     }
 
+    /// A queue that is gone takes no turn.
+    fn leave(self: &Arc<Shared>, queue: u64) {
+        let mut state = self.lock();
+        state.waiting.retain(|w| w.queue != queue);
+        let now = self.clock.steady();
+        state.refill(now);
+        let next = state.call(now);
+        drop(state);
+        self.go_on(next);
+    }
+
     fn set_alarm(self: &Arc<Shared>, due: Duration, wait: Duration) {
         let ms = u32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
         let shared: Weak<Shared> = Arc::downgrade(self);
@@ -145,22 +180,27 @@ impl Shared {
             ms,
             Box::new(move || {
                 if let Some(shared) = shared.upgrade() {
-                    shared.ring(Some(due));
+                    shared.ring(due);
                 }
             }),
         );
     }
 
-    /// Wakes who waits; each asks again. An alarm that a nearer one has replaced wakes too: that costs one
-    /// more asking.
-    fn ring(&self, due: Option<Duration>) {
+    /// The alarm of that time. One that a nearer one has replaced does nothing.
+    fn ring(self: &Arc<Shared>, due: Duration) {
         let mut state = self.lock();
-        if due.is_none() || state.alarm == due {
-            state.alarm = None;
+        if state.alarm != Some(due) {
+            return;
         }
-        let waiting = std::mem::take(&mut state.waiting);
+        state.alarm = None;
+        while state.waiting.front().is_some_and(|w| w.called) {
+            state.waiting.pop_front();
+        }
+        let now = self.clock.steady();
+        state.refill(now);
+        let next = state.call(now);
         drop(state);
-        waiting.iter().for_each(|(_, wake)| wake.wake());
+        self.go_on(next);
     }
 }
 
@@ -171,6 +211,89 @@ impl State {
         self.ops.refill(passed);
         self.filled = now;
     }
+
+    /// How long until nothing is owed; `None`: for ever.
+    fn wait(&self) -> Option<Duration> {
+        Some(self.bytes.wait()?.max(self.ops.wait()?))
+    }
+
+    /// Calls the first who waits when it is worth it, and has the alarm set for that or, once it was called, for
+    /// the case that it does not come.
+    fn call(&mut self, now: Duration) -> Next {
+        // Without a wait only new limits can help, and they call again.
+        let (Some(wait), Some(first)) = (self.wait(), self.waiting.front_mut()) else {
+            return Next::default();
+        };
+        let mut next = Next::default();
+        let mut wait = wait;
+        if wait == Duration::ZERO {
+            if !first.called {
+                first.called = true;
+                next.wake = Some(first.wake.clone());
+            }
+            wait = PATIENCE;
+        }
+        let due = now.saturating_add(wait);
+        if self.alarm.is_none_or(|alarm| alarm > due) {
+            self.alarm = Some(due);
+            next.alarm = Some((due, wait));
+        }
+        next
+    }
+}
+
+impl Throttle {
+    /// A bucket with these ceilings.
+    pub fn new(clock: Arc<dyn Clock>, timer: Arc<dyn Timer>, limits: Limits) -> Throttle {
+        let state = State {
+            bytes: Bucket::new(limits.bytes),
+            ops: Bucket::new(limits.ops),
+            filled: clock.steady(),
+            waiting: VecDeque::new(),
+            alarm: None,
+        };
+        let open = AtomicBool::new(limits == Limits::default());
+        Throttle(Arc::new(Shared { open, state: Mutex::new(state), clock, timer }))
+    }
+
+    /// Changes the ceilings now; who waits tries again as soon as they allow it.
+    pub fn set(&self, limits: Limits) {
+        let mut state = self.0.lock();
+        let now = self.0.clock.steady();
+        state.refill(now);
+        state.bytes.change(limits.bytes);
+        state.ops.change(limits.ops);
+        self.0.open.store(limits == Limits::default(), Ordering::SeqCst);
+        // An alarm for the old ceilings may be far off.
+        state.alarm = None;
+        if limits == Limits::default() {
+            let all = std::mem::take(&mut state.waiting);
+            drop(state);
+            return all.iter().for_each(|w| w.wake.wake());
+        }
+        let next = state.call(now);
+        drop(state);
+        self.0.go_on(next);
+    }
+
+    /// The present ceilings.
+    pub fn limits(&self) -> Limits {
+        let state = self.0.lock();
+        Limits { bytes: state.bytes.rate, ops: state.ops.rate }
+    }
+
+    /// Puts the ceilings on a device.
+    pub fn around(&self, inner: Arc<dyn BlockDevice>) -> Qos {
+        Qos { inner, shared: Arc::clone(&self.0) }
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.0)
+    }
+
+    pub(crate) fn upgrade(weak: &Weak<Shared>) -> Option<Throttle> {
+        weak.upgrade().map(Throttle)
+    }
 }
 
 /// A device with ceilings.
@@ -178,44 +301,6 @@ impl State {
 pub struct Qos {
     inner: Arc<dyn BlockDevice>,
     shared: Arc<Shared>,
-}
-
-impl Qos {
-    /// Puts ceilings on `inner`.
-    pub fn new(
-        inner: Arc<dyn BlockDevice>,
-        clock: Arc<dyn Clock>,
-        timer: Arc<dyn Timer>,
-        limits: Limits,
-    ) -> Qos {
-        let state = State {
-            bytes: Bucket::new(limits.bytes),
-            ops: Bucket::new(limits.ops),
-            filled: clock.steady(),
-            waiting: Vec::new(),
-            alarm: None,
-        };
-        let open = AtomicBool::new(limits == Limits::default());
-        Qos { inner, shared: Arc::new(Shared { open, state: Mutex::new(state), clock, timer }) }
-    }
-
-    /// Changes the ceilings now; who waits tries again at once.
-    pub fn set(&self, limits: Limits) {
-        {
-            let mut state = self.shared.lock();
-            state.refill(self.shared.clock.steady());
-            state.bytes.change(limits.bytes);
-            state.ops.change(limits.ops);
-            self.shared.open.store(limits == Limits::default(), Ordering::SeqCst);
-        }
-        self.shared.ring(None);
-    }
-
-    /// The present ceilings.
-    pub fn limits(&self) -> Limits {
-        let state = self.shared.lock();
-        Limits { bytes: state.bytes.rate, ops: state.ops.rate }
-    }
 }
 
 impl BlockDevice for Qos {
@@ -270,5 +355,11 @@ impl Queue for QosQueue {
 
     fn reap(&mut self) -> Option<Completion> {
         self.inner.reap()
+    }
+}
+
+impl Drop for QosQueue {
+    fn drop(&mut self) {
+        self.shared.leave(self.number);
     }
 }

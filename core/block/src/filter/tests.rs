@@ -44,7 +44,7 @@ fn a_stack_of_filters_conforms() {
         let counted = Arc::new(Stat::new(late, time.0.clone()));
         let counters = counted.counters();
         let limits = Limits { bytes: Some(400 << 20), ops: Some(100_000) };
-        let slow = Arc::new(Qos::new(counted, time.0.clone(), time.0.clone(), limits));
+        let slow = Arc::new(Throttle::new(time.0.clone(), time.0.clone(), limits).around(counted));
         let whole = Arc::new(Fault::new(slow, 1));
         TestDevice::new(whole).ending(move || {
             assert_eq!(counters.in_flight(), 0);
@@ -139,15 +139,16 @@ fn delays_until_its_time_has_come() {
     assert_ne!(sorted, order);
 }
 
-fn qos(limits: Limits) -> (Arc<HandTime>, Qos, Box<dyn Queue>, Arc<AtomicUsize>) {
+fn qos(limits: Limits) -> (Arc<HandTime>, Throttle, Box<dyn Queue>, Arc<AtomicUsize>) {
     let time = Arc::new(HandTime::default());
-    let qos = Qos::new(Arc::new(Memory::new(1 << 24)), time.clone(), time.clone(), limits);
+    let qos = Throttle::new(time.clone(), time.clone(), limits);
+    let device = qos.around(Arc::new(Memory::new(1 << 24)));
     let wakes = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&wakes);
     let wake = Wake::new(move || {
         seen.fetch_add(1, SeqCst);
     });
-    let q = qos.open(64, wake).unwrap();
+    let q = device.open(64, wake).unwrap();
     (time, qos, q, wakes)
 }
 
@@ -183,6 +184,90 @@ fn ceilings_hold_over_time_and_change_live() {
     press(&time, &mut *q, &wakes, 2000, 512);
     let passed = press(&time, &mut *q, &wakes, 10_000, 512);
     assert!((9..=11).contains(&passed), "the smallest ceiling is exact: {passed}");
+}
+
+/// Queues of one bucket that all press; how much of each passed.
+fn compete(limits: Limits, queues: usize, ms: u64, len: impl Fn(usize) -> u32) -> Vec<u64> {
+    let time = Arc::new(HandTime::default());
+    let throttle = Throttle::new(time.clone(), time.clone(), limits);
+    let woken: Vec<Arc<AtomicBool>> = (0..queues).map(|_| Arc::new(AtomicBool::new(true))).collect();
+    let open = |flag: &Arc<AtomicBool>| {
+        let flag = flag.clone();
+        let device = throttle.around(Arc::new(Memory::new(1 << 24)));
+        device.open(64, Wake::new(move || flag.store(true, SeqCst))).unwrap()
+    };
+    let mut all: Vec<Box<dyn Queue>> = woken.iter().map(open).collect();
+    let mut passed = vec![0; queues];
+    for _ in 0..ms {
+        while woken.iter().any(|w| w.load(SeqCst)) {
+            for (n, q) in all.iter_mut().enumerate() {
+                while woken[n].load(SeqCst) {
+                    match q.submit(request(0, WRITE, 0, len(n))) {
+                        Ok(()) => {
+                            passed[n] += u64::from(len(n));
+                            q.reap().unwrap();
+                        }
+                        Err(_) => woken[n].store(false, SeqCst),
+                    }
+                }
+            }
+        }
+        time.pass(1);
+    }
+    passed
+}
+
+#[test]
+fn connections_of_one_volume_pass_in_turn() {
+    let passed = compete(Limits { bytes: None, ops: Some(300) }, 3, 20_000, |_| 512);
+    assert!(passed.iter().all(|p| (1980..=2040).contains(&(p / 512))), "{passed:?}");
+    let one_hog =
+        compete(Limits { bytes: None, ops: Some(7) }, 2, 100_000, |n| if n == 0 { 1 << 20 } else { 512 });
+    assert!((345..=360).contains(&(one_hog[1] / 512)), "{one_hog:?}");
+}
+
+#[test]
+fn a_queue_that_waited_and_left_holds_nobody_up() {
+    let time = Arc::new(HandTime::default());
+    let throttle = Throttle::new(time.clone(), time.clone(), Limits { bytes: None, ops: Some(10) });
+    let device = throttle.around(Arc::new(Memory::new(1 << 20)));
+    let woken = Arc::new(AtomicBool::new(false));
+    let flag = woken.clone();
+    let (mut gone, mut stays) =
+        (queue(&device, 4), device.open(4, Wake::new(move || flag.store(true, SeqCst))).unwrap());
+    while gone.submit(request(1, WRITE, 0, 512)).is_ok() {
+        gone.reap().unwrap();
+    }
+    assert!(stays.submit(request(1, WRITE, 0, 512)).is_err(), "another one is before it");
+    time.pass(100);
+    assert!(stays.submit(request(1, WRITE, 0, 512)).is_err(), "the first one was called and has its turn");
+    time.pass(10);
+    assert!(woken.load(SeqCst), "the first one did not come");
+    stays.submit(request(1, WRITE, 0, 512)).unwrap();
+    assert!(gone.submit(request(2, WRITE, 0, 512)).is_err());
+    woken.store(false, SeqCst);
+    assert!(stays.submit(request(2, WRITE, 0, 512)).is_err());
+    drop(gone);
+    time.pass(100);
+    assert!(woken.load(SeqCst));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 24, ..Default::default() })]
+
+    #[test]
+    fn never_more_than_the_rate_and_never_much_less(
+        bytes in 1u64..50_000_000, ops in 1u64..20_000, queues in 1usize..4, len in 1u32..200_000,
+    ) {
+        let seconds = 8;
+        let passed = compete(Limits { bytes: Some(bytes), ops: Some(ops) }, queues, seconds * 1000, |_| len);
+        let (moved, n) = (passed.iter().sum::<u64>(), passed.iter().sum::<u64>() / u64::from(len));
+        // A tenth of a second is saved up, and the last request may owe its price.
+        proptest::prop_assert!(moved <= bytes * seconds + bytes / 10 + u64::from(len), "{moved} bytes at {bytes}/s");
+        proptest::prop_assert!(n <= ops * seconds + ops / 10 + 1, "{n} operations at {ops}/s");
+        let full = bytes * seconds / u64::from(len);
+        proptest::prop_assert!(n + 2 >= full.min(ops * seconds) * 95 / 100, "{n} of {full} or {ops}/s");
+    }
 }
 
 #[test]

@@ -171,6 +171,9 @@ impl Volume {
         let of_work = |work: &Work| match work {
             Work::Resizing => Some(Standing::Resizing),
             Work::RollingBack => Some(Standing::RollingBack),
+            Work::Restoring => Some(Standing::Restoring),
+            Work::Uploading => Some(Standing::Uploading),
+            Work::Downloading => Some(Standing::Downloading),
             // It goes on serving as if nothing happened.
             Work::Copying | Work::Moving => None,
         };

@@ -14,7 +14,7 @@ use super::list::members;
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::names::Naming;
 use crate::quotas::{self, Need};
-use crate::{Ports, Started, access, parts, snapshots};
+use crate::{Ports, Started, access, snapshots};
 
 pub(crate) const KIND_CREATE: &str = "group-snapshot-create@1";
 pub(crate) const STEPS_CREATE: &[&dyn JobStep] = &[&Take];
@@ -65,7 +65,6 @@ pub async fn create(
         let mut args = Args { group_snapshot: gs.id, parts: Vec::new() };
         for v in members(tx.read(), &g)? {
             When::Only(&[Standing::Free, Standing::Attached]).check(Kind::Volume, v.id, v.standing())?;
-            parts::refuse_frozen(tx.read(), v.pool)?;
             let id = SnapshotId(ports_in.entropy.uuid());
             let naming = Naming { name: new.name.clone(), ..naming(id) };
             let mut s = snapshots::draft(tx.read(), &v, id, &naming, stamp)?;

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parpen_model::{Condition, Job, JobId, JobState, Query, Scope, read, write};
-use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
 use super::step::{Commit, JobStep, StepCx, World, steps};
-use super::{Jobs, JobsEnd};
+use super::{Changes, Jobs, JobsEnd};
 use crate::messages;
 
 /// Pauses before a step that is out of reach is tried again, in milliseconds; 8 s in all.
@@ -77,7 +76,7 @@ async fn unfinished(world: &World) -> Result<Vec<Job>, Condition> {
 }
 
 /// Runs a job unless it is over already; answers its id.
-async fn run_job(world: Arc<World>, changes: broadcast::Sender<Job>, id: JobId) -> JobId {
+async fn run_job(world: Arc<World>, changes: Changes, id: JobId) -> JobId {
     let job = match read(&*world.meta, move |tx| tx.get::<Job>(Scope::All, id)).await {
         Ok(j) if j.is_final() => return id,
         Ok(j) => j,
@@ -92,7 +91,7 @@ async fn run_job(world: Arc<World>, changes: broadcast::Sender<Job>, id: JobId) 
         tracing::error!(%id, kind = %cx.job.kind, error = ?e, "a job stopped because its row could not be written");
         cx.job.error = Some(e);
     }
-    let _ = cx.changes.send(cx.job.clone()); // nobody listening is no fault
+    cx.changes.send(cx.job.clone());
     id
 }
 
@@ -207,7 +206,7 @@ async fn store(cx: &mut StepCx, after: Job, mut commit: Commit) -> Result<(), Co
     .await?;
     cx.job = job;
     cx.world.backends.at_generation(generation).await;
-    let _ = cx.changes.send(cx.job.clone()); // nobody listening is no fault
+    cx.changes.send(cx.job.clone());
     Ok(())
 }
 

@@ -7,9 +7,9 @@ use parpen_block::{Gate, Home};
 use parpen_model::ports::{MetaStore, VolumeBackend};
 use parpen_model::{Condition, Job, Pool, PoolId, Scope, WriteTx, read};
 use serde::de::DeserializeOwned;
-use tokio::sync::broadcast;
 
-use crate::Backends;
+use super::Changes;
+use crate::{Backends, Copies};
 
 /// What only jobs are given: rows, stores and the gate together.
 pub struct World {
@@ -17,6 +17,8 @@ pub struct World {
     pub meta: Arc<dyn MetaStore>,
     /// The pools' stores.
     pub backends: Arc<Backends>,
+    /// Where copies outside the pools are kept.
+    pub copies: Copies,
     /// The gate.
     pub gate: Gate,
     /// Where queues of devices without a home of their own live.
@@ -41,7 +43,7 @@ pub struct StepCx {
     pub job: Job,
     /// What jobs are given.
     pub world: Arc<World>,
-    pub(crate) changes: broadcast::Sender<Job>,
+    pub(crate) changes: Changes,
 }
 
 impl StepCx {
@@ -55,8 +57,7 @@ impl StepCx {
     /// Tells listeners how far the step is; kept in memory only.
     pub fn progress(&mut self, done: u64, of: u64) {
         self.job.progress = Some((done, of));
-        // Nobody listening is no fault.
-        let _ = self.changes.send(self.job.clone());
+        self.changes.send(self.job.clone());
     }
 }
 
@@ -87,7 +88,7 @@ pub trait JobStep: Send + Sync {
 
 /// The steps of a kind of job, in order; `None` for kinds that this version does not know.
 pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
-    use crate::{attachments, disks, groups, pools, snapshots, volumes};
+    use crate::{attachments, backups, disks, groups, pools, snapshots, volumes};
     let tables: &[(&str, &'static [&'static dyn JobStep])] = &[
         (volumes::create::KIND, volumes::create::STEPS),
         (volumes::delete::KIND, volumes::delete::STEPS),
@@ -97,6 +98,11 @@ pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
         (snapshots::create::KIND, snapshots::create::STEPS),
         (snapshots::delete::KIND, snapshots::delete::STEPS),
         (attachments::reassign::KIND, attachments::reassign::STEPS),
+        (backups::create::KIND, backups::create::STEPS),
+        (backups::delete::KIND, backups::delete::STEPS),
+        (backups::record::KIND, backups::record::STEPS),
+        (backups::restore::KIND, backups::restore::STEPS),
+        (backups::verify::KIND, backups::verify::STEPS),
         (groups::create::KIND, groups::create::STEPS),
         (groups::delete::KIND, groups::delete::STEPS),
         (groups::snapshots::KIND_CREATE, groups::snapshots::STEPS_CREATE),

@@ -46,16 +46,19 @@ impl<'a> Counter<'a> {
     fn load(&mut self) -> Result<(&[Volume], &[Snapshot]), Condition> {
         let query = Query { project: Some(self.project), ..Query::default() };
         if self.volumes.is_none() {
-            self.volumes = Some(self.tx.list::<Volume>(Scope::Project(self.project), &query)?);
-            let all = self.tx.list::<Snapshot>(Scope::Project(self.project), &query)?;
-            self.snapshots = Some(all.into_iter().filter(|s| !s.transient).collect());
+            let scope = Scope::Project(self.project);
+            // What a side let go counts for nobody until it is taken over again.
+            let volumes = self.tx.list::<Volume>(scope, &query)?;
+            self.volumes = Some(volumes.into_iter().filter(|v| v.hidden.is_empty()).collect());
+            let all = self.tx.list::<Snapshot>(scope, &query)?;
+            self.snapshots = Some(all.into_iter().filter(|s| !s.transient && s.hidden.is_empty()).collect());
         }
         Ok((self.volumes.as_deref().unwrap_or_default(), self.snapshots.as_deref().unwrap_or_default()))
     }
 
     /// How much of one thing the project has.
     pub(crate) fn figure(&mut self, counted: Counted, among: Among) -> Result<Figure, Condition> {
-        let tx = self.tx;
+        let (tx, project) = (self.tx, self.project);
         let (volumes, snapshots) = self.load()?;
         let fits = |t| among == Among::All || among == Among::OfType(t);
         let volumes = volumes.iter().filter(|v| fits(v.volume_type));
@@ -73,15 +76,16 @@ impl<'a> Counter<'a> {
             }
             // A ceiling on each, of which nothing is used up.
             Counted::VolumeSize => Figure::default(),
-            Counted::Groups => {
-                let query = Query { project: Some(self.project), ..Query::default() };
-                let all = tx.list::<Group>(Scope::Project(self.project), &query)?;
-                Figure { in_use: all.len() as u64, reserved: 0 }
-            }
+            Counted::Groups => Figure { in_use: groups(tx, project)?, reserved: 0 },
             // There are none of these yet.
             Counted::BackupGigabytes | Counted::Backups => Figure::default(),
         })
     }
+}
+
+fn groups(tx: &dyn ReadTx, project: ProjectId) -> Result<u64, Condition> {
+    let query = Query { project: Some(project), ..Query::default() };
+    Ok(tx.list::<Group>(Scope::Project(project), &query)?.len() as u64)
 }
 
 /// What a volume that is being made larger will have more, in gibibytes.

@@ -2,10 +2,11 @@
 
 use parpen_identity::{Actor, Power, may};
 use parpen_model::{
-    Condition, Kind, Pool, Project, ProjectId, Query, ReadTx, Scope, VolumeType, VolumeTypeId, read, write,
+    Condition, Kind, Limits, Pool, Project, ProjectId, Query, ReadTx, Scope, VolumeType, VolumeTypeId, read,
+    write,
 };
 
-use crate::Ports;
+use crate::{Ports, qos};
 
 /// The type, if volumes of the project may be linked to it by somebody who sees `scope`.
 pub(crate) fn usable(
@@ -47,6 +48,16 @@ pub(crate) fn check_size(t: Option<&VolumeType>, bytes: u64) -> Result<(), Condi
         return Err(Condition::invalid("size", why));
     }
     Ok(())
+}
+
+/// The ceilings that a type gives: those of its quality of service before its own.
+pub(crate) fn limits_of(tx: &dyn ReadTx, kind: Option<&VolumeType>) -> Result<Limits, Condition> {
+    let Some(t) = kind else { return Ok(Limits::default()) };
+    let qos = qos::of_type(tx, t)?.map(|q| q.limits).unwrap_or_default();
+    Ok(Limits {
+        bytes_per_second: qos.bytes_per_second.or(t.limits.bytes_per_second),
+        requests_per_second: qos.requests_per_second.or(t.limits.requests_per_second),
+    })
 }
 
 /// The types that projects take by default, by project.

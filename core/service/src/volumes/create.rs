@@ -7,7 +7,7 @@ use parpen_model::lifecycle::{Health, Life, LifeEvent, Usage, life};
 use parpen_model::ports::Made;
 use parpen_model::{
     Attributes, Condition, GroupId, Handle, JobId, Kind, Label, Limits, NewBytes, Pin, PinId, Pool, PoolId,
-    ProjectId, ReadTx, Scope, Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType,
+    ProjectId, Scope, Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType,
     VolumeTypeId, WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::jobs::{Commit, JobStep, StepCx, plan};
 use crate::media::{WantedPlacement, place};
 use crate::names::{self, Naming};
 use crate::quotas::{self, Need};
-use crate::{Ports, Started, data, parts, qos, snapshots, types};
+use crate::{Ports, Started, data, parts, snapshots, types};
 
 pub(crate) const KIND: &str = "volume-create@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&SnapshotSource, &Make, &DropSource];
@@ -188,7 +188,7 @@ pub(crate) fn draft(
     let places = [pool.id.0, project.0];
     let handle = names::free_handle(tx.read(), &places, |n| Handle::from_name(&new.naming.name, id.0, n))?;
     types::check_size(kind.as_ref(), size)?;
-    let demanded = limits_of_type(tx.read(), kind.as_ref())?;
+    let demanded = types::limits_of(tx.read(), kind.as_ref())?;
     Ok(Volume {
         id,
         name: new.naming.name.clone(),
@@ -222,16 +222,6 @@ pub(crate) fn draft(
         attributes: new.options.attributes.clone(),
         fault: None,
         stamp,
-    })
-}
-
-/// The ceilings that a type gives: those of its quality of service before its own.
-pub(crate) fn limits_of_type(tx: &dyn ReadTx, kind: Option<&VolumeType>) -> Result<Limits, Condition> {
-    let Some(t) = kind else { return Ok(Limits::default()) };
-    let qos = qos::of_type(tx, t)?.map(|q| q.limits).unwrap_or_default();
-    Ok(Limits {
-        bytes_per_second: qos.bytes_per_second.or(t.limits.bytes_per_second),
-        requests_per_second: qos.requests_per_second.or(t.limits.requests_per_second),
     })
 }
 

@@ -10,7 +10,7 @@ use parpen_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::jobs::{Commit, JobStep, StepCx, plan};
-use crate::{Ports, Started, access, attachments, names, parts, snapshots};
+use crate::{Ports, Started, access, attachments, backups, names, parts, snapshots};
 
 pub(crate) const KIND: &str = "volume-delete@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Close, &Remove];
@@ -81,6 +81,7 @@ pub async fn delete(
         v.epoch += 1;
         tx.update(&mut v)?;
         let mut args = Args { volume: id, snapshots: Vec::new(), force: terms.force };
+        args.snapshots.extend(backups::let_go(tx, id)?);
         if terms.snapshots == Snapshots::Delete {
             for mut s in kept {
                 if !tx.read().children::<Pin>(s.id)?.is_empty() {

@@ -4,7 +4,7 @@ use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Health, Life, Standing, Usage, When};
 use parpen_model::{
     Api, Attributes, Condition, Found, Handle, Kind, Label, Limits, Pool, PoolId, Scope, Snapshot,
-    SnapshotId, Stamp, Subject, Volume, VolumeId, VolumeType, VolumeTypeId, WriteTx, read, write,
+    SnapshotId, Stamp, Subject, Volume, VolumeId, VolumeTypeId, WriteTx, read, write,
 };
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::media::{WantedPlacement, place};
 use crate::names::{self, Naming};
 use crate::quotas::{self, Need};
 use crate::transfers::aliases_for;
-use crate::{Ports, attachments};
+use crate::{Ports, attachments, parts, types};
 
 /// Something that a pool holds.
 #[derive(Clone, Debug)]
@@ -99,7 +99,9 @@ pub async fn take_over(
     let id = VolumeId(found.subject.uuid());
     let (actor, now) = (actor.clone(), ports.clock.now());
     let (taken, _) = write(&*ports.meta, move |tx| {
-        let kind: Option<VolumeType> = new.volume_type.map(|t| tx.read().get(Scope::All, t)).transpose()?;
+        parts::refuse_frozen(tx.read(), pool.id)?;
+        let kind =
+            new.volume_type.map(|t| types::usable(tx.read(), actor.scope, actor.project, t)).transpose()?;
         let (mut v, known) = match tx.read().find::<Volume>(Scope::All, id)? {
             Some(v) if v.life != Life::Ready || !v.hidden.contains(&api) => {
                 return Err(Condition::exists(Kind::Volume, id));
@@ -115,7 +117,9 @@ pub async fn take_over(
         v.project = actor.project;
         v.name = new.naming.name.clone();
         v.volume_type = new.volume_type;
-        v.limits = kind.as_ref().map_or(v.limits, |t| t.limits);
+        if kind.is_some() {
+            v.limits = types::limits_of(tx.read(), kind.as_ref())?;
+        }
         v.shared = kind.as_ref().is_some_and(|t| t.rules.shared);
         v.declared = None;
         v.attributes.merge(new.attributes.clone());
@@ -285,6 +289,10 @@ pub async fn take_snapshot_over(
         s.hidden.retain(|a| *a != api);
         s.name = new.naming.name.clone();
         s.project = v.project;
+        if !known {
+            // One that was only let go has counted all the while.
+            quotas::admit(tx.read(), s.project, &Need::snapshot(&s))?;
+        }
         s.declared = None;
         s.attributes.merge(new.attributes.clone());
         s.stamp.updated = Some(now);

@@ -6,11 +6,10 @@ use parpen_model::{
     Condition, JobId, Kind, Scope, Snapshot, Volume, VolumeId, VolumeType, VolumeTypeId, write,
 };
 
-use super::create;
 use super::migrate::{self, NewType};
 use super::resize::at_rest;
 use crate::quotas::{self, Need};
-use crate::{Ports, types};
+use crate::{Ports, parts, types};
 
 /// What a volume is linked to from now on.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +33,7 @@ pub async fn retype(
     let ((volume, job), _) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
+        parts::refuse_frozen(tx.read(), v.pool)?;
         let old: Option<VolumeType> =
             v.volume_type.map(|t| tx.read().find(Scope::All, t)).transpose()?.flatten();
         let new = want.to.map(|t| types::usable(tx.read(), actor_in.scope, v.project, t)).transpose()?;
@@ -53,10 +53,10 @@ pub async fn retype(
         let snapshots: Vec<Snapshot> = tx.read().children(v.id)?;
         quotas::admit(tx.read(), v.project, &Need::retype(&v, &snapshots, want.to))?;
         // Ceilings of its own stay; those that came with the old type go with it.
-        let follows = v.limits == create::limits_of_type(tx.read(), old.as_ref())?;
-        let limits = if follows { create::limits_of_type(tx.read(), new.as_ref())? } else { v.limits };
-        let demanded = new.as_ref().map(|t| types::named_pool(tx.read(), t)).transpose()?.flatten();
-        let target = demanded.map(|p| p.id).or(new.as_ref().and_then(|t| t.pool)).filter(|p| *p != v.pool);
+        let follows = v.limits == types::limits_of(tx.read(), old.as_ref())?;
+        let limits = if follows { types::limits_of(tx.read(), new.as_ref())? } else { v.limits };
+        let named = new.as_ref().map(|t| types::named_pool(tx.read(), t)).transpose()?.flatten();
+        let target = named.map(|p| p.id).or(new.as_ref().and_then(|t| t.pool)).filter(|p| *p != v.pool);
         let change = NewType { volume_type: want.to, shared, limits };
         v.stamp.updated = Some(now);
         if let Some(pool) = target {

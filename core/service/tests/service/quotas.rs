@@ -92,7 +92,8 @@ async fn fifty_at_once_never_pass_a_ceiling() {
     let one = |n: usize| {
         let house = house.clone();
         async move {
-            let made = create(&house, &format!("v{n}"), if n % 2 == 0 { GIB } else { 2 * GIB }).await;
+            let made =
+                create(&house, &format!("v{n}"), if n.is_multiple_of(2) { GIB } else { 2 * GIB }).await;
             match made {
                 // Half of those that come go again, so that room is made and taken all the time.
                 Ok(v) if n % 4 < 2 => {

@@ -12,6 +12,7 @@ use parpen_ring::{Allocate, File};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::{Part, worst};
 use crate::layout::BLOCK;
 use crate::{Disk, DiskError};
 
@@ -137,6 +138,24 @@ impl Disk for FileDisk {
         }
         let (result, buf) = self.file.write_at(buf, 0..len, offset).await;
         (result.map_err(|e| failed("write", offset, e)), buf)
+    }
+
+    async fn read_parts(&self, parts: Vec<Part>, buf: Buf) -> (Result<(), DiskError>, Buf) {
+        let offsets: Vec<u64> = parts.iter().map(|p| p.offset).collect();
+        let (results, buf) = self.file.read_parts(buf, parts).await;
+        let results = results.into_iter().zip(offsets);
+        (worst(results.map(|(result, at)| result.map_err(|e| failed("read", at, e)))), buf)
+    }
+
+    async fn write_parts(&self, parts: Vec<Part>, buf: Buf) -> (Result<(), DiskError>, Buf) {
+        let beyond = |p: &Part| p.offset.checked_add(p.range.len() as u64).is_none_or(|end| end > self.size);
+        if let Some(part) = parts.iter().find(|p| beyond(p)) {
+            return (Err(failed("write", part.offset, io::ErrorKind::InvalidInput.into())), buf);
+        }
+        let offsets: Vec<u64> = parts.iter().map(|p| p.offset).collect();
+        let (results, buf) = self.file.write_parts(buf, parts).await;
+        let results = results.into_iter().zip(offsets);
+        (worst(results.map(|(result, at)| result.map_err(|e| failed("write", at, e)))), buf)
     }
 
     async fn flush(&self) -> Result<(), DiskError> {

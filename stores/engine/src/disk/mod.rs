@@ -4,6 +4,9 @@ mod file;
 mod ram;
 
 use parpen_base::Buf;
+pub use parpen_ring::Part;
+
+use crate::sync::join_all;
 
 pub use file::{FileDisk, FileError};
 pub use ram::RamDisk;
@@ -19,6 +22,16 @@ pub enum DiskError {
     Io,
 }
 
+/// What can be said of several requests together: that the medium failed matters more than that there is no space.
+pub(crate) fn worst(results: impl Iterator<Item = Result<(), DiskError>>) -> Result<(), DiskError> {
+    let errors: Vec<DiskError> = results.filter_map(Result::err).collect();
+    match errors.first() {
+        None => Ok(()),
+        Some(_) if errors.contains(&DiskError::Io) => Err(DiskError::Io),
+        Some(first) => Err(*first),
+    }
+}
+
 /// A raw device or one big file. Offsets and lengths are multiples of 4096 bytes.
 ///
 /// Requests may be in flight together and take effect in any order; a write that was answered is readable at
@@ -31,6 +44,26 @@ pub trait Disk {
     fn read(&self, offset: u64, buf: Buf) -> impl Future<Output = (Result<(), DiskError>, Buf)>;
     /// Stores `buf` at `offset`.
     fn write(&self, offset: u64, buf: Buf) -> impl Future<Output = (Result<(), DiskError>, Buf)>;
+    /// Fills parts of `buf` from their places; in any order, and all of them are tried.
+    fn read_parts(&self, parts: Vec<Part>, buf: Buf) -> impl Future<Output = (Result<(), DiskError>, Buf)> {
+        async move {
+            let read = |p: &Part| self.read(p.offset, Buf::zeroed(p.range.len()));
+            let all = join_all(parts.iter().map(read).collect()).await;
+            let mut buf = buf;
+            for (part, (_, bytes)) in parts.iter().zip(&all) {
+                buf[part.range.clone()].copy_from_slice(bytes);
+            }
+            (worst(all.into_iter().map(|(result, _)| result)), buf)
+        }
+    }
+    /// Stores parts of `buf` at their places; in any order, and all of them are tried.
+    fn write_parts(&self, parts: Vec<Part>, buf: Buf) -> impl Future<Output = (Result<(), DiskError>, Buf)> {
+        async move {
+            let write = |p: &Part| self.write(p.offset, Buf::copy_of(&buf[p.range.clone()]));
+            let all = join_all(parts.iter().map(write).collect()).await;
+            (worst(all.into_iter().map(|(result, _)| result)), buf)
+        }
+    }
     /// Makes every write that was answered before this call durable.
     fn flush(&self) -> impl Future<Output = Result<(), DiskError>>;
     /// The bytes are not needed any more: the medium may give the space back. Content is undefined

@@ -58,7 +58,7 @@ fn export_name_opens_with_and_without_zeroes() {
         assert_eq!(h.next(), admission("books"));
         assert!(h.answer(&Ok(offer(2 << 30))));
         assert_eq!(h.next(), Want::Transmission);
-        let expected = [&[0, 0, 0, 0, 0x80, 0, 0, 0, 0x09, 0x6d][..], &vec![0; zeroes]].concat();
+        let expected = [&[0, 0, 0, 0, 0x80, 0, 0, 0, 0x0d, 0x6d][..], &vec![0; zeroes]].concat();
         assert_eq!(h.output, expected);
         assert_eq!(h.rest(), b"the first request");
     }
@@ -83,7 +83,7 @@ fn go_opens_and_info_looks() {
         assert_eq!(
             replies(&mut h),
             [
-                (code, 3, b"\0\0\0\0\0\0\x80\0\0\0\x09\x6d".to_vec()),
+                (code, 3, b"\0\0\0\0\0\0\x80\0\0\0\x0d\x6d".to_vec()),
                 (code, 3, b"\0\x01books".to_vec()),
                 (code, 3, b"\0\x022GiB, read-write".to_vec()),
                 (code, 3, b"\0\x03\0\0\0\x01\0\0\x10\0\x02\0\0\0".to_vec()),
@@ -136,8 +136,8 @@ fn abort_is_acknowledged() {
 #[test]
 fn options_that_it_does_not_have_are_refused_politely() {
     let mut h = begun(FLAGS);
-    // STARTTLS, STRUCTURED_REPLY, LIST and SET META_CONTEXT, EXTENDED_HEADERS, nonsense
-    for code in [5, 8, 9, 10, 11, 4, 0, 12345, u32::MAX] {
+    // STARTTLS, EXTENDED_HEADERS, nonsense
+    for code in [5, 11, 4, 0, 12345, u32::MAX] {
         h.feed(&option(code, b"data"));
         assert_eq!(h.next(), Want::Bytes);
         let replies = replies(&mut h);
@@ -145,6 +145,76 @@ fn options_that_it_does_not_have_are_refused_politely() {
     }
     h.feed(&option(7, &look_for(b"still here", &[])));
     assert_eq!(h.next(), admission("still here"));
+}
+
+/// The data of LIST or SET META_CONTEXT.
+fn contexts(name: &str, queries: &[&str]) -> Vec<u8> {
+    let text = |text: &str| [&(text.len() as u32).to_be_bytes()[..], text.as_bytes()].concat();
+    let all: Vec<u8> = queries.iter().flat_map(|query| text(query)).collect();
+    [text(name), (queries.len() as u32).to_be_bytes().to_vec(), all].concat()
+}
+
+#[test]
+fn structured_replies_come_before_metadata_contexts() {
+    let mut h = begun(FLAGS);
+    for code in [9, 10] {
+        h.feed(&option(code, &contexts("books", &["base:allocation"])));
+        assert_eq!(h.next(), Want::Bytes);
+        assert_eq!(replies(&mut h)[0].1, 0x8000_0003, "structured replies come first");
+    }
+    h.feed(&option(8, b"x"));
+    assert_eq!((h.next(), replies(&mut h)[0].1), (Want::Bytes, 0x8000_0003));
+    h.feed(&option(8, b""));
+    assert_eq!((h.next(), replies(&mut h)), (Want::Bytes, vec![(8, 1, vec![])]));
+    let there = |code| (code, 4, b"\0\0\0\x01base:allocation".to_vec());
+    for (code, queries, found) in [
+        (9, &[][..], true),
+        (9, &["base:"], true),
+        (9, &["qemu:", "base:allocation"], true),
+        (9, &["qemu:dirty-bitmap:x"], false),
+        (10, &[], false),
+        (10, &["base:"], false),
+        (10, &["base:allocation", "x-other:thing"], true),
+    ] {
+        h.feed(&option(code, &contexts("books", queries)));
+        assert_eq!(h.next(), admission("books"));
+        assert!(!h.answer(&Ok(offer(1 << 20))));
+        let mut expected = if found { vec![there(code)] } else { vec![] };
+        expected.push((code, 1, vec![]));
+        assert_eq!(replies(&mut h), expected, "{code} {queries:?}");
+    }
+    h.feed(&option(10, &contexts("nothing", &["base:allocation"])));
+    assert_eq!(h.next(), admission("nothing"));
+    assert!(!h.answer(&Err(Refusal::Unknown)));
+    assert_eq!((h.next(), replies(&mut h)[0].1), (Want::Bytes, 0x8000_0006));
+    let mut mapless = offer(1 << 20);
+    mapless.capabilities.extents = false;
+    h.feed(&option(10, &contexts("mapless", &["base:allocation"])));
+    assert_eq!(h.next(), admission("mapless"));
+    assert!(!h.answer(&Ok(mapless)));
+    assert_eq!(replies(&mut h), [(10, 1, vec![])]);
+    let whole = contexts("books", &["base:allocation"]);
+    for bad in [&whole[..whole.len() - 1], &[&whole[..], &[0]].concat(), b"", b"\0\0\0\x01"] {
+        h.feed(&option(10, bad));
+        assert_eq!((h.next(), replies(&mut h)[0].1), (Want::Bytes, 0x8000_0003));
+    }
+}
+
+#[test]
+fn a_context_holds_for_the_export_that_it_was_chosen_for() {
+    for (chosen, opened, allocation) in [("books", "books", true), ("books", "other", false)] {
+        let mut h = begun(FLAGS);
+        h.feed(&option(8, b""));
+        h.feed(&option(10, &contexts(chosen, &["base:allocation"])));
+        assert_eq!(h.next(), admission(chosen));
+        h.answer(&Ok(offer(1 << 20)));
+        h.feed(&option(7, &look_for(opened.as_bytes(), &[])));
+        assert_eq!(h.next(), admission(opened));
+        h.output.clear();
+        assert!(h.answer(&Ok(offer(1 << 20))));
+        assert_eq!(replies(&mut h)[0].2[10..], [0x0d, 0xed], "DF is offered");
+        assert_eq!(h.dialect(), Dialect { structured: true, allocation });
+    }
 }
 
 #[test]
@@ -207,6 +277,7 @@ fn conversation() -> Vec<u8> {
         FLAGS.to_vec(),
         option(8, b""),
         option(3, b""),
+        option(10, &contexts("four", &["base:allocation"])),
         option(6, &look_for(b"four", &[1, 2, 3])),
         option(7, &look_for(b"four", &[3])),
         read.bytes(),

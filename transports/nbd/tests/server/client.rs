@@ -14,7 +14,9 @@ pub const WRITE: u16 = 1;
 pub const DISCONNECT: u16 = 2;
 pub const FLUSH: u16 = 3;
 pub const TRIM: u16 = 4;
+pub const CACHE: u16 = 5;
 pub const ZERO: u16 = 6;
+pub const STATUS: u16 = 7;
 pub const FUA: u16 = 1;
 
 impl Client {
@@ -37,6 +39,36 @@ impl Client {
         assert_eq!(client.option_reply().1, 3);
         assert_eq!(client.option_reply().1, 1);
         client
+    }
+
+    /// Opens an export with GO after asking for structured replies and the map.
+    pub fn open_structured(house: &House, export: &str) -> Client {
+        let mut client = Client::greet(house);
+        client.option(8, b"");
+        assert_eq!(client.option_reply().1, 1);
+        let name = [&(export.len() as u32).to_be_bytes(), export.as_bytes()].concat();
+        client.option(10, &[&name[..], b"\0\0\0\x01\0\0\0\x0fbase:allocation"].concat());
+        assert_eq!(client.option_reply().2, b"\0\0\0\x01base:allocation");
+        assert_eq!(client.option_reply().1, 1);
+        client.option(7, &[&name[..], &[0, 0]].concat());
+        assert_eq!(client.option_reply().1, 3);
+        assert_eq!(client.option_reply().1, 1);
+        client
+    }
+
+    /// The chunks of one structured reply: kind and what they carry.
+    pub fn chunks(&mut self, cookie: u64) -> Vec<(u16, Vec<u8>)> {
+        let mut all = Vec::new();
+        loop {
+            let head = self.bytes(20);
+            assert_eq!(head[..4], 0x668e_33efu32.to_be_bytes());
+            assert_eq!(head[8..16], cookie.to_be_bytes());
+            let len = u32::from_be_bytes(head[16..].try_into().unwrap());
+            all.push((u16::from_be_bytes([head[6], head[7]]), self.bytes(len as usize)));
+            if head[5] == 1 {
+                return all;
+            }
+        }
     }
 
     pub fn say(&mut self, bytes: &[u8]) {

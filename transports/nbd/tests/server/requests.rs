@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parpen_block::{AccessTable, Admits, Rights};
 
-use crate::client::{Client, DISCONNECT, FLUSH, FUA, READ, TRIM, WRITE, ZERO, request};
+use crate::client::{CACHE, Client, DISCONNECT, FLUSH, FUA, READ, STATUS, TRIM, WRITE, ZERO, request};
 use crate::house::SIZE;
 use crate::over_both;
 
@@ -43,14 +43,48 @@ fn trimmed_and_zeroed_ranges_read_as_zeros() {
 }
 
 #[test]
+fn structured_replies_leave_zeros_out_and_tell_where_data_is() {
+    over_both(|house| {
+        let mut c = Client::open_structured(house, "disk");
+        assert_eq!(c.write(0, 4096, &[7; 8192]), 0);
+        assert_eq!(c.ask(0, CACHE, 0, 1 << 20), 0);
+        c.request(0, READ, 1, 0, 16384);
+        let data = [&4096u64.to_be_bytes()[..], &[7; 8192]].concat();
+        let hole = |at: u64| [&at.to_be_bytes()[..], &4096u32.to_be_bytes()].concat();
+        assert_eq!(c.chunks(1), [(2, hole(0)), (1, data), (2, hole(12288))]);
+        c.request(4, READ, 2, 0, 16384);
+        let whole = c.chunks(2);
+        assert_eq!((whole.len(), whole[0].0, whole[0].1.len()), (1, 1, 8 + 16384));
+        c.request(0, READ, 3, 4095, 3);
+        assert_eq!(c.chunks(3), [(1, b"\0\0\0\0\0\0\x0f\xff\0\x07\x07".to_vec())]);
+        let map = |all: &[(u32, u32)]| {
+            let pairs = all.iter().flat_map(|(len, flags)| [*len, *flags]).flat_map(u32::to_be_bytes);
+            vec![(5, 1u32.to_be_bytes().into_iter().chain(pairs).collect::<Vec<u8>>())]
+        };
+        c.request(0, STATUS, 4, 0, SIZE as u32);
+        assert_eq!(c.chunks(4), map(&[(4096, 3), (8192, 0), (SIZE as u32 - 12288, 3)]));
+        c.request(8, STATUS, 5, 4608, 4096);
+        assert_eq!(c.chunks(5), map(&[(4096, 0)]));
+        for (cookie, kind) in [(6, READ), (7, STATUS)] {
+            c.request(0, kind, cookie, SIZE, 1);
+            let [(0x8001, told)] = &c.chunks(cookie)[..] else { panic!("no error") };
+            assert_eq!(told[..4], 22u32.to_be_bytes());
+        }
+        assert_eq!(c.ask(0, ZERO, 4096, 8192), 0, "the rest is answered simply");
+        c.request(0, READ, 8, 512, 100_000);
+        assert_eq!(c.chunks(8), [(2, [&512u64.to_be_bytes()[..], &100_000u32.to_be_bytes()].concat())]);
+    });
+}
+
+#[test]
 fn what_is_wrong_is_refused_and_the_connection_goes_on() {
     over_both(|house| {
         let mut c = Client::open(house, "disk");
         let (eperm, einval, enospc) = (1, 22, 28);
         assert_eq!(c.ask(0, READ, SIZE, 1), einval);
         assert_eq!(c.ask(0, READ, 0, (32 << 20) + 1), einval);
-        assert_eq!(c.ask(0, 5, 0, 1), einval);
-        assert_eq!(c.ask(0, 7, 0, 1), einval);
+        assert_eq!(c.ask(0, CACHE, SIZE, 1), einval);
+        assert_eq!(c.ask(0, STATUS, 0, 1), einval);
         assert_eq!(c.ask(0, 999, 0, 0), einval);
         assert_eq!(c.ask(0xfff0, READ, 0, 1), einval);
         assert_eq!(c.ask(0, TRIM, SIZE, 1), einval);

@@ -41,7 +41,10 @@ fn nbdinfo_sees_exports_sizes_and_flags() {
         "\"can_trim\": true",
         "\"can_zero\": true",
         "\"can_fast_zero\": true",
-        "\"can_cache\": false",
+        "\"can_cache\": true",
+        "\"structured\": true",
+        "\"can_df\": true",
+        "\"base:allocation\"",
         "\"block_size_minimum\": 1",
         "\"block_size_preferred\": 4096",
         "\"block_size_maximum\": 33554432",
@@ -71,6 +74,35 @@ fn nbdcopy_brings_bytes_in_and_out() {
     good(&run("nbdcopy", &[&house.uri("snap"), back.to_str().unwrap()]).expect("it was there"));
     let back = std::fs::read(&back).unwrap();
     assert!(back[..bytes.len()] == bytes && back[bytes.len()..].iter().all(|b| *b == 0));
+}
+
+#[test]
+fn maps_and_copies_see_the_holes() {
+    let house = House::open(Backend::Auto);
+    let mut client = crate::client::Client::open(&house, "disk");
+    assert_eq!(client.write(0, 1 << 20, &[7; 1 << 20]), 0);
+    let Some(map) = run("nbdinfo", &["--map", "--json", &house.uri("disk")]) else { return };
+    let map = good(&map);
+    let stretch =
+        |at: u32, len: u32, kind: u8| format!("\"offset\": {at}, \"length\": {len}, \"type\": {kind},");
+    for wanted in [stretch(0, 1 << 20, 3), stretch(1 << 20, 1 << 20, 0), stretch(2 << 20, 62 << 20, 3)] {
+        assert!(map.contains(&wanted), "{wanted} is not in {map}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    good(&run("nbdcopy", &[&house.uri("disk"), copy.to_str().unwrap()]).expect("it comes with nbdinfo"));
+    let stored = std::os::unix::fs::MetadataExt::blocks(&copy.metadata().unwrap()) * 512;
+    assert!(stored <= 2 << 20, "{stored} bytes for 1 MiB of data");
+    let Some(map) = run("qemu-img", &["map", "-f", "raw", "--output=json", &house.uri("disk")]) else {
+        return;
+    };
+    let map = good(&map);
+    assert!(
+        map.contains(
+            "\"start\": 1048576, \"length\": 1048576, \"depth\": 0, \"present\": true, \"zero\": false"
+        ),
+        "{map}"
+    );
 }
 
 #[test]

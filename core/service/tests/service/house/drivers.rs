@@ -104,12 +104,8 @@ impl Drivers for TestDrivers {
         Box::pin(async move {
             let mut pools = self.pools.lock().expect("no test panics with it");
             let fresh = || {
-                Arc::new(TestStore {
-                    held: Mutex::default(),
-                    said: Mutex::default(),
-                    faults: self.faults.clone(),
-                    life: self.life.clone(),
-                })
+                let (faults, life) = (self.faults.clone(), self.life.clone());
+                Arc::new(TestStore { faults, life, held: Mutex::default(), said: Mutex::default() })
             };
             let store: Arc<dyn VolumeBackend> = pools.entry(pool.id.0).or_insert_with(fresh).clone();
             Ok(store)

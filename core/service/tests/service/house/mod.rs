@@ -88,6 +88,7 @@ impl Disk {
         let (ports, exports, runner) = parpen_service::start(Start {
             meta: self.meta.clone(),
             drivers: self.drivers.clone(),
+            copies: parpen_service::Copies::none(),
             home: thread(),
             gate: gate.clone(),
             clock,

@@ -1,0 +1,290 @@
+//! Backups.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+use parpen_http::Reply;
+use parpen_identity::{Power, may};
+use parpen_model::lifecycle::BackupState;
+use parpen_model::{Alias, Api, Attributes, Backup, BackupId, Condition, Kind, SnapshotId, VolumeId};
+use parpen_service::backups::{self, CreateTerms, DeleteTerms, Edit, Into, NewBackup, Record, View};
+use parpen_service::names::Naming;
+use parpen_service::volumes::{self, NewVolume, Options};
+use serde_json::{Value, json};
+
+use crate::cx::{Cx, one};
+use crate::errors::fault;
+use crate::fields::{Fields, refuse, required};
+use crate::from_wire::{self, METADATA, OWN, ZONE};
+use crate::paging::{Listed, Page, page};
+use crate::to_wire::{gib, links, maybe_time, own, texts, time, user};
+
+/// Who can import what was exported here.
+const SERVICE: &str = "parpen";
+/// Longest record that is taken over, in bytes.
+const RECORD_MAX: usize = 64 * 1024;
+
+impl Listed for View {
+    fn id(&self) -> String {
+        self.backup.id.to_string()
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        let b = &self.backup;
+        Some(match name {
+            "id" => json!(b.id.to_string()),
+            "name" => json!(b.name),
+            "status" => json!(b.shown().word()),
+            "size" => json!(gib(b.size)),
+            "volume_id" => json!(b.volume.to_string()),
+            "container" => json!(b.container),
+            "object_count" => json!(b.objects),
+            "created_at" => json!(time(b.stamp.created)),
+            "updated_at" => maybe_time(b.stamp.updated),
+            "project_id" => json!(b.project.0.simple().to_string()),
+            "user_id" => json!(b.attributes.text(OWN, "user_id")),
+            _ => return None,
+        })
+    }
+
+    fn metadata(&self, key: &str) -> Option<&str> {
+        self.backup.attributes.text(METADATA, key)
+    }
+}
+
+/// The backup that the path names.
+fn id(cx: &Cx) -> Result<BackupId, Condition> {
+    from_wire::id_in_path(Kind::Backup, cx.param("id")).map(BackupId)
+}
+
+async fn all(cx: &Cx) -> Result<Vec<View>, Condition> {
+    let actor = cx.actor()?;
+    let everyones = cx.asks("all_tenants");
+    let all = backups::list(cx.ports(), actor).await?;
+    Ok(all.into_iter().filter(|v| everyones || v.backup.project == actor.project).collect())
+}
+
+fn listed(cx: &Cx, page: Page<View>, print: impl Fn(&View) -> Value) -> Result<Reply, Condition> {
+    let items: Vec<Value> = page.items.iter().map(print).collect();
+    let mut body = json!({ "backups": items });
+    if let Some(next) = page.next {
+        body["backups_links"] = json!([{ "rel": "next", "href": next }]);
+    }
+    if cx.version.has(45) && cx.asks("with_count") {
+        body["count"] = json!(page.count);
+    }
+    Ok(Reply::json(StatusCode::OK, &body))
+}
+
+fn summary(cx: &Cx, b: &Backup) -> Value {
+    let project = b.project.0.simple().to_string();
+    json!({ "id": b.id.to_string(), "name": b.name, "links": links(&cx.base, &project, "backups", b.id) })
+}
+
+fn full(cx: &Cx, view: &View) -> Value {
+    let b = &view.backup;
+    let mut doc = summary(cx, b);
+    let fields = doc.as_object_mut().expect("it was made as an object");
+    let mut add = |since, key: &str, value| {
+        if cx.version.has(since) {
+            fields.insert(key.into(), value);
+        }
+    };
+    add(0, "status", json!(b.shown().word()));
+    add(0, "size", json!(gib(b.size)));
+    add(0, "object_count", json!(b.objects));
+    add(0, "availability_zone", json!(ZONE));
+    add(0, "container", json!(b.container));
+    add(0, "created_at", json!(time(b.stamp.created)));
+    add(0, "updated_at", maybe_time(b.stamp.updated));
+    add(0, "description", own(&b.attributes, "description"));
+    add(0, "fail_reason", json!(b.fault));
+    add(0, "volume_id", json!(b.volume.to_string()));
+    add(0, "is_incremental", json!(b.incremental));
+    add(0, "has_dependent_backups", json!(view.has_dependents));
+    add(0, "snapshot_id", json!(b.snapshot.map(|s| s.to_string())));
+    add(0, "data_timestamp", json!(time(b.data)));
+    if cx.actor().is_ok_and(|actor| may(actor, Power::Operate, None).is_ok()) {
+        add(18, "os-backup-project-attr:project_id", json!(b.project.0.simple().to_string()));
+    }
+    add(43, "metadata", texts(&b.attributes, METADATA));
+    add(56, "user_id", user(&b.attributes));
+    if let Some(key) = b.key {
+        add(64, "encryption_key_id", json!(key.to_string()));
+    }
+    doc
+}
+
+pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
+    let page = page(&cx, all(&cx).await?)?;
+    listed(&cx, page, |view| summary(&cx, &view.backup))
+}
+
+pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {
+    let page = page(&cx, all(&cx).await?)?;
+    listed(&cx, page, |view| full(&cx, view))
+}
+
+pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
+    let view = backups::get(cx.ports(), cx.actor()?, id(&cx)?).await?;
+    one(StatusCode::OK, "backup", full(&cx, &view))
+}
+
+/// A refusal in Cinder's words.
+fn bad(text: &str) -> Result<Reply, Condition> {
+    Ok(fault(StatusCode::BAD_REQUEST, text))
+}
+
+fn new_backup(cx: &Cx, fields: &Fields) -> Result<NewBackup, Condition> {
+    if cx.version.has(51) {
+        from_wire::zone(fields)?;
+    }
+    let metadata = if cx.version.has(43) { fields.texts("metadata")? } else { None };
+    Ok(NewBackup {
+        of: VolumeId(fields.required_id("volume_id")?),
+        snapshot: fields.id("snapshot_id")?.map(SnapshotId),
+        name: from_wire::name(fields)?.unwrap_or_default(),
+        container: fields.text("container", 255)?.filter(|c| !c.is_empty()),
+        incremental: fields.flag("incremental")?.unwrap_or(false),
+        attributes: from_wire::attributes(fields, cx.actor()?, metadata)?,
+    })
+}
+
+pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
+    let fields = Fields::read(&mut cx.request, "backup").await?;
+    let new = new_backup(&cx, &fields)?;
+    let terms = CreateTerms { attached: fields.flag("force")?.unwrap_or(false) };
+    match backups::create(cx.ports(), cx.actor()?, new, terms).await {
+        Ok(begun) => one(StatusCode::ACCEPTED, "backup", summary(&cx, &begun.now)),
+        Err(Condition::InUse { what: Kind::Volume, .. }) => {
+            bad("Invalid volume: Backing up an in-use volume must use the force flag.")
+        }
+        Err(Condition::WrongState { what: Kind::Volume, actual, .. }) => bad(&format!(
+            "Invalid volume: Volume to be backed up must be available or in-use, but the current status is \"{actual}\"."
+        )),
+        Err(Condition::Invalid { field, why }) if field == "incremental" => {
+            bad(&format!("Invalid backup: {why}"))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
+    let fields = Fields::read(&mut cx.request, "backup").await?;
+    let edit = Edit { name: from_wire::name(&fields)?, attributes: from_wire::change(&fields)? };
+    let changed = backups::edit(cx.ports(), cx.actor()?, id(&cx)?, edit).await?;
+    one(StatusCode::OK, "backup", summary(&cx, &changed))
+}
+
+pub(crate) async fn delete(cx: Cx) -> Result<Reply, Condition> {
+    match backups::delete(cx.ports(), cx.actor()?, id(&cx)?, DeleteTerms { dependents: false }).await {
+        Ok(_) => Ok(Reply::empty(StatusCode::ACCEPTED)),
+        Err(Condition::InUse { .. }) => bad("Invalid backup: Incremental backups exist for this backup."),
+        Err(Condition::WrongState { .. }) => bad("Invalid backup: Backup status must be available or error"),
+        Err(e) => Err(e),
+    }
+}
+
+pub(crate) async fn force_delete(cx: Cx) -> Result<Reply, Condition> {
+    may(cx.actor()?, Power::Operate, None)?;
+    delete(cx).await
+}
+
+pub(crate) async fn reset(cx: Cx) -> Result<Reply, Condition> {
+    let fields = cx.argument();
+    let status = fields.get("status").ok_or_else(|| required("status"))?;
+    let to = BackupState::ALL.iter().find(|s| status.as_str() == Some(s.word()));
+    let to = to.filter(|s| matches!(s, BackupState::Available | BackupState::Error));
+    let to = to.ok_or_else(|| refuse("status", status, "is not one of ['available', 'error']"))?;
+    backups::reset(cx.ports(), cx.actor()?, id(&cx)?, *to).await?;
+    Ok(Reply::empty(StatusCode::ACCEPTED))
+}
+
+fn new_volume(cx: &Cx, name: String, id: VolumeId, attributes: Attributes) -> NewVolume {
+    let aliases = vec![Alias { api: Api::StorPool, scope: String::new(), name: format!("os--volume-{id}") }];
+    let mut attributes = attributes;
+    if let Ok(actor) = cx.actor() {
+        attributes.entry(OWN).insert("user_id".into(), json!(actor.principal.0.simple().to_string()));
+    }
+    NewVolume {
+        id: Some(id),
+        naming: Naming { name, own: None, aliases },
+        options: Options { attributes, keep_failed: true, ..Options::default() },
+        ..NewVolume::default()
+    }
+}
+
+pub(crate) async fn restore(mut cx: Cx) -> Result<Reply, Condition> {
+    let fields = Fields::read(&mut cx.request, "restore").await?;
+    let backup = id(&cx)?;
+    let into = match fields.id("volume_id")? {
+        Some(volume) => Into::Existing(VolumeId(volume)),
+        None => {
+            let name = from_wire::name(&fields)?.filter(|n| !n.is_empty());
+            let name = name.unwrap_or_else(|| format!("restore_backup_{backup}"));
+            let volume = VolumeId(cx.ports().entropy.uuid());
+            let mut new = new_volume(&cx, name, volume, Attributes::default());
+            let of = backups::get(cx.ports(), cx.actor()?, backup).await?.backup;
+            new.size = Some(gib(of.size) * parpen_base::GIB);
+            Into::New(Box::new(new))
+        }
+    };
+    match backups::restore(cx.ports(), cx.actor()?, backup, into).await {
+        Ok(begun) => {
+            let v = begun.now;
+            let doc = json!({ "backup_id": backup.to_string(), "volume_id": v.id.to_string(), "volume_name": v.name });
+            one(StatusCode::ACCEPTED, "restore", doc)
+        }
+        Err(Condition::WrongState { what: Kind::Backup, .. }) => {
+            bad("Invalid backup: Backup status must be available")
+        }
+        Err(Condition::WrongState { .. } | Condition::InUse { .. }) => {
+            bad("Invalid volume: Volume to be restored to must be available")
+        }
+        Err(Condition::Invalid { field, why }) if field == "size" => bad(&format!("Invalid volume: {why}")),
+        Err(e) => Err(e),
+    }
+}
+
+/// `POST /volumes` with a backup as the source.
+pub(crate) async fn volume_from(
+    cx: &Cx,
+    backup: BackupId,
+    mut new: NewVolume,
+) -> Result<volumes::View, Condition> {
+    let actor = cx.actor()?;
+    let of = backups::get(cx.ports(), actor, backup).await?.backup;
+    new.size = new.size.or(Some(gib(of.size) * parpen_base::GIB));
+    let begun = backups::restore(cx.ports(), actor, backup, Into::New(Box::new(new))).await?;
+    volumes::get(cx.ports(), actor, &volumes::Key::Id(begun.now.id)).await
+}
+
+pub(crate) async fn export(cx: Cx) -> Result<Reply, Condition> {
+    let record = match backups::export(cx.ports(), cx.actor()?, id(&cx)?).await {
+        Err(Condition::WrongState { actual, .. }) => {
+            return bad(&format!("Invalid backup: Backup status must be available and not {actual}."));
+        }
+        record => serde_json::to_vec(&record?).map_err(Condition::internal)?,
+    };
+    let doc = json!({ "backup_service": SERVICE, "backup_url": STANDARD.encode(record) });
+    one(StatusCode::OK, "backup-record", doc)
+}
+
+pub(crate) async fn import(mut cx: Cx) -> Result<Reply, Condition> {
+    let fields = Fields::read(&mut cx.request, "backup-record").await?;
+    let service = fields.text("backup_service", 255)?.ok_or_else(|| required("backup_service"))?;
+    if service != SERVICE {
+        return bad(&format!("Invalid backup: the record is for the service {service}; this is {SERVICE}"));
+    }
+    let url = fields.text("backup_url", RECORD_MAX)?.ok_or_else(|| required("backup_url"))?;
+    let bytes = STANDARD.decode(&url).ok();
+    let record: Option<Record> = bytes.and_then(|b| serde_json::from_slice(&b).ok());
+    let Some(record) = record else {
+        return bad("Invalid input received: Can't parse backup record.");
+    };
+    match backups::import(cx.ports(), cx.actor()?, record).await {
+        Ok(begun) => one(StatusCode::CREATED, "backup", summary(&cx, &begun.now)),
+        Err(Condition::Exists { .. }) => bad("Invalid backup: Backup already exists in database."),
+        Err(e) => Err(e),
+    }
+}

@@ -1,0 +1,171 @@
+//! Tokens: given for a proof, for a while and for something, and taken back.
+
+use parpen_base::{Clock, Entropy};
+use parpen_model::ports::MetaStore;
+use parpen_model::{
+    Api, Condition, CredentialId, PrincipalId, Project, ProjectId, Scope, Stamp, TokenId, read, write,
+};
+use uuid::Uuid;
+
+use crate::login::{actor_in, actor_with, refused};
+use crate::secret::token_hash;
+use crate::{Actor, Credential, Principal, Proven, Role, Token, Wide, random_secret};
+
+/// A token that was just given; its text is shown once.
+pub struct Grant {
+    /// The secret text.
+    pub text: String,
+    /// The row.
+    pub token: Token,
+}
+
+/// What a token is to be for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// Nothing but looking at oneself and getting another token.
+    Oneself,
+    /// One project.
+    Project(ProjectId),
+    /// The service or all of its projects.
+    Wide(Wide),
+}
+
+/// Gives a token for at most `seconds` to somebody who has logged in; `project` none means not scoped to one.
+pub async fn grant(
+    meta: &dyn MetaStore,
+    entropy: &dyn Entropy,
+    clock: &dyn Clock,
+    who: &Actor,
+    project: Option<ProjectId>,
+    seconds: i64,
+) -> Result<Grant, Condition> {
+    let text = random_secret(entropy);
+    let token = draft(entropy, clock, &text, who.principal, who.credential, seconds)?;
+    let expires = who.until.map_or(token.expires, |until| until.min(token.expires));
+    keep(meta, Grant { text, token: Token { api: who.api, project, expires, ..token } }).await
+}
+
+/// Gives a token for at most `seconds` to somebody who has proved who he is.
+pub async fn give(
+    meta: &dyn MetaStore,
+    entropy: &dyn Entropy,
+    clock: &dyn Clock,
+    who: &Proven,
+    what: For,
+    methods: Vec<String>,
+    seconds: i64,
+) -> Result<Grant, Condition> {
+    let text = random_secret(entropy);
+    let token = draft(entropy, clock, &text, who.principal.id, who.credential.id, seconds)?;
+    let expires = who.until.map_or(token.expires, |until| until.min(token.expires));
+    if expires <= clock.now() {
+        return Err(refused());
+    }
+    let (project, wide) = match what {
+        For::Oneself => (None, None),
+        For::Project(p) => (Some(p), None),
+        For::Wide(w) => (None, Some(w)),
+    };
+    let token = Token { api: who.credential.api, project, wide, methods, expires, ..token };
+    keep(meta, Grant { text, token }).await
+}
+
+fn draft(
+    entropy: &dyn Entropy,
+    clock: &dyn Clock,
+    text: &str,
+    principal: PrincipalId,
+    credential: CredentialId,
+    seconds: i64,
+) -> Result<Token, Condition> {
+    let now = clock.now();
+    Ok(Token {
+        id: TokenId(entropy.uuid()),
+        hash: token_hash(text),
+        principal,
+        credential,
+        api: Api::Native,
+        project: None,
+        wide: None,
+        methods: Vec::new(),
+        expires: now.checked_add(jiff::SignedDuration::from_secs(seconds)).map_err(Condition::internal)?,
+        stamp: Stamp::at(now),
+    })
+}
+
+async fn keep(meta: &dyn MetaStore, grant: Grant) -> Result<Grant, Condition> {
+    let row = grant.token.clone();
+    let now = row.stamp.created;
+    write(meta, move |tx| {
+        // The credential may have been replaced since it was proved.
+        if tx.read().find::<Credential>(Scope::All, row.credential)?.is_none() {
+            return Err(refused());
+        }
+        // Tokens that are over leave with the next login of their owner.
+        for old in tx.read().children::<Token>(row.principal)? {
+            if old.expires <= now {
+                tx.delete::<Token>(old.id)?;
+            }
+        }
+        tx.insert(&mut row.clone())
+    })
+    .await?;
+    Ok(grant)
+}
+
+/// The actor behind a token that was given, with the token itself.
+pub async fn redeem(
+    meta: &dyn MetaStore,
+    clock: &dyn Clock,
+    api: Api,
+    text: &str,
+) -> Result<(Actor, Token), Condition> {
+    let hash = token_hash(text);
+    let now = clock.now();
+    let found = read(meta, move |tx| {
+        let Some(token) = tx.find_named::<Token>(Scope::All, "token", &hash)? else { return Ok(None) };
+        let credential: Option<Credential> = tx.find(Scope::All, token.credential)?;
+        let principal: Option<Principal> = tx.find(Scope::All, token.principal)?;
+        let project = token.project.map(|p| tx.find::<Project>(Scope::All, p)).transpose()?;
+        // A token for a project that is gone or disabled opens nothing.
+        let open = project.is_none_or(|p| p.is_some_and(|p| p.enabled));
+        Ok(credential.zip(principal).filter(|_| open).map(|(c, p)| (token, c, p)))
+    })
+    .await?;
+    let Some((token, credential, principal)) = found else { return Err(refused()) };
+    if token.expires <= now || token.api != api || !principal.enabled {
+        return Err(refused());
+    }
+    let until = Some(token.expires);
+    let actor = match (token.project, token.wide) {
+        (Some(project), _) => actor_in(&principal, &credential, project, until)?,
+        (None, Some(_)) => wide_actor(&principal, &credential, &token)?,
+        (None, None) => own_actor(&principal, &credential, &token),
+    };
+    Ok((actor, token))
+}
+
+/// Who speaks for the whole service. What has a project is made elsewhere: this one is in none.
+fn wide_actor(principal: &Principal, credential: &Credential, token: &Token) -> Result<Actor, Condition> {
+    let roles = principal.wide_roles();
+    if roles.is_empty() || credential.application.is_some() {
+        return Err(Condition::Forbidden(format!("{:?} has no role over the service", principal.name)));
+    }
+    let none = ProjectId(Uuid::nil());
+    Ok(actor_with(principal, credential, none, Scope::All, roles, Some(token.expires)))
+}
+
+/// Who looks at himself: in his first project, with what he is there, or nowhere.
+fn own_actor(principal: &Principal, credential: &Credential, token: &Token) -> Actor {
+    let until = Some(token.expires);
+    let first = principal.roles.first().map_or(ProjectId(Uuid::nil()), |(p, _)| *p);
+    let found = actor_in(principal, credential, first, until);
+    found.unwrap_or_else(|_| {
+        actor_with(principal, credential, first, Scope::Project(first), Vec::<Role>::new(), until)
+    })
+}
+
+/// Ends a token.
+pub async fn revoke(meta: &dyn MetaStore, token: TokenId) -> Result<(), Condition> {
+    write(meta, move |tx| tx.delete::<Token>(token).map(|_| ())).await.map(|_| ())
+}

@@ -1,0 +1,259 @@
+//! Putting a backup's bytes into a new volume, or over those of an existing one.
+
+use parpen_base::Boxed;
+use parpen_block::{Rights, Whom};
+use parpen_identity::{Actor, Power, may};
+use parpen_model::lifecycle::{BackupEvent, BackupState, Life, LifeEvent, Work, life};
+use parpen_model::ports::Target;
+use parpen_model::{
+    Backup, BackupId, Condition, Kind, Label, NewBytes, Scope, Source, Stamp, Volume, VolumeId, VolumeType,
+    WriteTx, read, write,
+};
+use serde::{Deserialize, Serialize};
+
+use super::step;
+use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
+use crate::volumes::create::draft;
+use crate::volumes::resize::at_rest;
+use crate::volumes::{NewVolume, core_size};
+use crate::{Ports, Started, access, attachments, data, names};
+
+pub(crate) const KIND: &str = "backup-restore@1";
+pub(crate) const STEPS: &[&dyn JobStep] = &[&Look, &Make, &Fill];
+
+/// Where the bytes go.
+#[derive(Clone, Debug)]
+pub enum Into {
+    /// A volume that is made for them; without a size it gets the backup's.
+    New(Box<NewVolume>),
+    /// A volume that is there, free and large enough.
+    Existing(VolumeId),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Args {
+    backup: BackupId,
+    volume: VolumeId,
+    /// The volume is the job's own.
+    new: bool,
+}
+
+/// Restores a backup; the answer is the volume.
+pub async fn restore(
+    ports: &Ports,
+    actor: &Actor,
+    id: BackupId,
+    into: Into,
+) -> Result<Started<Volume>, Condition> {
+    if let Into::New(new) = &into {
+        names::check(&new.naming.name)?;
+    }
+    let volume = match &into {
+        Into::New(new) => new.id.unwrap_or_else(|| VolumeId(ports.entropy.uuid())),
+        Into::Existing(id) => *id,
+    };
+    let open = ports.sessions.of(access::plain_export(volume.into()));
+    let (ports_in, actor_in, stamp) = (ports.clone(), actor.clone(), Stamp::at(ports.clock.now()));
+    let ((now, job), generation) = write(&*ports.meta, move |tx| {
+        let mut b: Backup = tx.read().get(actor_in.scope, id)?;
+        may(&actor_in, Power::Write, Some(b.project))?;
+        if b.shown() != BackupState::Available {
+            let (what, name, actual) = (Kind::Backup, id.to_string(), b.shown().to_string());
+            return Err(Condition::WrongState { what, name, actual, wanted: "available".into() });
+        }
+        let v = match &into {
+            Into::New(new) => blank(tx, &actor_in, volume, &b, new, stamp)?,
+            Into::Existing(_) if !open.is_empty() => {
+                return Err(access::in_use_by(Kind::Volume, volume, &open));
+            }
+            Into::Existing(_) => taken(tx, &actor_in, volume, &b)?,
+        };
+        step(&mut b, BackupEvent::Restore)?;
+        tx.update(&mut b)?;
+        let args = Args { backup: id, volume, new: matches!(into, Into::New(_)) };
+        let mut job = plan(&ports_in, KIND, v.project, Some(v.id.into()), &args)?;
+        tx.insert(&mut job)?;
+        Ok((v, job.id))
+    })
+    .await?;
+    ports.jobs.begin(job);
+    Ok(Started { now, job, generation })
+}
+
+/// The row of a volume that is made for the bytes.
+fn blank(
+    tx: &mut dyn WriteTx,
+    actor: &Actor,
+    id: VolumeId,
+    b: &Backup,
+    new: &NewVolume,
+    stamp: Stamp,
+) -> Result<Volume, Condition> {
+    let project = new.options.project.unwrap_or(actor.project);
+    may(actor, Power::Write, Some(project))?;
+    let mut new = new.clone();
+    let size = core_size(new.size.unwrap_or(b.size))?;
+    if size < b.size {
+        return Err(too_small(size, b));
+    }
+    new.size = Some(size);
+    if new.place.volume_type.is_none()
+        && let Some(kind) = b.volume_type
+    {
+        new.place.volume_type = tx.read().find::<VolumeType>(Scope::All, kind)?.map(|t| t.id);
+    }
+    let mut v = draft(tx, actor.scope, id, project, &new, None, stamp)?;
+    v.work.push(Work::Restoring);
+    tx.insert(&mut v)?;
+    Ok(v)
+}
+
+fn too_small(size: u64, b: &Backup) -> Condition {
+    let gib = |n: u64| n.div_ceil(parpen_base::GIB);
+    let why = format!("volume size {} is too small to restore backup of size {}.", gib(size), gib(b.size));
+    Condition::invalid("size", why)
+}
+
+/// An existing volume, from now on closed to everybody else.
+fn taken(tx: &mut dyn WriteTx, actor: &Actor, id: VolumeId, b: &Backup) -> Result<Volume, Condition> {
+    let mut v: Volume = tx.read().get(actor.scope, id)?;
+    may(actor, Power::Write, Some(v.project))?;
+    at_rest(&v)?;
+    let held = attachments::holders(tx.read(), id.into())?;
+    if !held.is_empty() {
+        return Err(Condition::in_use(Kind::Volume, &v.handle, held));
+    }
+    access::check_lock(tx.read(), &v, None)?;
+    if v.size < b.size {
+        return Err(too_small(v.size, b));
+    }
+    v.work.push(Work::Restoring);
+    v.epoch += 1;
+    tx.update(&mut v)?;
+    Ok(v)
+}
+
+/// The backup is as it was; `volume` says what becomes of the volume.
+fn ended(
+    args: &Args,
+    mut volume: impl FnMut(&mut Volume) -> Result<(), Condition> + Send + 'static,
+) -> Commit {
+    let (backup, id) = (args.backup, args.volume);
+    Box::new(move |tx| {
+        if let Some(mut b) = tx.read().find::<Backup>(Scope::All, backup)?
+            && b.state == BackupState::Restoring
+        {
+            step(&mut b, BackupEvent::Restored)?;
+            tx.update(&mut b)?;
+        }
+        let Some(mut v) = tx.read().find::<Volume>(Scope::All, id)? else { return Ok(()) };
+        v.work.retain(|w| *w != Work::Restoring);
+        v.epoch += 1;
+        volume(&mut v)?;
+        tx.update(&mut v)
+    })
+}
+
+/// Refuses a backup that cannot be read before a byte of the volume is lost.
+struct Look;
+impl JobStep for Look {
+    fn name(&self) -> &'static str {
+        "look"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let b: Backup = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.backup)).await?;
+            cx.world.copies.archive.facts(&b.place()).await?;
+            Ok(nothing())
+        })
+    }
+    fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let why = cx.job.error.as_ref().map(Condition::to_string);
+            Ok(ended(&args, move |v| {
+                if v.life == Life::Creating {
+                    v.life = life(v.life, LifeEvent::Broke).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+                    v.fault = why.clone();
+                }
+                Ok(())
+            }))
+        })
+    }
+}
+
+struct Make;
+impl JobStep for Make {
+    fn name(&self) -> &'static str {
+        "make"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?;
+            if args.new {
+                let store = cx.world.store(v.pool).await?;
+                let want = NewBytes { size: v.size };
+                store.create(v.id, &Source::Blank, &want, &Label::of_volume(&v)).await?;
+            } else {
+                let (gate, meta) = (&cx.world.gate, &*cx.world.meta);
+                let _fenced = access::shut(gate, meta, v.id.into(), Whom::Everyone, true).await?;
+            }
+            Ok(nothing())
+        })
+    }
+    fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, args.volume)).await?;
+            let Some(v) = v.filter(|v| args.new && v.life == Life::Creating) else { return Ok(nothing()) };
+            // The row stays, in error; a store that does not answer may still hold bytes of it until it is deleted.
+            if let Err(e) = cx.world.store(v.pool).await?.delete(v.id.into()).await {
+                tracing::warn!(volume = %v.id, error = %e, "a volume that could not be filled keeps its space");
+            }
+            Ok(nothing())
+        })
+    }
+}
+
+struct Fill;
+impl JobStep for Fill {
+    fn name(&self) -> &'static str {
+        "fill"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let b: Backup = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.backup)).await?;
+            let session = data::open_for_job(&cx.world, args.volume.into(), Rights::ReadWrite).await?;
+            let to = Target { to: session.opened()?.clone(), blank: args.new, cipher: None };
+            let progress = data::progress(cx, b.size);
+            cx.world.copies.archive.load(&b.place(), &to, &progress).await?;
+            let now = cx.world.clock.now();
+            Ok(ended(&args, move |v| {
+                if v.life == Life::Creating {
+                    v.life = life(v.life, LifeEvent::Made).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+                } else {
+                    v.stamp.updated = Some(now);
+                }
+                Ok(())
+            }))
+        })
+    }
+    fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            let why = cx.job.error.as_ref().map(Condition::to_string).unwrap_or_default();
+            Ok(ended(&args, move |v| {
+                if v.life == Life::Ready {
+                    v.life =
+                        life(v.life, LifeEvent::Spoiled).map_err(|r| r.about(Kind::Volume, &v.handle))?;
+                    v.fault =
+                        Some(format!("restoring a backup broke off, its bytes are no longer whole: {why}"));
+                }
+                Ok(())
+            }))
+        })
+    }
+}

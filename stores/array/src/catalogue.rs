@@ -1,0 +1,237 @@
+//! The verbs of the catalogue: the same change on every disk, one at a time, answered when it is durable on all
+//! of them, so that every disk gives the same number to the same lineage.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use parpen_engine::sync::{RangeGuard, join_all};
+use parpen_engine::{Disk, Engine, EngineError, Found, Kind, Rules};
+use uuid::Uuid;
+
+use crate::Array;
+use crate::array::Target;
+use crate::codec::{Key, encode_tree};
+use crate::hold::Careful;
+use crate::local::LocalTask;
+use crate::place::{Policy, Tree};
+
+/// Room that every disk must have before a change that makes the catalogue larger, besides its labels, in bytes.
+const MARGIN: u64 = 128 << 10;
+
+type Change<'a, D, R> = &'a dyn Fn(Rc<Engine<D, R>>) -> LocalTask<'a, Result<(), EngineError>>;
+
+/// Keeps all writes of some volumes out.
+pub(crate) struct Held<'a> {
+    _guards: Vec<RangeGuard<'a>>,
+    _careful: Careful<'a>,
+}
+
+impl<D: Disk, R: Rules> Array<D, R> {
+    /// Waits until no write of these volumes is in flight, and keeps new ones waiting.
+    pub(crate) async fn hold(&self, ids: impl IntoIterator<Item = Uuid>, first: u64, last: u64) -> Held<'_> {
+        let mut ids: Vec<Uuid> = ids.into_iter().collect();
+        ids.sort();
+        ids.dedup();
+        let careful = self.holds.careful().await;
+        let mut guards = Vec::with_capacity(ids.len());
+        for id in ids {
+            guards.push(self.holds.ranges.lock(id, first, last).await);
+        }
+        Held { _guards: guards, _careful: careful }
+    }
+
+    /// Makes one change on every live disk. The caller holds the catalogue.
+    ///
+    /// A disk that refuses what others did is out of step, so it is out; when all refuse alike, nothing has
+    /// happened.
+    pub(crate) async fn on_all(&self, change: Change<'_, D, R>) -> Result<(), EngineError> {
+        self.settle_locked().await?;
+        let live = self.live();
+        if let [one] = live.as_slice() {
+            let result = change(one.engine.clone()).await;
+            self.notice(&one.member);
+            return result;
+        }
+        let results = join_all(live.iter().map(|t| change(t.engine.clone())).collect()).await;
+        let steps = |t: &Target<D, R>| (t.engine.catalogue_seq(), t.engine.next_lineage());
+        let done: Vec<bool> =
+            live.iter().zip(&results).map(|(t, r)| r.is_ok() && !t.engine.is_fenced()).collect();
+        // The reference is a disk in sync that did it, else one that is still alive.
+        let in_sync = |i: &usize| live[*i].clean;
+        let best = (0..live.len())
+            .filter(|i| done[*i])
+            .max_by_key(|i| (in_sync(i), std::cmp::Reverse(*i)))
+            .or_else(|| (0..live.len()).find(|i| in_sync(i) && !live[*i].engine.is_fenced()));
+        let Some(best) = best else {
+            live.iter().for_each(|t| self.notice(&t.member));
+            return Err(EngineError::Io);
+        };
+        for (i, t) in live.iter().enumerate() {
+            self.notice(&t.member);
+            let agrees = results[i].is_ok() == results[best].is_ok() && steps(t) == steps(&live[best]);
+            if !agrees {
+                self.mark_failed(&t.member, "it could not follow a change of the catalogue");
+            }
+        }
+        self.settle_locked().await?;
+        results[best]
+    }
+
+    /// Refuses a change that some disk has no room for, before any disk has made it.
+    fn check_room(&self, labels: usize) -> Result<(), EngineError> {
+        let live = self.live();
+        let need = MARGIN + 4 * labels as u64;
+        if live.len() > 1 && live.iter().any(|t| t.engine.space().free < need) {
+            return Err(EngineError::NoSpace);
+        }
+        Ok(())
+    }
+
+    /// Makes a volume, empty or from a snapshot (then at least as large). [`Array::create_placed`] with the
+    /// plainest policy.
+    pub async fn create(
+        &self,
+        id: Uuid,
+        bytes: u64,
+        from: Option<Uuid>,
+        label: &[u8],
+    ) -> Result<(), EngineError> {
+        self.create_placed(id, bytes, from, label, &Policy::default()).await
+    }
+
+    /// Makes a volume whose objects are placed by this policy. One that is made from a snapshot shares the
+    /// snapshot's places, whatever the policy says: see [`Array::policy_of`].
+    pub async fn create_placed(
+        &self,
+        id: Uuid,
+        bytes: u64,
+        from: Option<Uuid>,
+        label: &[u8],
+        policy: &Policy,
+    ) -> Result<(), EngineError> {
+        let _one = self.holds.catalogue().await;
+        let there = self.identify(id).is_ok();
+        let tree = match from {
+            Some(_) => None,
+            None => self.plan_tree(policy)?,
+        };
+        if !there {
+            self.check_room(label.len())?;
+        }
+        self.on_all(&|e| Box::pin(async move { e.create(id, bytes, from, label).await })).await?;
+        let Some(tree) = tree else { return Ok(()) };
+        let root = self.identify(id)?.tree;
+        // One that was there before has its place already, unless a crash came before it got one.
+        if self.table.borrow().trees.contains_key(&root) || (there && self.is_written(root)) {
+            return Ok(());
+        }
+        self.put_tree(root, tree).await
+    }
+
+    /// Whether a tree holds anything on any disk that is there.
+    fn is_written(&self, tree: u64) -> bool {
+        self.live().iter().any(|t| t.engine.versions().iter().any(|v| v.tree == tree))
+    }
+
+    /// The placement of a new tree; `None`: that of trees without a record will do.
+    fn plan_tree(&self, policy: &Policy) -> Result<Option<Tree>, EngineError> {
+        let members = self.members.borrow().len();
+        if members == 1 && *policy == Policy::default() {
+            return Ok(None);
+        }
+        let sets = self.table.borrow().choose_sets(policy, &self.open_disks());
+        let sets = sets.ok_or(EngineError::Invalid("the placement asks for more disks than serve"))?;
+        Ok(Some(Tree { policy: policy.clone(), sets }))
+    }
+
+    /// Keeps a tree's placement on all disks. The caller holds the catalogue.
+    pub(crate) async fn put_tree(&self, root: u64, tree: Tree) -> Result<(), EngineError> {
+        let bytes = encode_tree(&tree);
+        let (key, bytes) = (Key::Tree(root).uuid(), &bytes);
+        self.on_all(&|e| Box::pin(async move { e.put_record(key, bytes).await })).await?;
+        self.table.borrow_mut().trees.insert(root, tree);
+        Ok(())
+    }
+
+    /// The policy that a volume or snapshot is placed by.
+    pub fn policy_of(&self, id: Uuid) -> Result<Policy, EngineError> {
+        Ok(self.table.borrow().policy(self.identify(id)?.tree))
+    }
+
+    /// Takes snapshots of all these volumes at one instant: `(volume, snapshot, label)`.
+    pub async fn snapshot(&self, all: &[(Uuid, Uuid, Vec<u8>)]) -> Result<(), EngineError> {
+        // With one disk the instant is the disk's own.
+        let held = match self.sole() {
+            Some(_) => None,
+            None => Some(self.hold(all.iter().map(|(volume, ..)| *volume), 0, u64::MAX).await),
+        };
+        let _one = self.holds.catalogue().await;
+        self.check_room(all.iter().map(|(_, _, label)| label.len() + 1024).sum())?;
+        let result = self.on_all(&|e| Box::pin(async move { e.snapshot(all).await })).await;
+        drop(held);
+        result
+    }
+
+    /// Changes the size of a volume; what is cut off is gone, what is added reads as zeros.
+    pub async fn resize(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
+        let _held = self.hold([volume], 0, u64::MAX).await;
+        let _one = self.holds.catalogue().await;
+        self.on_all(&|e| Box::pin(async move { e.resize(volume, bytes).await })).await
+    }
+
+    /// Gives a volume the content and size of a snapshot; the snapshot stays, and so do all others.
+    pub async fn rollback(&self, volume: Uuid, snapshot: Uuid) -> Result<(), EngineError> {
+        let _held = self.hold([volume], 0, u64::MAX).await;
+        let _one = self.holds.catalogue().await;
+        self.on_all(&|e| Box::pin(async move { e.rollback(volume, snapshot).await })).await
+    }
+
+    /// Deletes a volume or snapshot, in any order; one that is not there is deleted already.
+    pub async fn delete(&self, id: Uuid) -> Result<(), EngineError> {
+        let _held = self.hold([id], 0, u64::MAX).await;
+        let _one = self.holds.catalogue().await;
+        self.on_all(&|e| Box::pin(async move { e.delete(id).await })).await?;
+        self.lost.borrow_mut().remove(&id);
+        // There may be room now for copies that were wanting.
+        self.mover.look_again();
+        self.work.fire();
+        Ok(())
+    }
+
+    /// Replaces the label.
+    pub async fn relabel(&self, id: Uuid, label: &[u8]) -> Result<(), EngineError> {
+        let _one = self.holds.catalogue().await;
+        self.check_room(label.len())?;
+        self.on_all(&|e| Box::pin(async move { e.relabel(id, label).await })).await
+    }
+
+    /// All volumes and snapshots, by id. What they store is counted on all disks together.
+    pub fn inventory(&self) -> Vec<Found> {
+        let Ok(lead) = self.lead() else { return Vec::new() };
+        let mut all = lead.inventory();
+        let mut stored: BTreeMap<Uuid, u64> = BTreeMap::new();
+        for t in self.live().iter().filter(|t| !Rc::ptr_eq(&t.engine, &lead)) {
+            t.engine.inventory().iter().for_each(|f| *stored.entry(f.id).or_default() += f.stored);
+        }
+        for f in &mut all {
+            f.stored += stored.get(&f.id).copied().unwrap_or(0);
+        }
+        all
+    }
+
+    /// One volume or snapshot.
+    pub fn lookup(&self, id: Uuid) -> Option<Found> {
+        let lead = self.lead().ok()?;
+        let mut found = lead.lookup(id)?;
+        for t in self.live().iter().filter(|t| !Rc::ptr_eq(&t.engine, &lead)) {
+            found.stored += t.engine.lookup(id).map_or(0, |f| f.stored);
+        }
+        Some(found)
+    }
+
+    /// Whether an id is a volume that can be written, and its size.
+    pub(crate) fn writable(&self, id: Uuid) -> Result<parpen_engine::Named, EngineError> {
+        let named = self.identify(id)?;
+        if named.kind == Kind::Volume { Ok(named) } else { Err(EngineError::ReadOnly) }
+    }
+}

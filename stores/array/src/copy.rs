@@ -1,0 +1,141 @@
+//! Making a family on one disk what it is on another: maps are compared, and only blocks that differ are read
+//! and written.
+
+use std::rc::Rc;
+
+use parpen_base::Buf;
+use parpen_engine::{BLOCK, BlockMark, Disk, Engine, EngineError, Rules};
+
+use crate::Array;
+use crate::place::Family;
+
+/// Blocks that are compared under one lock and copied together, at most.
+const STRIDE: u32 = 128;
+const B: usize = BLOCK as usize;
+
+/// How far a copy came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing differs any more (of what was looked at under no lock).
+    Equal,
+    /// The budget is used up.
+    Paused,
+}
+
+impl<D: Disk, R: Rules> Array<D, R> {
+    /// Whether all lineages of a family read the same on two disks.
+    pub(crate) fn is_same(&self, f: Family, a: &Engine<D, R>, b: &Engine<D, R>) -> bool {
+        self.differing(f, a, b).is_empty()
+    }
+
+    /// The lineages of a family that read differently on two disks, older ones first. (Ghosts are each disk's
+    /// own; those that both have are compared, so that what clones share stays shared.)
+    fn differing(&self, (tree, index): Family, a: &Engine<D, R>, b: &Engine<D, R>) -> Vec<u64> {
+        let both = |l: &u64| a.has_lineage(*l) && a.digest(*l, index) != b.digest(*l, index);
+        b.lineages(tree).into_iter().filter(both).collect()
+    }
+
+    /// Copies what differs, with at most `budget` bytes (which it lowers) while it locks out writers of what it
+    /// copies. With `locked` the caller has done that.
+    pub(crate) async fn copy_family(
+        &self,
+        f: Family,
+        from: &Rc<Engine<D, R>>,
+        to: &Rc<Engine<D, R>>,
+        budget: &mut u64,
+        locked: bool,
+    ) -> Result<Progress, EngineError> {
+        let blocks = self.object_blocks() as u32;
+        for lineage in self.differing(f, from, to) {
+            for start in (0..blocks).step_by(STRIDE as usize) {
+                if *budget == 0 {
+                    return Ok(Progress::Paused);
+                }
+                let count = STRIDE.min(blocks - start);
+                let first = f.1 * self.object_blocks() + u64::from(start);
+                let _lock = match from.head_of(lineage).filter(|_| !locked) {
+                    Some(id) => Some(self.holds.ranges.lock(id, first, first + u64::from(count) - 1).await),
+                    None => None,
+                };
+                let copied = self.copy_blocks(from, to, (lineage, f.1), start, count).await?;
+                *budget = budget.saturating_sub(copied);
+            }
+        }
+        Ok(Progress::Equal)
+    }
+
+    /// Makes some blocks of a lineage on one disk what they are on another; says how many bytes were copied. No
+    /// write of them may be in flight.
+    pub(crate) async fn copy_blocks(
+        &self,
+        from: &Engine<D, R>,
+        to: &Engine<D, R>,
+        (lineage, index): (u64, u64),
+        start: u32,
+        count: u32,
+    ) -> Result<u64, EngineError> {
+        if !from.has_lineage(lineage) || !to.has_lineage(lineage) {
+            // A ghost that was dissolved meanwhile.
+            return Ok(0);
+        }
+        let theirs = from.marks(lineage, index, start, count)?;
+        let ours = to.marks(lineage, index, start, count)?;
+        let mut copied = 0;
+        let mut at = 0;
+        while at < theirs.len() {
+            if theirs[at] == ours[at] {
+                at += 1;
+                continue;
+            }
+            let len = (at..theirs.len()).take_while(|i| theirs[*i] != ours[*i]).count();
+            let run = &theirs[at..at + len];
+            copied += self.copy_run(from, to, (lineage, index), start + at as u32, run).await?;
+            at += len;
+        }
+        Ok(copied)
+    }
+
+    async fn copy_run(
+        &self,
+        from: &Engine<D, R>,
+        to: &Engine<D, R>,
+        (lineage, index): (u64, u64),
+        start: u32,
+        marks: &[Option<BlockMark>],
+    ) -> Result<u64, EngineError> {
+        let buf = Buf::zeroed(marks.len() * B);
+        let buf = if marks.iter().all(Option::is_none) {
+            buf
+        } else {
+            match from.read_version(lineage, index, start, buf).await {
+                (Ok(_), buf) => buf,
+                (Err(EngineError::DataLost | EngineError::Io), buf) => {
+                    self.gather((lineage, index), start, marks, buf).await?
+                }
+                (Err(e), _) => return Err(e),
+            }
+        };
+        to.fill(lineage, index, start, marks, buf).await.0?;
+        Ok((marks.iter().flatten().count() * B) as u64)
+    }
+
+    /// Blocks with these marks, one by one, from whoever has them.
+    async fn gather(
+        &self,
+        (lineage, index): (u64, u64),
+        start: u32,
+        marks: &[Option<BlockMark>],
+        mut buf: Buf,
+    ) -> Result<Buf, EngineError> {
+        for (i, mark) in marks.iter().enumerate() {
+            let Some(mark) = mark else {
+                buf[i * B..(i + 1) * B].fill(0);
+                continue;
+            };
+            let block = self.good_block((0, index), lineage, start + i as u32, *mark, 0).await;
+            let block = block.ok_or(EngineError::DataLost)?;
+            buf[i * B..(i + 1) * B].copy_from_slice(&block);
+        }
+        Ok(buf)
+    }
+}

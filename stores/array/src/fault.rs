@@ -1,0 +1,162 @@
+//! Members that miss something: they are out before anything is answered that they lack.
+
+use std::rc::Rc;
+
+use parpen_engine::sync::join_all;
+use parpen_engine::{Disk, EngineError, Rules};
+use uuid::Uuid;
+
+use crate::Array;
+use crate::codec::{Entry, Key, Members};
+use crate::member::{Member, Standing, Unclean};
+use crate::witness::EraMark;
+
+/// Eras have 24 bits in the origin of a block.
+const ERA_MAX: u32 = (1 << 24) - 1;
+
+impl<D: Disk, R: Rules> Array<D, R> {
+    /// A member failed or was left behind: from now on it gets nothing and is not read. What it alone had and no
+    /// flush covered is lost.
+    pub(crate) fn mark_failed(&self, member: &Member<D, R>, why: &str) {
+        if member.failed.replace(true) {
+            return;
+        }
+        tracing::error!(disk = member.number, why, "a disk is out");
+        *member.trouble.borrow_mut() = Some(why.into());
+        self.lost.borrow_mut().append(&mut member.alone.borrow_mut());
+        member.last_alone.set(Uuid::nil());
+        self.failures.set(self.failures.get() + 1);
+        self.refresh();
+        self.work.fire();
+    }
+
+    /// Looks whether a request fenced a member.
+    pub(crate) fn notice(&self, member: &Member<D, R>) {
+        let fenced = member.engine().is_some_and(|e| e.is_fenced());
+        if fenced {
+            self.mark_failed(member, "a write or flush failed");
+        }
+    }
+
+    /// Counts a write that only this member has.
+    pub(crate) fn note_alone(&self, member: &Member<D, R>, id: Uuid) {
+        if member.failed.get() {
+            self.lost.borrow_mut().insert(id);
+        } else {
+            member.wrote_alone(id);
+        }
+    }
+
+    /// Ends when whoever missed something is durably out. Answers to what they missed wait for it.
+    pub(crate) async fn settle(&self) -> Result<(), EngineError> {
+        if self.is_settled() {
+            return Ok(());
+        }
+        let _one = self.holds.catalogue().await;
+        self.settle_locked().await
+    }
+
+    /// [`Array::settle`] for who holds the catalogue.
+    pub(crate) async fn settle_locked(&self) -> Result<(), EngineError> {
+        if self.is_settled() {
+            return Ok(());
+        }
+        if !self.live().iter().any(|t| t.clean) {
+            // Nobody is left to write it down; every request says so.
+            return Err(EngineError::Io);
+        }
+        self.new_era().await
+    }
+
+    /// Whether everybody who missed something is durably out.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.failures.get() == self.settled.get()
+    }
+
+    /// Begins an era with the members as they stand: on all disks, then with the witness, then for writes. The
+    /// caller holds the catalogue (or nobody else is there yet).
+    pub(crate) async fn new_era(&self) -> Result<(), EngineError> {
+        let failures = loop {
+            let failures = self.failures.get();
+            let known = self.mark.get().era.max(self.witnessed.get().era);
+            if known >= ERA_MAX {
+                return Err(EngineError::Invalid(
+                    "the store has used up its eras; copy its volumes to a new one",
+                ));
+            }
+            let mark = EraMark { era: known + 1, nonce: self.entropy.u64() };
+            self.mark.set(mark);
+            for m in self.members.borrow().iter().filter(|m| m.failed.get()) {
+                if m.standing.get() == Standing::InSync {
+                    m.standing.set(Standing::Out { era: mark.era });
+                }
+            }
+            if self.put_members().await? {
+                break failures;
+            }
+        };
+        if R::WITNESS {
+            let mark = self.mark.get();
+            self.witness.note(mark).await?;
+            self.witnessed.set(mark);
+        }
+        let live = self.live();
+        let era = self.mark.get().era;
+        self.holds.eras.alone(|| live.iter().for_each(|t| t.engine.set_era(era))).await;
+        // Who failed meanwhile is for the next one.
+        self.settled.set(failures);
+        Ok(())
+    }
+
+    /// Writes the members record to all live disks; `false` when one failed meanwhile.
+    async fn put_members(&self) -> Result<bool, EngineError> {
+        let live = self.live();
+        let in_sync = live.iter().filter(|t| t.clean).count();
+        if in_sync == 0 {
+            return Err(EngineError::Io);
+        }
+        let bytes = self.members_record().encode();
+        let puts = live.iter().map(|t| t.engine.put_record(Key::Members.uuid(), &bytes)).collect();
+        let mut all = true;
+        for (t, result) in live.iter().zip(join_all(puts).await) {
+            match result {
+                Ok(()) => {}
+                // Nobody is left to go on without it.
+                Err(e) if in_sync == 1 && t.clean && !t.engine.is_fenced() => return Err(e),
+                Err(e) => {
+                    all = false;
+                    self.mark_failed(&t.member, &format!("it could not write down who is in sync: {e}"));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn members_record(&self) -> Members {
+        let entry = |m: &Rc<Member<D, R>>| Entry {
+            number: m.number,
+            uuid: m.uuid,
+            standing: m.standing.get(),
+            eject: m.eject.get(),
+            about: m.about.borrow().clone(),
+        };
+        let home = self.table.borrow().home.disks()[0];
+        let all = self.members.borrow().iter().map(entry).collect();
+        Members { mark: self.mark.get(), base: self.witnessed.get(), home, all }
+    }
+
+    /// Writes the members as they stand, without a new era: nobody missed anything. The caller holds the
+    /// catalogue.
+    pub(crate) async fn save_members(&self) -> Result<(), EngineError> {
+        if self.put_members().await? {
+            return Ok(());
+        }
+        self.settle_locked().await
+    }
+
+    /// Forgets how far a member that is out was compared.
+    pub(crate) fn drop_engine(&self, member: &Member<D, R>) {
+        member.set_engine(None);
+        *member.unclean.borrow_mut() = Unclean::Nothing;
+    }
+}

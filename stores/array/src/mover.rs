@@ -1,0 +1,294 @@
+//! The work behind the scenes: bringing disks back, restoring copies, emptying disks, balancing, scrubbing. It
+//! runs only within [`Array::step`], as far as the budget of the call goes, the most urgent class first.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use parpen_engine::{Disk, EngineError, Rules};
+
+use crate::Array;
+use crate::balance::Plan;
+use crate::copy::Progress;
+use crate::member::{Eject, Member, Standing};
+use crate::place::{Family, Policy};
+use crate::scrub::Scrub;
+
+/// Kinds of work, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// A disk that came back gets what it lacks; families get the copies that their policy asks for.
+    Recovery,
+    /// A disk is emptied.
+    Eject,
+    /// Disks get equally full.
+    Balance,
+    /// Everything is read and verified.
+    Scrub,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Did {
+    /// Of which class it was; `None`: there was nothing to do.
+    pub class: Option<Class>,
+    /// Bytes that were copied or verified.
+    pub bytes: u64,
+}
+
+const NOTHING: Did = Did { class: None, bytes: 0 };
+
+/// A family on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Move {
+    pub(crate) class: Class,
+    pub(crate) family: Family,
+    /// The disk that it leaves; `None`: it gets one more copy.
+    pub(crate) from: Option<u16>,
+    pub(crate) to: u16,
+    pub(crate) begun: Cell<bool>,
+}
+
+/// How far the work for one disk came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) all: u64,
+    pub(crate) done: u64,
+    pub(crate) bytes: u64,
+    /// What could not be done for now.
+    pub(crate) stuck: u64,
+}
+
+/// What is planned and how far it came.
+pub(crate) struct Mover {
+    stepping: Cell<bool>,
+    pub(crate) current: RefCell<Option<Move>>,
+    /// Families may be short of copies.
+    look: Cell<bool>,
+    pub(crate) recovery: RefCell<VecDeque<Move>>,
+    pub(crate) plan: RefCell<Option<Plan>>,
+    pub(crate) balance: RefCell<VecDeque<Move>>,
+    pub(crate) scrub: RefCell<BTreeMap<u16, Scrub>>,
+    pub(crate) counts: RefCell<BTreeMap<(Class, u16), Count>>,
+    /// Moves are made. (Disks that came back are brought up to date in any case.)
+    pub(crate) relocator: Cell<bool>,
+    /// Families of disks that are being emptied.
+    pub(crate) eject: RefCell<VecDeque<(u16, Family)>>,
+    /// Such disks may hold more than is queued.
+    look_eject: Cell<bool>,
+}
+
+impl Default for Mover {
+    fn default() -> Mover {
+        Mover {
+            stepping: Cell::new(false),
+            current: RefCell::default(),
+            look: Cell::new(true),
+            recovery: RefCell::default(),
+            plan: RefCell::default(),
+            balance: RefCell::default(),
+            scrub: RefCell::default(),
+            counts: RefCell::default(),
+            relocator: Cell::new(true),
+            eject: RefCell::default(),
+            look_eject: Cell::new(true),
+        }
+    }
+}
+
+impl Mover {
+    /// Families may be short of copies, or there may be room where there was none.
+    pub(crate) fn look_again(&self) {
+        self.look.set(true);
+        self.look_eject.set(true);
+    }
+
+    pub(crate) fn count(&self, class: Class, disk: u16, change: impl FnOnce(&mut Count)) {
+        change(self.counts.borrow_mut().entry((class, disk)).or_default());
+    }
+}
+
+/// One step at a time.
+struct Stepping<'a>(&'a Cell<bool>);
+
+impl Drop for Stepping<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl<D: Disk, R: Rules> Array<D, R> {
+    /// Does some work: of the most urgent class that has any, about `budget` bytes of it. Call it again and again;
+    /// when it did nothing, there is nothing to do until something changes.
+    pub async fn step(&self, budget: u64) -> Did {
+        if self.mover.stepping.replace(true) {
+            return NOTHING;
+        }
+        let _stepping = Stepping(&self.mover.stepping);
+        if let Err(error) = self.settle().await {
+            tracing::debug!(%error, "the members could not be written down");
+            return NOTHING;
+        }
+        let mut left = budget.max(1);
+        let class = self.work(&mut left).await;
+        Did { class, bytes: budget.max(1) - left }
+    }
+
+    async fn work(&self, left: &mut u64) -> Option<Class> {
+        if self.resync(left).await {
+            return Some(Class::Recovery);
+        }
+        if self.mover.relocator.get() {
+            let current = self.mover.current.borrow_mut().take();
+            if let Some(m) = current.or_else(|| self.next_move()) {
+                let class = m.class;
+                self.run(m, left).await;
+                return Some(class);
+            }
+        }
+        self.scrub_some(left).await.then_some(Class::Scrub)
+    }
+
+    fn next_move(&self) -> Option<Move> {
+        if self.mover.look.replace(false) {
+            self.find_short();
+        }
+        let recovery = self.mover.recovery.borrow_mut().pop_front();
+        recovery.or_else(|| self.next_eject()).or_else(|| self.mover.balance.borrow_mut().pop_front())
+    }
+
+    async fn run(&self, m: Move, left: &mut u64) {
+        let before = *left;
+        let result = self.go_on(&m, left).await;
+        let whose = m.from.unwrap_or(m.to);
+        self.mover.count(m.class, whose, |c| c.bytes += before - *left);
+        match result {
+            Ok(Progress::Paused) => *self.mover.current.borrow_mut() = Some(m),
+            Ok(Progress::Equal) => self.mover.count(m.class, whose, |c| c.done += 1),
+            Err(error) => {
+                tracing::info!(tree = m.family.0, object = m.family.1, %error, "a family was not moved");
+                self.mover.count(m.class, whose, |c| c.stuck += 1);
+            }
+        }
+    }
+
+    /// Families with fewer copies than their policy asks for, on disks that are gone for good, or outside their
+    /// groups.
+    fn find_short(&self) {
+        let families: BTreeSet<Family> =
+            self.families().into_iter().chain(self.table.borrow().overrides.keys().copied()).collect();
+        let mut queue = self.mover.recovery.borrow_mut();
+        queue.clear();
+        for f in families {
+            if let Some((from, to)) = self.shortage(f) {
+                self.mover.count(Class::Recovery, from.unwrap_or(to), |c| c.all += 1);
+                queue.push_back(Move {
+                    class: Class::Recovery,
+                    family: f,
+                    from,
+                    to,
+                    begun: Cell::new(false),
+                });
+            }
+        }
+    }
+
+    /// What a family needs: a disk to leave (or none), and one to go to.
+    fn shortage(&self, f: Family) -> Option<(Option<u16>, u16)> {
+        if self.sources(f).is_empty() {
+            return None;
+        }
+        let (tuple, policy) = {
+            let table = self.table.borrow();
+            (table.place(f), table.policy(f.0))
+        };
+        let gone = |n: &&u16| self.member(**n).is_none_or(|m| m.standing.get() == Standing::Forgotten);
+        if let Some(gone) = tuple.disks().iter().find(gone) {
+            return Some((Some(*gone), self.choose(f, Some(*gone))?));
+        }
+        if tuple.disks().len() < usize::from(policy.replicas) {
+            return Some((None, self.choose(f, None)?));
+        }
+        let wrong = self.misplaced(f, &policy)?;
+        Some((Some(wrong), self.choose(f, Some(wrong))?))
+    }
+
+    fn misplaced(&self, f: Family, policy: &Policy) -> Option<u16> {
+        let table = self.table.borrow();
+        let tuple = table.place(f);
+        let last = tuple.disks().len() - 1;
+        let wrong = |(i, n): &(usize, &u16)| !table.admits(policy, *i == last, **n);
+        tuple.disks().iter().enumerate().find(wrong).map(|(_, n)| *n)
+    }
+
+    /// A family of a disk that is being emptied.
+    fn next_eject(&self) -> Option<Move> {
+        loop {
+            let next = self.mover.eject.borrow_mut().pop_front();
+            let Some((number, f)) = next else {
+                if self.mover.look_eject.replace(false) && self.queue_ejects() {
+                    continue;
+                }
+                return None;
+            };
+            let running = self.member(number).is_some_and(|m| m.eject.get() == Eject::Running);
+            if !running || !self.table.borrow().place(f).has(number) {
+                continue;
+            }
+            let Some(to) = self.choose(f, Some(number)) else {
+                self.mover.count(Class::Eject, number, |c| c.stuck += 1);
+                continue;
+            };
+            // When the queue is through, what came meanwhile is looked for.
+            self.mover.look_eject.set(true);
+            let (class, from, begun) = (Class::Eject, Some(number), Cell::new(false));
+            return Some(Move { class, family: f, from, to, begun });
+        }
+    }
+
+    fn queue_ejects(&self) -> bool {
+        let mut queue = self.mover.eject.borrow_mut();
+        for m in self.members.borrow().iter().filter(|m| m.eject.get() == Eject::Running) {
+            let all = self.on_disk(m);
+            self.mover.count(Class::Eject, m.number, |c| {
+                (c.all, c.stuck) = (c.done + all.len() as u64, 0);
+            });
+            queue.extend(all.into_iter().map(|f| (m.number, f)));
+        }
+        !queue.is_empty()
+    }
+
+    /// The families that are placed on a disk, as far as they exist or are written down.
+    pub(crate) fn on_disk(&self, m: &Member<D, R>) -> BTreeSet<Family> {
+        let table = self.table.borrow();
+        let stored = m.live().map(|e| e.versions()).unwrap_or_default();
+        let stored = stored.into_iter().map(|v| (v.tree, v.index)).filter(|f| table.place(*f).has(m.number));
+        let noted = table.overrides.iter().filter(|(_, t)| t.has(m.number)).map(|(f, _)| *f);
+        stored.chain(noted).collect()
+    }
+
+    /// Whether everything has left a disk.
+    pub(crate) fn is_empty_disk(&self, m: &Member<D, R>) -> bool {
+        let sets = {
+            let table = self.table.borrow();
+            table.trees.values().any(|t| t.sets.iter().any(|s| s.has(m.number)))
+        };
+        !sets && self.on_disk(m).is_empty()
+    }
+
+    /// Turns the making of moves off and on.
+    pub fn set_relocator(&self, on: bool) {
+        self.mover.relocator.set(on);
+    }
+
+    /// Stops the move that is under way if it is such a one.
+    pub(crate) async fn abandon(&self, what: impl Fn(&Move) -> bool) -> Result<(), EngineError> {
+        let stopped = self.mover.current.borrow_mut().take_if(|m| what(m));
+        match stopped {
+            Some(m) => {
+                self.end_fill(m.family);
+                self.give_up(m.family, m.to).await
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Bringing a disk back that was away: it takes the catalogue, gets every new write of its families at once, and
+//! is read only for families that are equal to those of a disk that was there all the time.
+//!
+//! Whatever was written while it was away has an era in its origin that the disk cannot have, so comparing maps
+//! says exactly what it lacks; nothing is read to find out.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use parpen_engine::{Disk, Engine, EngineError, Rules};
+
+use crate::Array;
+use crate::array::Target;
+use crate::copy::Progress;
+use crate::member::{Member, Standing, Unclean};
+use crate::mover::Class;
+use crate::place::Family;
+
+impl<D: Disk, R: Rules> Array<D, R> {
+    /// Works on members that are behind; `false`: there is nothing to do for any.
+    pub(crate) async fn resync(&self, left: &mut u64) -> bool {
+        let members: Vec<Rc<Member<D, R>>> = self.members.borrow().clone();
+        for m in members {
+            let Standing::Out { .. } = m.standing.get() else { continue };
+            let result = match m.live() {
+                Some(engine) => self.catch_up(&m, &engine, left).await,
+                None => self.readmit(&m).await,
+            };
+            match result {
+                Ok(true) => return true,
+                Ok(false) => {}
+                Err(error) => {
+                    self.notice(&m);
+                    tracing::warn!(disk = m.number, %error, "the disk cannot be brought up to date now");
+                }
+            }
+        }
+        false
+    }
+
+    /// A member that was only left behind (its engine is well) comes back by itself.
+    async fn readmit(&self, m: &Rc<Member<D, R>>) -> Result<bool, EngineError> {
+        let well = m.engine().filter(|e| m.failed.get() && !e.is_fenced());
+        let Some(engine) = well.filter(|e| e.space().free > 0 && self.lead().is_ok()) else {
+            return Ok(false);
+        };
+        self.join(m, engine).await.map(|()| true)
+    }
+
+    /// Lets an engine serve as this member, which has missed something.
+    pub(crate) async fn join(
+        &self,
+        m: &Rc<Member<D, R>>,
+        engine: Rc<Engine<D, R>>,
+    ) -> Result<(), EngineError> {
+        let _one = self.holds.catalogue().await;
+        self.settle_locked().await?;
+        let lead = self.lead()?;
+        adopt(&lead, &engine).await?;
+        engine.set_era(self.mark.get().era);
+        engine.set_generation(self.generation.get());
+        *m.unclean.borrow_mut() = Unclean::Anything;
+        *m.trouble.borrow_mut() = None;
+        m.set_engine(Some(engine));
+        m.failed.set(false);
+        self.refresh();
+        Ok(())
+    }
+
+    async fn catch_up(
+        &self,
+        m: &Rc<Member<D, R>>,
+        engine: &Rc<Engine<D, R>>,
+        left: &mut u64,
+    ) -> Result<bool, EngineError> {
+        let unclean = m.unclean.borrow().clone();
+        let todo = match unclean {
+            Unclean::Anything => {
+                self.compare_all(m, engine).await?;
+                return Ok(true);
+            }
+            Unclean::These(all) if !all.is_empty() => all,
+            Unclean::These(_) | Unclean::Nothing => {
+                self.come_in_sync(m, engine).await?;
+                return Ok(true);
+            }
+        };
+        let before = *left;
+        for f in todo {
+            if self.catch_up_family(m, engine, f, left).await? {
+                self.mover.count(Class::Recovery, m.number, |c| c.bytes += before - *left);
+                return Ok(true);
+            }
+        }
+        // What is left waits for disks that were there longer.
+        Ok(false)
+    }
+
+    /// Brings one family up to date; `false`: it has to wait for another disk.
+    async fn catch_up_family(
+        &self,
+        m: &Rc<Member<D, R>>,
+        engine: &Rc<Engine<D, R>>,
+        f: Family,
+        left: &mut u64,
+    ) -> Result<bool, EngineError> {
+        let placed = self.table.borrow().place(f).has(m.number);
+        if !placed {
+            self.clean(m, f);
+            return Ok(true);
+        }
+        let Some(source) = self.others(f, m).into_iter().next() else {
+            let best = self.is_best(f, m);
+            if best {
+                self.clean(m, f);
+            }
+            return Ok(best);
+        };
+        if self.copy_family(f, &source.engine, engine, left, false).await? == Progress::Paused {
+            return Ok(true);
+        }
+        // Nobody writes while the last look is taken.
+        let volumes = self.lead()?.volumes_of(f.0);
+        let first = f.1 * self.object_blocks();
+        let mut ranges = Vec::with_capacity(volumes.len());
+        for id in &volumes {
+            ranges.push(self.holds.ranges.lock(*id, first, first + self.object_blocks() - 1).await);
+        }
+        let mut all = u64::MAX;
+        self.copy_family(f, &source.engine, engine, &mut all, true).await?;
+        if self.is_same(f, &source.engine, engine) && source.member.live().is_some() {
+            self.clean(m, f);
+        }
+        Ok(true)
+    }
+
+    fn clean(&self, m: &Member<D, R>, f: Family) {
+        if let Unclean::These(all) = &mut *m.unclean.borrow_mut()
+            && all.remove(&f)
+        {
+            self.mover.count(Class::Recovery, m.number, |c| c.done += 1);
+        }
+    }
+
+    /// Other disks that have the newest of a family.
+    fn others(&self, f: Family, m: &Member<D, R>) -> Vec<Target<D, R>> {
+        self.sources(f).into_iter().filter(|t| t.member.number != m.number).collect()
+    }
+
+    /// Whether no other disk of a family can be newer: it was there at least as long as any that may come back.
+    fn is_best(&self, f: Family, m: &Member<D, R>) -> bool {
+        let until = |m: &Member<D, R>| match m.standing.get() {
+            Standing::InSync => u32::MAX,
+            Standing::Out { era } => era,
+            Standing::Forgotten => 0,
+        };
+        let tuple = self.table.borrow().place(f);
+        let others = tuple.disks().iter().filter(|n| **n != m.number).filter_map(|n| self.member(*n));
+        others.into_iter().all(|o| until(&o) <= until(m))
+    }
+
+    /// Finds out which families of a member differ. It gets their writes already, so what is equal now stays so.
+    async fn compare_all(&self, m: &Rc<Member<D, R>>, engine: &Rc<Engine<D, R>>) -> Result<(), EngineError> {
+        self.holds.grace().await;
+        let mut families: BTreeSet<Family> = self.families();
+        let (mine, strays): (BTreeSet<Family>, BTreeSet<Family>) = {
+            let table = self.table.borrow();
+            std::mem::take(&mut families).into_iter().partition(|f| table.place(*f).has(m.number))
+        };
+        let differs = |f: &Family| match self.others(*f, m).first() {
+            Some(source) => !self.is_same(*f, &source.engine, engine),
+            None => !self.is_best(*f, m),
+        };
+        let unclean: BTreeSet<Family> = mine.into_iter().filter(differs).collect();
+        tracing::info!(disk = m.number, families = unclean.len(), "a disk is back; these differ");
+        self.mover.count(Class::Recovery, m.number, |c| c.all = c.done + unclean.len() as u64);
+        *m.unclean.borrow_mut() = Unclean::These(unclean);
+        for f in strays {
+            if !engine.family(f.0, f.1).is_empty() && !self.sources(f).is_empty() {
+                self.give_up(f, m.number).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A member that lacks nothing counts again, durably.
+    async fn come_in_sync(&self, m: &Rc<Member<D, R>>, engine: &Rc<Engine<D, R>>) -> Result<(), EngineError> {
+        let _one = self.holds.catalogue().await;
+        self.settle_locked().await?;
+        engine.flush().await?;
+        let lacks = matches!(&*m.unclean.borrow(), Unclean::These(all) if !all.is_empty());
+        if lacks || m.live().is_none() {
+            return Ok(());
+        }
+        m.standing.set(Standing::InSync);
+        *m.unclean.borrow_mut() = Unclean::Nothing;
+        self.refresh();
+        self.mover.look_again();
+        tracing::info!(disk = m.number, "a disk is in sync again");
+        self.save_members().await
+    }
+}
+
+/// Gives an engine the catalogue of another.
+pub(crate) async fn adopt<D: Disk, R: Rules>(
+    lead: &Engine<D, R>,
+    engine: &Engine<D, R>,
+) -> Result<(), EngineError> {
+    engine.adopt(lead.catalogue_seq(), lead.next_lineage(), &lead.catalogue()).await
+}

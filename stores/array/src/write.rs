@@ -1,0 +1,324 @@
+//! Changing data: each piece of an object on every disk of its family, answered when all disks that must have it
+//! do, or are durably out.
+
+use parpen_base::{Buf, ByteRange};
+use parpen_engine::sync::join_all;
+use parpen_engine::{BLOCK, Disk, Engine, EngineError, Rules};
+use uuid::Uuid;
+
+use crate::Array;
+use crate::array::Target;
+use crate::place::Family;
+
+const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the volume");
+/// How often a write moves families to disks with room before it gives up.
+const MOVES: usize = 8;
+
+/// What happens to a range.
+enum Change<'a> {
+    Write(&'a [u8]),
+    Zero,
+    Discard,
+}
+
+/// A part of a change that lies in one object.
+#[derive(Clone, Copy)]
+struct Piece {
+    family: Family,
+    lineage: u64,
+    offset: u64,
+    len: u64,
+}
+
+/// Why a piece was not stored.
+enum Trouble {
+    /// This disk has no room for the family.
+    Full(Family, u16),
+    Other(EngineError),
+}
+
+impl From<EngineError> for Trouble {
+    fn from(e: EngineError) -> Trouble {
+        Trouble::Other(e)
+    }
+}
+
+impl<D: Disk, R: Rules> Array<D, R> {
+    /// Stores `buf` at `offset` of a volume; durable after a later [`Array::flush`].
+    pub async fn write(&self, id: Uuid, offset: u64, buf: Buf) -> (Result<(), EngineError>, Buf) {
+        let inside = self.holds.enter();
+        if let Some(engine) = self.sole() {
+            return engine.write(id, offset, buf).await;
+        }
+        let len = buf.len() as u64;
+        let Some(t) = self.within_single(id, offset, len) else {
+            drop(inside);
+            let result = self.change(id, offset, len, &Change::Write(&buf)).await;
+            return (result, buf);
+        };
+        let (result, buf) = t.engine.write(id, offset, buf).await;
+        match self.after_single(&t, id, result) {
+            Err(EngineError::NoSpace) => {
+                drop(inside);
+                let result = self.change(id, offset, len, &Change::Write(&buf)).await;
+                (result, buf)
+            }
+            result => (result, buf),
+        }
+    }
+
+    /// The range reads as zeros afterwards and its space is given back.
+    pub async fn zero(&self, id: Uuid, offset: u64, len: u64) -> Result<(), EngineError> {
+        let inside = self.holds.enter();
+        if let Some(engine) = self.sole() {
+            return engine.zero(id, offset, len).await;
+        }
+        if let Some(t) = self.within_single(id, offset, len) {
+            let result = t.engine.zero(id, offset, len).await;
+            match self.after_single(&t, id, result) {
+                Err(EngineError::NoSpace) => {}
+                result => return result,
+            }
+        }
+        drop(inside);
+        self.change(id, offset, len, &Change::Zero).await
+    }
+
+    /// Whole blocks within the range are given back and read as zeros afterwards; partial ones stay as they
+    /// are.
+    pub async fn discard(&self, id: Uuid, offset: u64, len: u64) -> Result<(), EngineError> {
+        let inside = self.holds.enter();
+        if let Some(engine) = self.sole() {
+            return engine.discard(id, offset, len).await;
+        }
+        if let Some(t) = self.within_single(id, offset, len) {
+            let result = t.engine.discard(id, offset, len).await;
+            return self.after_single(&t, id, result);
+        }
+        drop(inside);
+        self.change(id, offset, len, &Change::Discard).await
+    }
+
+    /// The only disk of a range within one object, if no lock of the array is needed. (The engine checks the
+    /// range.)
+    fn within_single(&self, id: Uuid, offset: u64, len: u64) -> Option<Target<D, R>> {
+        let index = offset / self.object_bytes;
+        let last = offset.checked_add(len)?.saturating_sub(1).max(offset);
+        if last / self.object_bytes != index {
+            return None;
+        }
+        let tree = self.identify(id).ok()?.tree;
+        self.single((tree, index))
+    }
+
+    fn after_single(
+        &self,
+        t: &Target<D, R>,
+        id: Uuid,
+        result: Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        match result {
+            Ok(()) => self.note_alone(&t.member, id),
+            Err(_) => self.notice(&t.member),
+        }
+        result
+    }
+
+    async fn change(&self, id: Uuid, offset: u64, len: u64, what: &Change<'_>) -> Result<(), EngineError> {
+        for _ in 0..=MOVES {
+            match self.try_change(id, offset, len, what).await {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Other(e)) => return Err(e),
+                Err(Trouble::Full(family, number)) => self.make_way(family, number).await?,
+            }
+        }
+        Err(EngineError::NoSpace)
+    }
+
+    async fn try_change(&self, id: Uuid, offset: u64, len: u64, what: &Change<'_>) -> Result<(), Trouble> {
+        self.check_range(id, offset, len)?;
+        if len == 0 {
+            return Ok(());
+        }
+        let _inside = self.holds.enter();
+        let last = (offset + len - 1) / BLOCK;
+        let _lock = self.holds.ranges.lock(id, offset / BLOCK, last).await;
+        let (named, range) = self.check_range(id, offset, len)?;
+        for (index, within) in range.split(self.object_bytes) {
+            let piece = Piece {
+                family: (named.tree, index),
+                lineage: named.lineage,
+                offset: within.start(),
+                len: within.len(),
+            };
+            let part = match what {
+                Change::Write(bytes) => {
+                    let from = (piece.offset - offset) as usize;
+                    Change::Write(&bytes[from..from + piece.len as usize])
+                }
+                Change::Zero => Change::Zero,
+                Change::Discard => Change::Discard,
+            };
+            self.change_piece(id, piece, &part).await?;
+        }
+        if R::BUMP_ERA_BEFORE_ACK {
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    fn check_range(
+        &self,
+        id: Uuid,
+        offset: u64,
+        len: u64,
+    ) -> Result<(parpen_engine::Named, ByteRange), EngineError> {
+        let named = self.writable(id)?;
+        let range = ByteRange::within(offset, len, named.bytes).map_err(|_| OUTSIDE)?;
+        Ok((named, range))
+    }
+
+    async fn change_piece(&self, id: Uuid, piece: Piece, what: &Change<'_>) -> Result<(), Trouble> {
+        let passing = self.holds.eras.pass().await;
+        let targets = self.targets(piece.family);
+        if !targets.iter().any(|t| t.clean) {
+            return Err(self.unreachable(piece.family).into());
+        }
+        let all = targets.iter().map(|t| apply(&t.engine, id, piece, what)).collect();
+        let results = join_all(all).await;
+        drop(passing);
+        targets.iter().for_each(|t| self.notice(&t.member));
+        // A copy may have ended meanwhile: then an answer needs its disk after all.
+        let must = |t: &Target<D, R>| t.clean || self.has_newest(piece.family, &t.member);
+        let good = (0..targets.len())
+            .find(|i| results[*i].is_ok() && targets[*i].clean && targets[*i].member.live().is_some());
+        let Some(good) = good else {
+            let refused = targets.iter().zip(&results).filter(|(t, _)| t.clean);
+            return Err(self.refusal(piece.family, refused.map(|(t, r)| (t.member.number, *r))));
+        };
+        let mut have = 1;
+        for (i, t) in targets.iter().enumerate().filter(|(i, _)| *i != good) {
+            if t.member.live().is_none() {
+                continue;
+            }
+            let done = match (results[i], what) {
+                (Ok(()), Change::Write(_) | Change::Zero) => Ok(()),
+                // What found no room for its holes stayed as it was: replicas must not differ in that.
+                (Ok(()), Change::Discard) | (Err(_), _) => self.align(piece, &targets[good], t).await,
+            };
+            match done {
+                Ok(()) => have += usize::from(must(t)),
+                Err(EngineError::NoSpace) if must(t) => {
+                    return Err(Trouble::Full(piece.family, t.member.number));
+                }
+                Err(_) if !must(t) && self.stop_filling(piece.family, t.member.number) => {}
+                Err(e) => self.mark_failed(&t.member, &format!("it could not follow a write: {e}")),
+            }
+        }
+        if have == 1 {
+            self.note_alone(&targets[good].member, id);
+        }
+        Ok(())
+    }
+
+    /// Why nothing was stored anywhere.
+    fn refusal(
+        &self,
+        family: Family,
+        results: impl Iterator<Item = (u16, Result<(), EngineError>)>,
+    ) -> Trouble {
+        let mut worst = EngineError::Io;
+        for (number, result) in results {
+            match result {
+                Err(EngineError::NoSpace) => return Trouble::Full(family, number),
+                Err(EngineError::Fenced | EngineError::Closed) | Ok(()) => {}
+                Err(e) => worst = e,
+            }
+        }
+        Trouble::Other(worst)
+    }
+
+    /// Makes a piece on one disk what it is on another. The caller holds the lock on it.
+    async fn align(&self, piece: Piece, from: &Target<D, R>, to: &Target<D, R>) -> Result<(), EngineError> {
+        let start = (piece.offset / BLOCK % self.object_blocks()) as u32;
+        let end = (piece.offset + piece.len).div_ceil(BLOCK) - piece.family.1 * self.object_blocks();
+        let count = end as u32 - start;
+        self.copy_blocks(&from.engine, &to.engine, (piece.lineage, piece.family.1), start, count)
+            .await
+            .map(|_| ())
+    }
+
+    /// Makes everything that was answered before this call durable.
+    pub async fn flush(&self) -> Result<(), EngineError> {
+        if let Some(engine) = self.sole() {
+            return engine.flush().await;
+        }
+        self.flush_all().await?;
+        if self.lost.borrow().is_empty() { Ok(()) } else { Err(EngineError::Io) }
+    }
+
+    /// [`Array::flush`] for one volume: another volume's loss is not told here.
+    pub async fn flush_of(&self, id: Uuid) -> Result<(), EngineError> {
+        if let Some(engine) = self.sole() {
+            return engine.flush().await;
+        }
+        self.flush_all().await?;
+        if self.lost.borrow().contains(&id) { Err(EngineError::Io) } else { Ok(()) }
+    }
+
+    async fn flush_all(&self) -> Result<(), EngineError> {
+        let live = self.live();
+        if !live.iter().any(|t| t.clean) {
+            return Err(EngineError::Io);
+        }
+        let flush = |t: &Target<D, R>| {
+            let (member, engine) = (t.member.clone(), t.engine.clone());
+            async move {
+                let before = std::mem::take(&mut *member.alone.borrow_mut());
+                member.last_alone.set(Uuid::nil());
+                let result = engine.flush().await;
+                if result.is_err() {
+                    // Put back first: whoever fails takes with it what no flush covered.
+                    self.keep_alone(&member, before);
+                }
+                result
+            }
+        };
+        let results = join_all(live.iter().map(flush).collect()).await;
+        let mut failure = None;
+        for (t, result) in live.iter().zip(results) {
+            self.notice(&t.member);
+            match result {
+                // A full disk that cannot commit: nothing is lost, and nothing is durable.
+                Err(EngineError::NoSpace) if t.member.live().is_some() => {
+                    failure = Some(EngineError::NoSpace)
+                }
+                Err(e) => self.mark_failed(&t.member, &format!("a flush failed: {e}")),
+                Ok(()) => {}
+            }
+        }
+        self.settle().await?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn keep_alone(&self, member: &crate::member::Member<D, R>, ids: std::collections::BTreeSet<Uuid>) {
+        if member.failed.get() {
+            self.lost.borrow_mut().extend(ids);
+        } else {
+            member.alone.borrow_mut().extend(ids);
+        }
+    }
+}
+
+async fn apply<D: Disk, R: Rules>(
+    engine: &Engine<D, R>,
+    id: Uuid,
+    piece: Piece,
+    what: &Change<'_>,
+) -> Result<(), EngineError> {
+    match what {
+        Change::Write(bytes) => engine.write(id, piece.offset, Buf::copy_of(bytes)).await.0,
+        Change::Zero => engine.zero(id, piece.offset, piece.len).await,
+        Change::Discard => engine.discard(id, piece.offset, piece.len).await,
+    }
+}
