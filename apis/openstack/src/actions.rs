@@ -4,7 +4,7 @@ use http::StatusCode;
 use parpen_http::Reply;
 use parpen_identity::{Power, may};
 use parpen_model::lifecycle::{Standing, When};
-use parpen_model::{Condition, Kind, Pool, SnapshotId, VolumeId, VolumeType};
+use parpen_model::{Condition, Kind, Pool, SnapshotId, VolumeId};
 use parpen_service::volumes::{
     self, DeleteTerms, Edit, MoveTerms, ResizeTerms, Retype, RollbackTerms, Said, Snapshots,
 };
@@ -132,24 +132,26 @@ pub(crate) async fn revert(cx: Cx) -> Result<Reply, Condition> {
     let all = snapshots::list(cx.ports(), cx.actor()?, Some(v.id), false).await?;
     let latest = all.last().ok_or_else(|| bad(format!("Volume {} doesn't have any snapshots.", v.id)))?;
     let latest = (latest.snapshot.id, latest.snapshot.size);
+    let said = to.map_or_else(|| "None".to_string(), |t| t.to_string());
+    let older = format!("Specified snapshot {said} is None or not the latest one of volume {}.", v.id);
+    let other_size = format!(
+        "Can't revert volume {} to its latest snapshot {}. The volume size must be equal to the snapshot size.",
+        v.id, latest.0
+    );
     if to != Some(latest.0.0) {
-        let said = to.map_or_else(|| "None".to_string(), |t| t.to_string());
-        return Err(bad(format!(
-            "Specified snapshot {said} is None or not the latest one of volume {}.",
-            v.id
-        )));
+        return Err(bad(older));
     }
     if latest.1 != v.size {
-        return Err(bad(format!(
-            "Can't revert volume {} to its latest snapshot {}. The volume size must be equal to the snapshot size.",
-            v.id, latest.0
-        )));
+        return Err(bad(other_size));
     }
     let to = SnapshotId(latest.0.0);
     let terms = RollbackTerms { only_latest: true, same_size: true, when: FREE, ..RollbackTerms::default() };
     let begun = volumes::rollback(cx.ports(), cx.actor()?, v.id, to, terms).await;
     // Cinder calls a volume that is not at rest a conflict here, and a bad request everywhere else.
     begun.map_err(|condition| match condition {
+        // It was changed since it was looked at.
+        Condition::Invalid { field, .. } if field == "snapshot" => bad(older),
+        Condition::Invalid { field, .. } if field == "size" => bad(other_size),
         Condition::WrongState { what: Kind::Snapshot, .. } => Condition::Conflict(format!(
             "Invalid snapshot: Can't revert volume {} to its latest snapshot {to}. Snapshot's status must be \
              'available'.",
@@ -163,12 +165,6 @@ pub(crate) async fn revert(cx: Cx) -> Result<Reply, Condition> {
         other => other,
     })?;
     accepted()
-}
-
-/// Whether volumes of a type may be attached more than once.
-pub(crate) fn is_shared(t: Option<&VolumeType>) -> bool {
-    let spec = t.and_then(|t| t.attributes.text(from_wire::METADATA, "multiattach"));
-    spec.is_some_and(|s| s.trim_start_matches("<is>").trim().eq_ignore_ascii_case("true"))
 }
 
 pub(crate) async fn retype(cx: Cx) -> Result<Reply, Condition> {
@@ -190,8 +186,7 @@ pub(crate) async fn retype(cx: Cx) -> Result<Reply, Condition> {
         }
         other => other,
     })?;
-    let shared = is_shared(all.iter().find(|t| Some(t.id) == to));
-    let done = volumes::retype(cx.ports(), cx.actor()?, v.id, Retype { to, shared, may_move }).await;
+    let done = volumes::retype(cx.ports(), cx.actor()?, v.id, Retype { to, may_move }).await;
     done.map_err(|condition| match condition {
         Condition::WrongState { what: Kind::VolumeType, actual, .. } => bad(format!(
             "Invalid input received: Invalid volume_type passed, retypes affecting multiattach are only allowed on \

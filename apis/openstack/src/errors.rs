@@ -187,6 +187,8 @@ pub(crate) fn invalid_input(reason: impl std::fmt::Display) -> Condition {
 
 fn not_found(what: Kind, name: &str) -> String {
     match what {
+        // A whole sentence stands for itself.
+        Kind::Other if name.ends_with('.') => name.to_string(),
         Kind::Attachment => {
             format!("Volume attachment could not be found with filter: attachment_id = {name}.")
         }

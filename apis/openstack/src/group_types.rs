@@ -168,7 +168,7 @@ pub(crate) async fn specs_set(mut cx: Cx) -> Result<Reply, Condition> {
 }
 
 fn no_spec(t: &GroupType, key: &str) -> Condition {
-    Condition::NotFound { what: Kind::GroupType, name: format!("{} has no extra spec with key {key}.", t.id) }
+    Condition::not_found(Kind::Other, format!("Group Type {} has no extra spec with key {key}.", t.id))
 }
 
 pub(crate) async fn spec(cx: Cx) -> Result<Reply, Condition> {

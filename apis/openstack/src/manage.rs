@@ -10,7 +10,7 @@ use parpen_service::volumes::{self, Key, Manageable, Takeover};
 use parpen_service::{snapshots, types};
 use serde_json::{Value, json};
 
-use crate::actions::{is_shared, pool_of};
+use crate::actions::pool_of;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, refuse, required};
 use crate::from_wire::{self, OWN};
@@ -160,8 +160,7 @@ pub(crate) async fn volume(mut cx: Cx) -> Result<Reply, Condition> {
         attributes.entry(OWN).insert("bootable".into(), json!(true));
     }
     let naming = Naming { name: from_wire::name(&fields)?.unwrap_or_default(), ..Naming::default() };
-    let shared = is_shared(all.iter().find(|t| Some(t.id) == volume_type));
-    let new = Takeover { naming, volume_type, shared, attributes };
+    let new = Takeover { naming, volume_type, attributes };
     let taken = volumes::take_over(ports, actor, pool.id, &name, Api::OpenStack, new).await;
     let id = taken.map_err(|c| unknown(c, &name))?.id;
     let view = volumes::get(ports, actor, &Key::Id(id)).await?;

@@ -86,13 +86,17 @@ async fn replace(mut cx: Cx, of: Of) -> Result<Reply, Condition> {
     )
 }
 
-fn no_key(key: &str) -> Condition {
-    Condition::not_found(Kind::Other, format!("metadata key {key}"))
+fn no_key(cx: &Cx, of: Of, key: &str) -> Condition {
+    let noun = match of {
+        Of::Volume => "Volume",
+        Of::Snapshot => "Snapshot",
+    };
+    Condition::not_found(Kind::Other, format!("{noun} {} has no metadata with key {key}.", cx.param("id")))
 }
 
 async fn item(cx: Cx, of: Of) -> Result<Reply, Condition> {
     let key = cx.param("key").to_string();
-    let value = now(&cx, of, METADATA).await?.0.remove(&key).ok_or_else(|| no_key(&key))?;
+    let value = now(&cx, of, METADATA).await?.0.remove(&key).ok_or_else(|| no_key(&cx, of, &key))?;
     one(StatusCode::OK, "meta", Value::Object(Map::from_iter([(key, value)])))
 }
 
@@ -111,7 +115,7 @@ async fn set(mut cx: Cx, of: Of) -> Result<Reply, Condition> {
 async fn drop_key(cx: &Cx, of: Of, space: &'static str, key: String) -> Result<Reply, Condition> {
     let (document, revision) = now(cx, of, space).await?;
     if !document.contains_key(&key) {
-        return Err(no_key(&key));
+        return Err(no_key(cx, of, &key));
     }
     change(cx, of, space, Some(revision), move |document| {
         document.shift_remove(&key);

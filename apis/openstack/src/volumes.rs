@@ -159,9 +159,6 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     if fields.get("volume_type").is_none_or(|t| t == "") {
         new.place.volume_type = crate::types::implied(&cx, &new).await?;
     }
-    if let Some(kind) = types.iter().find(|t| Some(t.id) == new.place.volume_type) {
-        new.options.shared = actions::is_shared(Some(kind));
-    }
     check_sources(&cx, &new.from).await?;
     if let Some(group) = fields.id("group_id")?.filter(|_| cx.version.has(13)) {
         new.options.group = Some(joined(&cx, GroupId(group), new.place.volume_type).await?);

@@ -148,12 +148,13 @@ impl Route {
 }
 
 impl BlockDevice for Route {
+    // Asked for each request: it looks without taking a share.
     fn geometry(&self) -> Geometry {
-        self.device().geometry()
+        self.0.device.read().unwrap_or_else(PoisonError::into_inner).geometry()
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.device().capabilities()
+        self.0.device.read().unwrap_or_else(PoisonError::into_inner).capabilities()
     }
 
     fn home(&self) -> Option<Arc<dyn Home>> {

@@ -11,7 +11,7 @@ use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::ports::{Drivers, MetaStore};
 use parpen_model::{
     Attachment, Attributes, Backup, Condition, Driver, Found, Job, JobId, JobState, Label, Lock, Pin, Pool,
-    Query, Scope, Snapshot, Stamp, Subject, Volume, WriteTx, read, write,
+    Query, Scope, Snapshot, Stamp, Subject, Transfer, Volume, WriteTx, read, write,
 };
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -113,6 +113,9 @@ fn forget_memory(tx: &mut dyn WriteTx) -> Result<(), Condition> {
         }
         for p in tx.read().children::<Pin>(*id)? {
             tx.delete::<Pin>(p.id)?;
+        }
+        for t in tx.read().children::<Transfer>(*id)? {
+            tx.delete::<Transfer>(t.id)?;
         }
     }
     for j in tx.read().list::<Job>(Scope::All, &every)? {

@@ -9,7 +9,7 @@ use parpen_model::{
 
 use crate::quotas::{self, Need};
 use crate::volumes::ChangeAttributes;
-use crate::{Ports, names};
+use crate::{Ports, attachments, names};
 
 /// An offer and its key, which is told this once.
 pub struct Offered {
@@ -128,6 +128,10 @@ pub async fn accept(
         let t: Transfer = tx.read().get(Scope::All, id)?;
         let mut v: Volume = tx.read().get(Scope::All, t.volume)?;
         When::Only(&[Standing::Offered]).check(Kind::Volume, v.id, v.standing())?;
+        let held = attachments::holders(tx.read(), v.id.into())?;
+        if !held.is_empty() {
+            return Err(Condition::in_use(Kind::Volume, &v.handle, held));
+        }
         if v.group.is_some() {
             let why = format!("Volume {} must not be part of a consistency group.", v.id);
             return Err(Condition::invalid("volume", why));

@@ -73,16 +73,14 @@ fn house_home() -> std::sync::Arc<dyn parpen_block::Home> {
 #[tokio::test(flavor = "multi_thread")]
 async fn retyping_follows_the_migration_policy() {
     let c = Cinder::start().await;
-    let (ports, actor) = (&c.house.ports, &c.house.actor);
-    let dummy = parpen_service::pools::get(ports, actor, "dummy").await.unwrap();
-    for (name, pool, spec) in
-        [("plain", None, ""), ("many", None, "<is> True"), ("there", Some(dummy.id), "")]
-    {
-        let mut attributes = parpen_model::Attributes::default();
-        if !spec.is_empty() {
-            attributes.entry("openstack.metadata").insert("multiattach".into(), json!(spec));
-        }
-        parpen_service::types::create(ports, actor, volume_type(&c, name, pool, attributes)).await.unwrap();
+    for (name, specs) in [
+        ("plain", json!({})),
+        ("many", json!({ "multiattach": "<is> True" })),
+        ("there", json!({ "volume_backend_name": "dummy" })),
+    ] {
+        let wire = json!({ "volume_type": { "name": name, "extra_specs": specs } });
+        let got = c.post("/types", wire).await;
+        assert_eq!(got.status, 200, "{}", got.body);
     }
     let v = c.volume(json!({ "size": 1, "name": "books" })).await;
     let path = format!("/volumes/{}", id(&v));
@@ -118,33 +116,6 @@ async fn retyping_follows_the_migration_policy() {
         assert_eq!(got.status, 200, "{}", got.body);
         let path = format!("/attachments/{}/action", id(&got.body["attachment"]));
         assert_eq!(c.post(&path, json!({ "os-complete": {} })).await.status, 204);
-    }
-}
-
-fn volume_type(
-    c: &Cinder,
-    name: &str,
-    pool: Option<parpen_model::PoolId>,
-    attributes: parpen_model::Attributes,
-) -> parpen_model::VolumeType {
-    parpen_model::VolumeType {
-        id: parpen_model::VolumeTypeId(uuid::Uuid::nil()),
-        name: name.into(),
-        description: None,
-        public: true,
-        pool,
-        place_all: None,
-        place_tail: None,
-        replication: None,
-        limits: Default::default(),
-        size: None,
-        parent: None,
-        encryption: None,
-        qos: None,
-        access: Vec::new(),
-        rules: Default::default(),
-        attributes,
-        stamp: parpen_model::Stamp::at(c.house.ports.clock.now()),
     }
 }
 

@@ -13,15 +13,15 @@ async fn stranger(c: &Cinder) -> parpen_identity::Actor {
     let project = ProjectId(uuid::Uuid::from_u128(77));
     let stamp = Stamp::at(c.house.ports.clock.now());
     parpen_model::write(&*c.house.ports.meta, move |tx| {
-        let (name, description) = ("other".to_string(), String::new());
-        tx.insert(&mut parpen_model::Project {
+        let mut p = parpen_model::Project {
             id: project,
-            name,
-            description,
+            name: "other".into(),
+            description: String::new(),
             enabled: true,
             default_type: None,
             stamp,
-        })
+        };
+        tx.insert(&mut p)
     })
     .await
     .unwrap();

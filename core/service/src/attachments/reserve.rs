@@ -44,42 +44,6 @@ pub(super) fn refuse_freezing(v: &Volume) -> Result<(), Condition> {
     Err(Condition::WrongState { what, name, actual: Work::Freezing.to_string(), wanted: "ready".into() })
 }
 
-/// A volume that is becoming a snapshot takes no new holder.
-pub(super) fn refuse_freezing(v: &Volume) -> Result<(), Condition> {
-    if !v.work.contains(&Work::Freezing) {
-        return Ok(());
-    }
-    let (what, name) = (Kind::Volume, v.handle.to_string());
-    Err(Condition::WrongState { what, name, actual: Work::Freezing.to_string(), wanted: "ready".into() })
-}
-
-/// A volume that is becoming a snapshot takes no new holder.
-pub(super) fn refuse_freezing(v: &Volume) -> Result<(), Condition> {
-    if !v.work.contains(&Work::Freezing) {
-        return Ok(());
-    }
-    let (what, name) = (Kind::Volume, v.handle.to_string());
-    Err(Condition::WrongState { what, name, actual: Work::Freezing.to_string(), wanted: "ready".into() })
-}
-
-/// A volume that is becoming a snapshot takes no new holder.
-pub(super) fn refuse_freezing(v: &Volume) -> Result<(), Condition> {
-    if !v.work.contains(&Work::Freezing) {
-        return Ok(());
-    }
-    let (what, name) = (Kind::Volume, v.handle.to_string());
-    Err(Condition::WrongState { what, name, actual: Work::Freezing.to_string(), wanted: "ready".into() })
-}
-
-/// A volume that is becoming a snapshot takes no new holder.
-pub(super) fn refuse_freezing(v: &Volume) -> Result<(), Condition> {
-    if !v.work.contains(&Work::Freezing) {
-        return Ok(());
-    }
-    let (what, name) = (Kind::Volume, v.handle.to_string());
-    Err(Condition::WrongState { what, name, actual: Work::Freezing.to_string(), wanted: "ready".into() })
-}
-
 /// Reserves a volume: from now on nobody else gets it exclusively. The holder is named later.
 pub async fn reserve(ports: &Ports, actor: &Actor, want: Reserve) -> Result<(Attachment, u64), Condition> {
     let (ports_in, actor_in) = (ports.clone(), actor.clone());
@@ -139,10 +103,6 @@ pub(super) fn draft(ports: &Ports, v: &Volume, rights: Rights) -> Result<Attachm
         let (what, name) = (Kind::Volume, v.handle.to_string());
         return Err(Condition::WrongState { what, name, actual: v.life.to_string(), wanted: "ready".into() });
     }
-    refuse_freezing(v)?;
-    refuse_freezing(v)?;
-    refuse_freezing(v)?;
-    refuse_freezing(v)?;
     refuse_freezing(v)?;
     Ok(Attachment {
         id: AttachmentId(ports.entropy.uuid()),

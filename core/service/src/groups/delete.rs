@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::list::members;
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::volumes::delete as volume;
-use crate::{Ports, Started, access};
+use crate::{Ports, Started, access, parts};
 
 pub(crate) const KIND: &str = "group-delete@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Close, &Remove];
@@ -79,6 +79,7 @@ fn mark(tx: &mut dyn WriteTx, g: &Group, mut v: Volume) -> Result<(), Condition>
     if v.life != Life::Deleting {
         v.life = life(v.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Volume, v.id))?;
     }
+    parts::refuse_frozen(tx.read(), v.pool)?;
     v.declared = None;
     v.epoch += 1;
     tx.update(&mut v)

@@ -155,7 +155,7 @@ impl JobStep for Make {
             };
             if args.new {
                 let store = cx.world.store(v.pool).await?;
-                let want = NewBytes { size: v.size };
+                let want = NewBytes { size: v.size, placement: v.placement.clone() };
                 store.create(v.id, &Source::Blank, &want, &Label::of_volume(&v)).await?;
             } else {
                 let (gate, meta) = (&cx.world.gate, &*cx.world.meta);

@@ -77,6 +77,7 @@ fn frozen(v: &Volume, id: SnapshotId, stamp: Stamp) -> Snapshot {
         auto_named: false,
         bound: false,
         transient: false,
+        key: v.key.clone(),
         hidden: v.hidden.clone(),
         declared: None,
         group_snapshot: None,

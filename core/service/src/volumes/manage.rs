@@ -36,8 +36,6 @@ pub struct Takeover {
     pub naming: Naming,
     /// Its policy.
     pub volume_type: Option<VolumeTypeId>,
-    /// More than one host may attach it.
-    pub shared: bool,
     /// What the API keeps with it.
     pub attributes: Attributes,
 }
@@ -111,6 +109,9 @@ pub async fn take_over(
             Some(v) => (v, true),
             None => (adopted(tx, &pool, &found, &new.naming, Stamp::at(now))?, false),
         };
+        if !known || v.project != actor.project {
+            quotas::admit(tx.read(), actor.project, &Need::volume(&v))?;
+        }
         v.hidden.retain(|a| *a != api);
         v.aliases = aliases_for(v.aliases, v.project);
         v.project = actor.project;
@@ -119,8 +120,7 @@ pub async fn take_over(
         if kind.is_some() {
             v.limits = types::limits_of(tx.read(), kind.as_ref())?;
         }
-        quotas::admit(tx.read(), v.project, &Need::volume(&v))?;
-        v.shared = new.shared;
+        v.shared = kind.as_ref().is_some_and(|t| t.rules.shared);
         v.declared = None;
         v.attributes.merge(new.attributes.clone());
         v.stamp.updated = Some(now);
@@ -290,7 +290,10 @@ pub async fn take_snapshot_over(
         s.hidden.retain(|a| *a != api);
         s.name = new.naming.name.clone();
         s.project = v.project;
-        quotas::admit(tx.read(), s.project, &Need::snapshot(&s))?;
+        if !known {
+            // One that was only let go has counted all the while.
+            quotas::admit(tx.read(), s.project, &Need::snapshot(&s))?;
+        }
         s.declared = None;
         s.attributes.merge(new.attributes.clone());
         s.stamp.updated = Some(now);

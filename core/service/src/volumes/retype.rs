@@ -16,8 +16,6 @@ use crate::{Ports, parts, seal, types};
 pub struct Retype {
     /// The type; `None`: no type at all.
     pub to: Option<VolumeTypeId>,
-    /// More than one host may attach it then.
-    pub shared: bool,
     /// It may be moved to the type's pool.
     pub may_move: bool,
 }
@@ -36,12 +34,13 @@ pub async fn retype(
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
         parts::refuse_frozen(tx.read(), v.pool)?;
-        let old = v.volume_type.map(|t| tx.read().get::<VolumeType>(Scope::All, t)).transpose()?;
+        let old: Option<VolumeType> =
+            v.volume_type.map(|t| tx.read().find(Scope::All, t)).transpose()?.flatten();
         let new = want.to.map(|t| types::usable(tx.read(), actor_in.scope, v.project, t)).transpose()?;
-        let want = Retype { shared: want.shared || new.as_ref().is_some_and(|t| t.rules.shared), ..want };
         types::check_size(new.as_ref(), v.size)?;
         seal::check_retype(&v, new.as_ref())?;
-        if v.shared != want.shared && v.standing() != Standing::Free {
+        let shared = new.as_ref().is_some_and(|t| t.rules.shared);
+        if v.shared != shared && v.standing() != Standing::Free {
             When::Only(&[Standing::Free]).check(Kind::VolumeType, v.id, v.standing())?;
         }
         ALLOWED.check(Kind::Volume, v.id, v.standing())?;
@@ -52,15 +51,14 @@ pub async fn retype(
         if v.group.is_some() || v.migration.is_some_and(Migration::is_under_way) {
             return Err(Condition::in_use(Kind::Volume, &v.handle, vec!["its group or a move".into()]));
         }
+        let snapshots: Vec<Snapshot> = tx.read().children(v.id)?;
+        quotas::admit(tx.read(), v.project, &Need::retype(&v, &snapshots, want.to))?;
         // Ceilings of its own stay; those that came with the old type go with it.
         let follows = v.limits == types::limits_of(tx.read(), old.as_ref())?;
         let limits = if follows { types::limits_of(tx.read(), new.as_ref())? } else { v.limits };
         let named = new.as_ref().map(|t| types::named_pool(tx.read(), t)).transpose()?.flatten();
         let target = named.map(|p| p.id).or(new.as_ref().and_then(|t| t.pool)).filter(|p| *p != v.pool);
-        let snapshots: Vec<Snapshot> = tx.read().children(v.id)?;
-        let kept: Vec<Snapshot> = snapshots.into_iter().filter(|s| !s.transient).collect();
-        quotas::admit(tx.read(), v.project, &Need::retype(&v, &kept, want.to))?;
-        let change = NewType { volume_type: want.to, shared: want.shared, limits };
+        let change = NewType { volume_type: want.to, shared, limits };
         v.stamp.updated = Some(now);
         if let Some(pool) = target {
             if !want.may_move {
