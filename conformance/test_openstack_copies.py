@@ -541,7 +541,7 @@ class Images(unittest.TestCase):
         osc("image", "set", "--property", "a=b", name)
         osc("image", "delete", name, name + "-2", name + "-3")
         made = server.cli_json("image", "create", unique("own"), "--file", str(path))
-        own = server.cli_json("image", "volume", made["id"], unique("own"))
+        own = server.cli_json("image", "volume", made["id"], unique("own"), "--size", "1GiB")
         self.holds_patterns(cloud.block_storage.get_volume(own["id"]))
         of = server.cli_json("image", "create", unique("own"), "--volume", own["id"], "--format", "qcow2")
         self.assertEqual(of["state"], "active")
