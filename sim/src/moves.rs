@@ -60,7 +60,7 @@ impl Moving {
         let mut copies = Vec::new();
         let nodes = engine.catalogue();
         for node in nodes.iter().filter(|n| n.tree == self.tree && n.kind != ImageKind::Record) {
-            let marks = match engine.marks(node.lineage, self.index, 0, self.blocks) {
+            let marks = match engine.marks(node.lineage, self.index, 0, self.blocks).await {
                 // A ghost that was dissolved meanwhile.
                 Err(EngineError::NotFound) => continue,
                 other => other?,
@@ -111,7 +111,7 @@ impl Moving {
                 let copy = &self.copies.borrow()[nth];
                 (copy.lineage, copy.marks.clone())
             };
-            let have = match engine.marks(lineage, self.index, 0, self.blocks) {
+            let have = match engine.marks(lineage, self.index, 0, self.blocks).await {
                 Err(EngineError::NotFound) => continue,
                 other => other?,
             };

@@ -142,7 +142,6 @@ fn attachment(state: AttachState) -> Attachment {
         attached: None,
         by_volume: false,
         returned: false,
-        key: None,
         attributes: Attributes::default(),
         stamp: stamp(),
     }
