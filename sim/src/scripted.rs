@@ -76,7 +76,8 @@ pub fn stale_successor<R: Rules>() -> Result<(), Failure> {
 /// While one deletion is taking back its space, another one is asked for, whose record is then lost: what
 /// it had held must still be there.
 pub fn deletion_undone<R: Rules>(seed: u64) -> Result<(), Failure> {
-    let layout = Layout { object_blocks: 1, ..Layout::tiny() };
+    // One group, so that what was freed is the next to be taken.
+    let layout = Layout { object_blocks: 1, ag_blocks: 256, ..Layout::tiny() };
     let mut world = World::<R>::scripted(seed, layout)?;
     let (second, first, third) = (world.filled(8)?, world.filled(24)?, world.filled(2)?);
     world.change(Change::Delete(first));

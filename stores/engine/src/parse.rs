@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use crate::blob;
-use crate::codec::{HEADER, Identity, Reader, Type, reseal as fix};
+use crate::codec::{HEADER, Identity, Reader, Type, claimed_len, reseal as fix};
 use crate::layout::Layout;
 use crate::load;
 use crate::map::SpanMap;
@@ -49,10 +49,14 @@ pub fn checkpoint(bytes: &[u8], reseal: bool) -> bool {
         SpanMap::decode(b, id, (index, span), 512, disk_blocks).is_ok()
     };
     let number = bytes.get(HEADER..HEADER + 4).and_then(|b| Reader::new(b).u32().ok()).unwrap_or(0) as usize;
+    let bits = |b: &[u8]| {
+        let words = claimed_len(b, Type::Bits).map_or(0, |len| len.saturating_sub(HEADER + 8) / 8);
+        space::bits(b, id, number, words).is_ok()
+    };
     span(&with(Type::Span))
         | load::root(&with(Type::Root), id).is_ok()
         | space::group_page(&with(Type::GroupPage), id, number).is_ok()
-        | space::bits(&with(Type::Bits), id, number, 504).is_ok()
+        | bits(&with(Type::Bits))
         | load::node(&with(Type::Node), id, 0, Default::default()).is_ok()
         | load::node_page(&with(Type::NodePage), id, number).is_ok()
         | load::version_page(&with(Type::VersionPage), id, number, &layout, disk_blocks).is_ok()
