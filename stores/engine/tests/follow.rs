@@ -63,7 +63,7 @@ fn filled_twice<R: Rules>() -> Option<u8> {
     assert_eq!(read(&e, 3), Some(0x33));
     take(&disk, 0x11);
     let e = open::<R>(&disk, 2);
-    assert_eq!(e.check(), []);
+    assert_eq!(block_on(e.check()), []);
     read(&e, 3)
 }
 
@@ -79,7 +79,7 @@ fn healed_at_once<R: Rules>() -> Option<u8> {
     assert_eq!(block_on(e.heal(1, 0, 0, data(0x11))), Ok(true));
     block_on(e.flush()).unwrap();
     let e = open::<R>(&disk, 2);
-    assert_eq!(e.check(), []);
+    assert_eq!(block_on(e.check()), []);
     read(&e, 0)
 }
 
