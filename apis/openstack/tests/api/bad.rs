@@ -25,7 +25,7 @@ async fn bad_input_gets_cinders_documents_and_changes_nothing() {
         ("/volumes/x/action", json!({}), 400, "badRequest", "exactly one key"),
         ("/volumes/x/action", json!({ "os-extend": { "new_size": 2 } }), 404, "itemNotFound", "Volume x"),
         ("/volumes/x/action", json!({ "os-retype": {} }), 400, "badRequest", "new_type"),
-        ("/backups", json!({ "backup": {} }), 501, "notImplemented", "/backups"),
+        ("/workers/cleanup", json!({}), 501, "notImplemented", "/workers/cleanup"),
     ];
     for (path, body, status, key, text) in table {
         let got = c.post(path, body).await.error();
