@@ -151,7 +151,7 @@ class Versions(unittest.TestCase):
 
     def test_an_operation_that_is_not_built_says_so(self):
         headers = {"X-Auth-Token": cloud.session.get_token()}
-        answer = server.http("GET", "/volume/v3/backups", headers=headers)
+        answer = server.http("GET", "/volume/v3/clusters", headers={**headers, "OpenStack-API-Version": "volume 3.7"})
         self.assertEqual(answer.status, 501)
         self.assertIn("message", next(iter(answer.json().values())))
 
