@@ -103,6 +103,9 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("parpen-identity", &["parpen-base", "parpen-model"]),
     ("parpen-service", &["parpen-base", "parpen-block", "parpen-identity", "parpen-model"]),
     ("parpen-meta", &["parpen-base", "parpen-identity", "parpen-model"]),
+    ("parpen-archive", &["parpen-base", "parpen-block", "parpen-model"]),
+    ("parpen-image", &["parpen-base", "parpen-block", "parpen-model"]),
+    ("parpen-keys", &["parpen-base", "parpen-block", "parpen-model"]),
     ("parpen-engine", &["parpen-base", "parpen-block", "parpen-ring"]),
     ("parpen-array", &["parpen-base", "parpen-block", "parpen-engine", "parpen-ring"]),
     ("parpen-http", &["parpen-base", "parpen-identity", "parpen-model"]),
@@ -116,6 +119,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     (
         "parpen",
         &[
+            "parpen-archive",
             "parpen-array",
             "parpen-base",
             "parpen-block",
@@ -123,6 +127,8 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "parpen-engine",
             "parpen-http",
             "parpen-identity",
+            "parpen-image",
+            "parpen-keys",
             "parpen-lxd",
             "parpen-meta",
             "parpen-model",
@@ -178,7 +184,8 @@ const LIBRARIES: &[(&str, &[&str], &[&str])] = &[
             "parpen",
         ],
     ),
-    ("HTTP client", &["ureq", "reqwest"], &["parpen"]),
+    // An object store is reached over HTTP.
+    ("HTTP client", &["ureq", "reqwest"], &["parpen", "parpen-archive"]),
     (
         "SQL",
         &["rusqlite", "libsqlite3-sys", "sqlx", "tokio-postgres", "postgres", "diesel"],
@@ -186,9 +193,10 @@ const LIBRARIES: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "TLS",
-        &["rustls", "tokio-rustls", "rcgen", "native-tls", "openssl"],
-        &["parpen-http", "parpen-nbd", "parpen"],
+        &["rustls", "tokio-rustls", "rcgen", "native-tls"],
+        &["parpen-http", "parpen-nbd", "parpen", "parpen-archive"],
     ),
+    ("cipher", &["openssl"], &["parpen-keys"]),
     ("io_uring", &["io-uring", "tokio-uring", "monoio"], &["parpen-ring"]),
     ("command line", &["clap", "comfy-table", "indicatif", "anyhow"], &["parpen", "xtask", "parpen-sim"]),
 ];
