@@ -54,6 +54,7 @@ impl<R: Rules> World<R> {
         let layout = Layout {
             object_blocks: *self.rng.pick(&[1, 4, 16]),
             tail_bytes: *self.rng.pick(&[16 << 10, 64 << 10, 1 << 20]),
+            ag_blocks: self.group_blocks,
             ..Layout::tiny()
         };
         self.format(layout)?;

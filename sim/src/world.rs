@@ -127,6 +127,8 @@ pub(crate) struct World<R: Rules> {
     /// Bytes of maps that the engine may keep though they could be read again: some histories read them all
     /// the time.
     pub cache: usize,
+    /// Blocks of a group: many small ones, or one, in which what was freed is soon taken again.
+    pub group_blocks: u32,
 }
 
 impl<R: Rules> World<R> {
@@ -157,6 +159,7 @@ impl<R: Rules> World<R> {
             next_stamp: 1,
             next_name: 1,
             eager,
+            group_blocks: if seed % 8 < 4 { 64 } else { 256 },
             cache: [0, 1 << 10, 8 << 10, 64 << 20][(seed % 4) as usize],
             rng,
         }
