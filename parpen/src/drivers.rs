@@ -95,8 +95,8 @@ impl Drivers for LocalDrivers {
             files::remove(&self.ballast(pool))?;
             files::remove(&witness::path_of(&self.data, pool.id.0))?;
             // Only files that were named by us are ours to remove; a disk that somebody named stays with its bytes.
-            let own = pool.disks.iter().filter(|d| files::is_own(pool, d));
-            own.map(|d| files::remove(&self.at(d))).collect()
+            let mut own = pool.disks.iter().filter(|d| files::is_own(pool, d));
+            own.try_for_each(|d| files::remove(&self.at(d)))
         })
     }
 

@@ -122,7 +122,7 @@ fn follow(client: &Client, what: &str, job: Uuid) -> anyhow::Result<()> {
                 bar.finish_and_clear();
                 bail!("{}; the next start of the server goes on with it", reason());
             }
-            _ => std::thread::sleep(Duration::from_millis(100)),
+            _ => super::progress::pause(Duration::from_millis(100)),
         }
     }
     bar.finish_and_clear();
@@ -329,7 +329,7 @@ fn of_volume(client: &Client, wish: &ImageWish) -> anyhow::Result<ImageDoc> {
     let outcome = loop {
         let now: anyhow::Result<ImageDoc> = client.get(&image_path(&made.id.to_string()));
         match now {
-            Ok(i) if i.state == "saving" => std::thread::sleep(Duration::from_millis(200)),
+            Ok(i) if i.state == "saving" => super::progress::pause(Duration::from_millis(200)),
             other => {
                 break other.context("the image could not be made; `parpen status` and the log say more");
             }

@@ -195,7 +195,7 @@ impl Task {
             if !watch || all.is_empty() {
                 return Ok(());
             }
-            std::thread::sleep(LOOK);
+            super::progress::pause(LOOK);
         }
     }
 }

@@ -40,3 +40,9 @@ impl<R: Read> Read for Counted<R> {
         Ok(n)
     }
 }
+
+/// Rests between two looks at the server.
+#[allow(clippy::disallowed_methods)] // the command line is one thread that has nothing else to do
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
+}

@@ -34,7 +34,7 @@ pub(super) fn own_path(pool: &str, number: Option<u16>) -> String {
 
 /// Whether a disk of this pool was named by us.
 pub(super) fn is_own(pool: &Pool, place: &DiskPlace) -> bool {
-    let named = |n: &str| n == "" || n.strip_prefix('-').is_some_and(|n| n.parse::<u16>().is_ok());
+    let named = |n: &str| n.is_empty() || n.strip_prefix('-').is_some_and(|n| n.parse::<u16>().is_ok());
     let middle =
         place.path.strip_prefix(&format!("pools/{}", pool.name)).and_then(|p| p.strip_suffix(".disk"));
     middle.is_some_and(named)

@@ -67,7 +67,7 @@ async fn taken_names_and_lost_labels_are_said() {
     let all = read(&*house.ports.meta, |tx| tx.list::<parpen_model::Volume>(Scope::All, &Query::default()));
     assert_eq!(all.await.unwrap().len(), 3);
     // The table of names still refuses a second bearer.
-    let (names, _) = write(&*house.ports.meta, |tx| Ok(tx.read().named("handle", "taken")?)).await.unwrap();
+    let (names, _) = write(&*house.ports.meta, |tx| tx.read().named("handle", "taken")).await.unwrap();
     assert!(names.is_some());
     house.kill();
 }

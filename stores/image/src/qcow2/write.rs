@@ -51,7 +51,7 @@ impl<W: Write + Seek> Writer<W> {
             self.end_table()?;
             self.outer = number / PER_TABLE;
         }
-        self.l2[(number % PER_TABLE) as usize] = self.used * CLUSTER | COPIED;
+        self.l2[(number % PER_TABLE) as usize] = (self.used * CLUSTER) | COPIED;
         self.append(bytes)
     }
 
@@ -69,7 +69,7 @@ impl<W: Write + Seek> Writer<W> {
         if self.l2.iter().all(|e| *e == 0) {
             return Ok(());
         }
-        self.l1[self.outer as usize] = self.used * CLUSTER | COPIED;
+        self.l1[self.outer as usize] = (self.used * CLUSTER) | COPIED;
         let bytes: Vec<u8> = self.l2.iter().flat_map(|e| e.to_be_bytes()).collect();
         self.l2.fill(0);
         self.append(&bytes)
