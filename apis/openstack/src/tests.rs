@@ -34,6 +34,7 @@ fn pool() -> Pool {
         name: "local".into(),
         driver: Driver::Memory,
         disks: Vec::new(),
+        spent: Vec::new(),
         capacity: 1 << 40,
         description: String::new(),
         attributes: Attributes::default(),

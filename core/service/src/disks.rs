@@ -106,7 +106,8 @@ pub async fn add(
         if p.disks.is_empty() {
             return Err(Condition::Unsupported(format!("pool {:?} has no disks of its own", p.name)));
         }
-        let next = p.disks.iter().map(|d| d.number).max().unwrap_or_default() + 1;
+        let numbers = p.disks.iter().map(|d| d.number).chain(p.spent.iter().copied());
+        let next = numbers.max().unwrap_or_default() + 1;
         let path = new.path.clone().unwrap_or_else(|| ports_in.figures.default_path(&p.name, Some(next)));
         let capacity = ports_in.figures.capacity_for(p.driver, Some(&path), capacity, 1)?;
         let ssd = new.ssd.unwrap_or_else(|| ports_in.figures.is_ssd(&path));
@@ -185,10 +186,13 @@ fn media(store: &dyn VolumeBackend) -> Result<&dyn Media, Condition> {
     store.media().ok_or_else(|| Condition::Unsupported("this pool has no disks of its own".into()))
 }
 
-/// Takes a disk out of its pool's row.
-fn leave(tx: &mut dyn WriteTx, pool: PoolId, number: u16) -> Result<(), Condition> {
+/// Takes a disk out of its pool's row, and its number out of use if the store knew it.
+fn leave(tx: &mut dyn WriteTx, pool: PoolId, number: u16, is_spent: bool) -> Result<(), Condition> {
     let Some(mut p) = tx.read().find::<Pool>(Scope::All, pool)? else { return Ok(()) };
     p.disks.retain(|d| d.number != number);
+    if is_spent && !p.spent.contains(&number) {
+        p.spent.push(number);
+    }
     p.capacity = p.disks.iter().map(|d| d.capacity).sum();
     tx.update(&mut p)
 }
@@ -217,7 +221,7 @@ impl JobStep for Join {
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: AddArgs = cx.args()?;
-            let commit: Commit = Box::new(move |tx| leave(tx, args.pool, args.number));
+            let commit: Commit = Box::new(move |tx| leave(tx, args.pool, args.number, false));
             Ok(commit)
         })
     }
@@ -236,7 +240,7 @@ impl JobStep for Change {
             if args.verb != DiskVerb::Forget {
                 return Ok(nothing());
             }
-            let commit: Commit = Box::new(move |tx| leave(tx, args.pool, args.number));
+            let commit: Commit = Box::new(move |tx| leave(tx, args.pool, args.number, true));
             Ok(commit)
         })
     }

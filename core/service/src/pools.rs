@@ -81,6 +81,7 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewPool) -> Result<Starte
             name: new.name.clone(),
             driver: new.driver,
             disks: numbered(tx.read(), &places)?,
+            spent: Vec::new(),
             capacity,
             description: new.description.clone(),
             attributes: new.attributes.clone(),
@@ -127,7 +128,8 @@ pub(crate) fn numbered(tx: &dyn ReadTx, places: &[DiskPlace]) -> Result<Vec<Disk
         if there.iter().copied().chain(&given).any(|d| d.path == place.path) {
             return Err(Condition::exists(Kind::Disk, &place.path));
         }
-        let used = |n: &u16| there.iter().copied().chain(&given).any(|d| d.number == *n);
+        let spent = |n: &u16| pools.iter().any(|p| p.spent.contains(n));
+        let used = |n: &u16| there.iter().copied().chain(&given).any(|d| d.number == *n) || spent(n);
         let number = (1..4096).find(|n| !used(n));
         let number = number.ok_or_else(|| Condition::NoSpace("all 4095 disk numbers are in use".into()))?;
         given.push(DiskPlace { number, ..place.clone() });

@@ -163,6 +163,7 @@ fn row_of(store: Uuid, seen: &Seen, known: &[Pool], now: jiff::Timestamp) -> Poo
         name,
         driver: Driver::Local,
         disks: seen.disks.iter().map(|(_, d)| d.clone()).collect(),
+        spent: Vec::new(),
         capacity: seen.disks.iter().map(|(_, d)| d.capacity).sum(),
         description: "rebuilt from its disks".into(),
         attributes: Attributes::default(),

@@ -84,7 +84,10 @@ mod tests {
         assert!(!checkpoint(&empty_root, false));
         assert!(checkpoint(&empty_root, true));
         empty_root[HEADER + 8] = 1;
-        assert!(!checkpoint(&empty_root, true), "one page is announced and none follows");
+        // As bits of free blocks the same bytes are sound.
+        let sealed = prepared(&empty_root, Type::Root, true);
+        let one_page = load::root(&sealed, identity(&sealed));
+        assert!(one_page.is_err(), "one page is announced and none follows");
         assert!(record(&[0; HEADER + 40], true));
     }
 }

@@ -121,8 +121,8 @@ impl Rollback for Sizes {
 struct SizesDrivers;
 
 impl Drivers for SizesDrivers {
-    fn default_path(&self, pool: &str, _: Option<u16>) -> String {
-        pool.to_string()
+    fn default_path(&self, pool: &str, number: Option<u16>) -> String {
+        number.map_or_else(|| pool.to_string(), |n| format!("{pool}-{n}"))
     }
     fn is_ssd(&self, _: &str) -> bool {
         true

@@ -33,7 +33,7 @@ async fn volumes() {
         {
           "name": "v",
           "id": 18,
-          "globalId": "u9p6yd.rs7atopif.1cdxqijlpq",
+          "globalId": "6a7kf0.f7hpl7ufm.1a3fv3sbd4",
           "parentName": "golden",
           "parentVolumeId": 15,
           "templateName": "tpl",
@@ -66,7 +66,7 @@ async fn snapshots() {
           {
             "name": "golden",
             "id": 15,
-            "globalId": "21xgyo.2k1l4lipxr.5b8oy3y1b",
+            "globalId": "u9p6yd.rs7atopif.1cdxqijlpq",
             "parentName": "",
             "parentVolumeId": 0,
             "templateName": "",
@@ -105,7 +105,7 @@ async fn attachments() {
             "client": 7,
             "rights": "rw",
             "pos": 0,
-            "globalId": "u9p6yd.rs7atopif.1cdxqijlpq"
+            "globalId": "6a7kf0.f7hpl7ufm.1a3fv3sbd4"
           },
           {
             "volume": "golden",
@@ -113,7 +113,7 @@ async fn attachments() {
             "client": 7,
             "rights": "ro",
             "pos": 1,
-            "globalId": "21xgyo.2k1l4lipxr.5b8oy3y1b"
+            "globalId": "u9p6yd.rs7atopif.1cdxqijlpq"
           }
         ]"#]]
     .assert_eq(&pretty(&list));
@@ -130,7 +130,7 @@ async fn status() {
         {
           "name": "v",
           "id": 18,
-          "globalId": "u9p6yd.rs7atopif.1cdxqijlpq",
+          "globalId": "6a7kf0.f7hpl7ufm.1a3fv3sbd4",
           "parentName": "golden",
           "parentVolumeId": 15,
           "templateName": "tpl",
@@ -253,7 +253,7 @@ async fn groups() {
     let groups = w.get("PlacementGroupsList").await;
     groups.as_object().unwrap().iter().for_each(|(name, g)| strict::placement_group(name, g));
     assert_eq!(w.get("PlacementGroupDescribe/hdd").await, groups["hdd"]);
-    expect![[r#"{"default":{"id":1,"name":"default","disks":[1],"servers":[1]},"hdd":{"id":2,"name":"hdd","disks":[1],"servers":[1]},"ssd":{"id":3,"name":"ssd","disks":[1],"servers":[1]},"dummy":{"id":4,"name":"dummy","disks":[],"servers":[]}}"#]].assert_eq(&groups.to_string());
+    expect![[r#"{"default":{"id":1,"name":"default","disks":[1,2,3],"servers":[1]},"hdd":{"id":2,"name":"hdd","disks":[1,2],"servers":[1]},"ssd":{"id":3,"name":"ssd","disks":[3],"servers":[1]},"dummy":{"id":4,"name":"dummy","disks":[],"servers":[]}}"#]].assert_eq(&groups.to_string());
 }
 
 #[tokio::test]

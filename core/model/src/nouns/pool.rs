@@ -54,6 +54,8 @@ pub struct Pool {
     pub driver: Driver,
     /// Its disks, by number; none for memory.
     pub disks: Vec<DiskPlace>,
+    /// Numbers of disks that were forgotten: what they held is still known by them, so no other disk gets them.
+    pub spent: Vec<u16>,
     /// How far it may grow, in bytes: what its disks have together.
     pub capacity: u64,
     /// In words.
@@ -76,6 +78,8 @@ struct PoolDocument {
     driver: Driver,
     #[serde(default)]
     disks: Vec<DiskPlace>,
+    #[serde(default)]
+    spent: Vec<u16>,
     path: Option<String>,
     disk: Option<u16>,
     capacity: u64,
@@ -98,6 +102,7 @@ impl From<PoolDocument> for Pool {
             name: d.name,
             driver: d.driver,
             disks,
+            spent: d.spent,
             capacity: d.capacity,
             description: d.description,
             attributes: d.attributes,

@@ -24,20 +24,22 @@ async fn a_disk_comes_and_goes_with_its_row() {
     let added = disks::add(&house.ports, &house.actor, before.id, new.clone(), Some(GIB)).await.unwrap();
     house.ports.jobs.wait(added.job).await.unwrap();
     let grown = pool(&house).await;
-    assert_eq!(numbers(&grown), [1, 2]);
+    assert_eq!(numbers(&grown), [1, 2, 3, 4]);
     assert_eq!(grown.capacity, before.capacity + GIB);
     let twice = disks::add(&house.ports, &house.actor, before.id, new, Some(GIB)).await;
     assert!(matches!(twice, Err(Condition::Exists { .. })), "one file is one disk");
 
-    disks::describe(&house.ports, &house.actor, 2, "the second").await.unwrap();
-    assert_eq!(pool(&house).await.disks[1].description, "the second");
+    disks::describe(&house.ports, &house.actor, 4, "the fourth").await.unwrap();
+    assert_eq!(pool(&house).await.disks[3].description, "the fourth");
     for verb in [DiskVerb::SoftEject, DiskVerb::Forget] {
-        let job = disks::change(&house.ports, &house.actor, 2, verb).await.unwrap().job;
+        let job = disks::change(&house.ports, &house.actor, 4, verb).await.unwrap().job;
         house.ports.jobs.wait(job).await.unwrap();
     }
-    assert_eq!((numbers(&pool(&house).await), pool(&house).await.capacity), (vec![1], before.capacity));
-    assert_eq!(disk.said(), ["add 2 /dev/more", "change 2 SoftEject", "change 2 Forget"]);
-    let gone = disks::change(&house.ports, &house.actor, 2, DiskVerb::Eject).await;
+    assert_eq!((numbers(&pool(&house).await), pool(&house).await.capacity), (vec![1, 2, 3], before.capacity));
+    assert_eq!(disk.said(), ["add 4 /dev/more", "change 4 SoftEject", "change 4 Forget"]);
+    let again = disks::add(&house.ports, &house.actor, before.id, NewDisk::at("/dev/again"), Some(GIB)).await;
+    assert_eq!(again.unwrap().now.number, 5, "a number is spent for ever");
+    let gone = disks::change(&house.ports, &house.actor, 4, DiskVerb::Eject).await;
     assert!(matches!(gone, Err(Condition::NotFound { .. })));
     house.kill();
 }
@@ -54,6 +56,6 @@ async fn a_disk_that_is_not_taken_leaves_no_row_and_one_that_is_held_stays() {
     assert_eq!(pool(&house).await.disks, before.disks);
     let job = disks::change(&house.ports, &house.actor, 1, DiskVerb::Forget).await.unwrap().job;
     assert!(house.ports.jobs.wait(job).await.is_err(), "it holds the only copy");
-    assert_eq!(numbers(&pool(&house).await), [1]);
+    assert_eq!(numbers(&pool(&house).await), [1, 2, 3]);
     house.kill();
 }

@@ -119,8 +119,8 @@ impl Drivers for TestDrivers {
             Ok(())
         })
     }
-    fn default_path(&self, pool: &str, _: Option<u16>) -> String {
-        pool.to_string()
+    fn default_path(&self, pool: &str, number: Option<u16>) -> String {
+        number.map_or_else(|| pool.to_string(), |n| format!("{pool}-{n}"))
     }
     fn is_ssd(&self, _: &str) -> bool {
         true
