@@ -28,7 +28,7 @@ async fn a_password_gives_a_token_with_roles_and_a_catalog() {
     assert_eq!(token["project"]["id"], c.project);
     assert_eq!(token["user"]["name"], "admin");
     let types: Vec<&Value> = token["catalog"].as_array().unwrap().iter().map(|e| &e["type"]).collect();
-    assert_eq!(types, ["block-storage", "volumev3", "identity"]);
+    assert_eq!(types, ["block-storage", "volumev3", "identity", "image"]);
     assert_eq!(token["catalog"][0]["endpoints"][0]["url"], "http://h:1/volume/v3");
     assert_eq!(token["catalog"][1]["endpoints"][0]["url"], format!("http://h:1/volume/v3/{}", c.project));
     assert!(token["roles"].as_array().unwrap().iter().any(|r| r["name"] == "admin"));

@@ -105,7 +105,7 @@ async fn what_is_missing_or_does_not_fit_has_its_own_name() {
         (
             Method::POST,
             "VolumeCreate",
-            json!({ "name": "a", "size": GB, "replication": 3 }),
+            json!({ "name": "a", "size": GB, "replication": 3, "placeAll": "hdd" }),
             "insufficientResources",
         ),
         (Method::POST, "VolumeUpdate/v", json!({ "template": "t" }), "notImplemented"),

@@ -4,7 +4,8 @@
 use parpen_base::{Buf, MIB};
 use parpen_model::lifecycle::{Life, Migration};
 use parpen_model::{
-    Condition, Driver, Group, GroupId, GroupSource, Kind, Query, Scope, Snapshot, Volume, VolumeId, read,
+    Backup, Condition, Driver, Group, GroupId, GroupSource, Kind, Query, Scope, Snapshot, Volume, VolumeId,
+    read,
 };
 use parpen_service::attachments::{self, Change, Detach};
 use parpen_service::groups::{self, Members, NewGroup, NewType};
@@ -62,7 +63,7 @@ pub(super) async fn at_every_point<S>(
     panic!("it has more than {MANY} points");
 }
 
-/// Nothing is half done: whatever is there is ready, no work is left over, and so are no snapshots of the service.
+/// Nothing is half done: whatever is there is ready, no work is left over, and no snapshots of the service that no backup keeps.
 async fn sound(house: &House) {
     let jobs = house.ports.jobs.list(&house.actor).await.unwrap();
     assert!(jobs.iter().all(|j| j.is_final()), "{jobs:?}");
@@ -72,7 +73,10 @@ async fn sound(house: &House) {
         assert!(!v.migration.is_some_and(Migration::is_under_way), "{v:?}");
     }
     let snapshots: Vec<Snapshot> = rows(house).await;
-    assert!(snapshots.iter().all(|s| s.life == Life::Ready && !s.transient), "{snapshots:?}");
+    let backups: Vec<Backup> = rows(house).await;
+    // The newest backup keeps the snapshot that it was made of, for the next one to be compared with.
+    let kept = |s: &Snapshot| !s.transient || backups.iter().any(|b| b.held == Some(s.id));
+    assert!(snapshots.iter().all(|s| s.life == Life::Ready && kept(s)), "{snapshots:?}");
     let groups: Vec<Group> = rows(house).await;
     assert!(groups.iter().all(|g| g.life == Life::Ready), "{groups:?}");
     // Each pool holds what the rows say, and nothing else.
