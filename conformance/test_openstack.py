@@ -149,12 +149,6 @@ class Versions(unittest.TestCase):
             self.assertEqual(answer.status, 200, path)
             self.assertEqual(answer.json()["volume"]["id"], volume.id)
 
-    def test_an_operation_that_is_not_built_says_so(self):
-        headers = {"X-Auth-Token": cloud.session.get_token()}
-        answer = server.http("GET", "/volume/v3/clusters", headers={**headers, "OpenStack-API-Version": "volume 3.7"})
-        self.assertEqual(answer.status, 501)
-        self.assertIn("message", next(iter(answer.json().values())))
-
 
 class Volumes(unittest.TestCase):
     def test_a_volume_lives_through_all_its_verbs(self):

@@ -452,7 +452,7 @@ class Images(unittest.TestCase):
                 harness.run("qemu-img", "create", "-q", "-f", "qcow2", *options, path, "1M")
             image = cloud.image.create_image(unique("image"), disk_format="qcow2", container_format="bare")
             answer = cloud.session.put(
-                cloud.image.get_endpoint() + f"/v2/images/{image.id}/file", data=path.read_bytes(), raise_exc=False,
+                cloud.image.get_endpoint().rstrip("/").removesuffix("/v2") + f"/v2/images/{image.id}/file", data=path.read_bytes(), raise_exc=False,
                 headers={"Content-Type": "application/octet-stream"},
             )
             self.assertEqual(answer.status_code, 400, options)
@@ -602,6 +602,7 @@ def data_of(path):
                 # Pieces overlap, so that no text is cut in two.
                 yield os.pread(file.fileno(), min(hole - at, 4 * MIB + 4096), at)
                 at += 4 * MIB
+            at = hole
 
 
 def on_disk(text):
