@@ -184,7 +184,7 @@ class StorPool(Api):
         for replication in (0, 4, -1, "x"):
             with self.subTest(replication=replication):
                 self.refused({400}, self.create(name="sp-bad", replication=replication), "invalidParam")
-        self.refused({507}, self.create(name="sp-bad", replication=3), "insufficientResources")
+        self.refused({507}, self.create(name="sp-bad", replication=3, placeAll="hdd"), "insufficientResources")
 
     def test_malformed_bodies(self):
         for body in (BROKEN_JSON, b"[]", b"7", b"\xff\xfe", b"[" * 50_000):

@@ -88,9 +88,10 @@ class Cluster(StorPoolTest):
         self.assertEqual(services.clusterStatus, "running")
         self.assertTrue(any(mgmt.active for mgmt in services.mgmt.values()))
         groups = api.placementGroupsList()
-        for name in ("default", "hdd", "ssd"):
+        solid = {number for number, disk in disks.items() if disk.ssd}
+        for name, members in (("default", set(disks)), ("hdd", set(disks) - solid), ("ssd", solid)):
             self.assertEqual(groups[name].name, name)
-            self.assertEqual(set(groups[name].disks), set(disks))
+            self.assertEqual(set(groups[name].disks), members)
 
     def test_a_wrong_token_is_refused(self):
         with self.assertRaises(spapi.ApiError):
