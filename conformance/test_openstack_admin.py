@@ -265,21 +265,6 @@ class Identity(unittest.TestCase):
         cli("openstack", "project", "delete", project)
         self.assertIsNone(cloud.identity.find_project(project))
 
-    def test_application_credentials(self):
-        made = cli_json("application", "credential", "create", unique("app"), "--role", "member")
-        program = openstack.connect(
-            load_yaml_config=False, load_envvars=False, region_name="RegionOne",
-            auth_type="v3applicationcredential",
-            auth=dict(
-                auth_url=os.environ["OS_AUTH_URL"], application_credential_id=made["id"],
-                application_credential_secret=made["secret"],
-            ),
-        )
-        self.assertIsInstance(list(program.block_storage.volumes()), list)
-        cli("openstack", "application", "credential", "delete", made["name"])
-        answer = program.session.get(program.block_storage.get_endpoint() + "/volumes", raise_exc=False)
-        self.assertEqual(answer.status_code, 401)
-
     def test_the_own_command_line(self):
         project, name = unique("p"), unique("u")
         server.cli("project", "create", project)

@@ -45,6 +45,7 @@ pub struct Suite {
 pub const SUITES: &[Suite] = &[
     Suite { name: "harness", file: "test_harness.py", python: Python::System },
     Suite { name: "openstack", file: "test_openstack.py", python: Python::Set("openstack") },
+    Suite { name: "openstack admin", file: "test_openstack_admin.py", python: Python::Set("openstack") },
     Suite { name: "openstack copies", file: "test_openstack_copies.py", python: Python::Set("openstack") },
     Suite { name: "openstack volumes", file: "test_openstack_volumes.py", python: Python::Set("openstack") },
     Suite { name: "storpool 2.0.0", file: "test_storpool.py", python: Python::Set("storpool2") },

@@ -9,6 +9,7 @@ use parpen_model::{
     Task, TaskClass,
 };
 
+use super::files;
 use super::store::{PoolStore, condition};
 
 /// Bytes of an object, the unit in which disks count.
@@ -112,12 +113,21 @@ impl PoolStore {
             Ok(_) | Err(Condition::NotFound { .. }) => return Ok(()),
             Err(e) => return Err(e),
         };
-        if member.state != State::Out {
+        let served = member.state != State::Out;
+        if served {
             self.order(disk, Order::Eject { disk, force: false }).await?;
         }
         self.order(disk, Order::Forget(disk)).await?;
+        let place = self.places().iter().find(|p| p.number == disk).cloned();
         self.places().retain(|p| p.number != disk);
-        self.tell_groups().await
+        self.tell_groups().await?;
+        match (self.row(), place) {
+            // A file of ours whose every byte is elsewhere is needed no more; what was away may hold what nobody else has.
+            (Some(pool), Some(place)) if served && files::is_own(&pool, &place) => {
+                files::remove(&self.drivers.at(&place))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn eject(&self, disk: u16) -> Result<(), Condition> {
