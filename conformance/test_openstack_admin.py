@@ -8,6 +8,7 @@ import uuid
 
 import harness
 import openstack
+from keystoneauth1.exceptions import Unauthorized
 from openstack import exceptions
 
 server = None
@@ -264,6 +265,23 @@ class Identity(unittest.TestCase):
         cli("openstack", "user", "delete", name)
         cli("openstack", "project", "delete", project)
         self.assertIsNone(cloud.identity.find_project(project))
+
+    def test_application_credentials(self):
+        made = cli_json("application", "credential", "create", unique("app"), "--role", "member")
+        made = {key.lower(): value for key, value in made.items()}
+        program = openstack.connect(
+            load_yaml_config=False, load_envvars=False, region_name="RegionOne",
+            auth_type="v3applicationcredential",
+            auth=dict(
+                auth_url=os.environ["OS_AUTH_URL"], application_credential_id=made["id"],
+                application_credential_secret=made["secret"],
+            ),
+        )
+        self.assertIsInstance(list(program.block_storage.volumes()), list)
+        cli("openstack", "application", "credential", "delete", made["name"])
+        # The token ended with its credential, and the client that asks for another gets none.
+        with self.assertRaises(Unauthorized):
+            list(program.block_storage.volumes())
 
     def test_the_own_command_line(self):
         project, name = unique("p"), unique("u")
