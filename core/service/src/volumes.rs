@@ -13,6 +13,7 @@ pub(crate) mod rebase;
 pub(crate) mod resize;
 mod retype;
 pub(crate) mod rollback;
+pub(crate) mod target;
 
 pub use create::{From, NewVolume, Options, Place, create};
 pub use declare::{Said, declare, say};

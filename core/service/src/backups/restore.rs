@@ -1,13 +1,12 @@
 //! Putting a backup's bytes into a new volume, or over those of an existing one.
 
 use parpen_base::Boxed;
-use parpen_block::{Rights, Whom};
+use parpen_block::Rights;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{BackupEvent, BackupState, Life, LifeEvent, Work, life};
 use parpen_model::ports::Target;
 use parpen_model::{
-    Backup, BackupId, Condition, Kind, Label, NewBytes, Scope, Source, Stamp, Volume, VolumeId, VolumeType,
-    WriteTx, read, write,
+    Backup, BackupId, Condition, Kind, Scope, Stamp, Volume, VolumeId, VolumeType, WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +15,9 @@ use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::quotas::{self, Need};
 use crate::volumes::create::draft;
 use crate::volumes::resize::at_rest;
+use crate::volumes::target;
 use crate::volumes::{NewVolume, core_size};
-use crate::{Ports, Started, access, attachments, data, names, seal};
+use crate::{Ports, Started, access, attachments, data, names};
 
 pub(crate) const KIND: &str = "backup-restore@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Look, &Make, &Fill];
@@ -200,30 +200,14 @@ impl JobStep for Make {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let v: Volume = match args.new {
-                true => seal::ensure(&cx.world, args.volume).await?,
-                false => read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?,
-            };
-            if args.new {
-                let store = cx.world.store(v.pool).await?;
-                let want = NewBytes { size: v.size, placement: v.placement.clone() };
-                store.create(v.id, &Source::Blank, &want, &Label::of_volume(&v)).await?;
-            } else {
-                let (gate, meta) = (&cx.world.gate, &*cx.world.meta);
-                let _fenced = access::shut(gate, meta, v.id.into(), Whom::Everyone, true).await?;
-            }
+            target::prepare(&cx.world, args.volume, args.new).await?;
             Ok(nothing())
         })
     }
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, args.volume)).await?;
-            let Some(v) = v.filter(|v| args.new && v.life == Life::Creating) else { return Ok(nothing()) };
-            // The row stays, in error; a store that does not answer may still hold bytes of it until it is deleted.
-            if let Err(e) = cx.world.store(v.pool).await?.delete(v.id.into()).await {
-                tracing::warn!(volume = %v.id, error = %e, "a volume that could not be filled keeps its space");
-            }
+            target::give_up(&cx.world, args.volume, args.new).await?;
             Ok(nothing())
         })
     }

@@ -1,12 +1,11 @@
 //! Putting an image's disk into a volume: a new one, or over the bytes of one that is there.
 
 use parpen_base::{Boxed, GIB};
-use parpen_block::{Rights, Whom};
+use parpen_block::Rights;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{ImageState, Life, LifeEvent, Usage, Work, life};
+use parpen_model::lifecycle::{ImageState, LifeEvent, Usage, Work, life};
 use parpen_model::{
-    Attributes, Condition, Image, ImageId, Kind, Label, NewBytes, Scope, Source, Stamp, Volume, VolumeId,
-    read, write,
+    Attributes, Condition, Image, ImageId, Kind, Scope, Stamp, Volume, VolumeId, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +14,8 @@ use crate::quotas::{self, Need};
 use crate::volumes::NewVolume;
 use crate::volumes::create::draft;
 use crate::volumes::resize::{at_rest, work_done};
-use crate::{Ports, Started, access, data, names, seal};
+use crate::volumes::target;
+use crate::{Ports, Started, access, data, names};
 
 pub(crate) const KIND: &str = "image-fill@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Make, &Fill];
@@ -149,35 +149,16 @@ impl JobStep for Make {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let v: Volume = match args.new {
-                true => seal::ensure(&cx.world, args.volume).await?,
-                false => read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?,
-            };
-            if args.new {
-                let store = cx.world.store(v.pool).await?;
-                let want = NewBytes { size: v.size, placement: v.placement.clone() };
-                store.create(v.id, &Source::Blank, &want, &Label::of_volume(&v)).await?;
-            } else {
-                let (gate, meta) = (&cx.world.gate, &*cx.world.meta);
-                let _fenced = access::shut(gate, meta, v.id.into(), Whom::Everyone, true).await?;
-            }
+            target::prepare(&cx.world, args.volume, args.new).await?;
             Ok(nothing())
         })
     }
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, args.volume)).await?;
-            let Some(v) = v else { return Ok(nothing()) };
-            // The row stays, in error; a store that does not answer may still hold bytes of it until it is deleted.
-            if args.new
-                && v.life == Life::Creating
-                && let Err(e) = cx.world.store(v.pool).await?.delete(v.id.into()).await
-            {
-                tracing::warn!(volume = %v.id, error = %e, "a volume that could not be filled keeps its space");
-            }
+            target::give_up(&cx.world, args.volume, args.new).await?;
             let why = cx.job.error.as_ref().map(Condition::to_string);
-            Ok(work_done(Work::Downloading, v.id, move |v| {
+            Ok(work_done(Work::Downloading, args.volume, move |v| {
                 if let Ok(next) = life(v.life, LifeEvent::Broke) {
                     v.life = next;
                     v.fault = why.clone();
