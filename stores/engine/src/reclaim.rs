@@ -67,21 +67,39 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     async fn dissolve(&self, lineage: u64) -> Result<(), EngineError> {
+        let first = || {
+            let state = self.state.borrow();
+            state.by_key.range((lineage, 0)..=(lineage, u64::MAX)).next().map(|((_, index), _)| *index)
+        };
         for step in 1.. {
-            let first = {
-                let state = self.state.borrow();
-                state.by_key.range((lineage, 0)..=(lineage, u64::MAX)).next().map(|((_, index), _)| *index)
-            };
-            let Some(index) = first else { break };
-            self.change_loaded(self.settle_need(), || Ok(Op::Settle { lineage, index })).await?;
+            if let Some(index) = first() {
+                self.settle(lineage, index).await?;
+            } else {
+                self.make_room(Need { log: SMALL_OP, ..Need::default() }).await?;
+                // A family may have come back from another disk meanwhile.
+                if first().is_none() {
+                    return self.change(Op::Drop { lineage });
+                }
+            }
             if step % COMMIT == 0 {
                 self.flush().await?;
             } else if step % STRIDE == 0 {
                 yield_now().await;
             }
         }
-        self.make_room(Need { log: SMALL_OP, ..Need::default() }).await?;
-        self.change(Op::Drop { lineage })
+        Ok(())
+    }
+
+    /// Takes back one object of a ghost, unless its family left for another disk meanwhile.
+    async fn settle(&self, lineage: u64, index: u64) -> Result<(), EngineError> {
+        let op = || {
+            let there = self.state.borrow().slot(lineage, index).is_some();
+            if there { Ok(Op::Settle { lineage, index }) } else { Err(EngineError::NotFound) }
+        };
+        match self.change_loaded(self.settle_need(), op).await {
+            Err(EngineError::NotFound) => Ok(()),
+            other => other,
+        }
     }
 
     fn settle_need(&self) -> Need {
@@ -96,7 +114,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         for (n, index) in objects.into_iter().enumerate() {
             let trims = self.trimmable(lineage, index).await?.is_some();
             if trims {
-                self.change_loaded(self.settle_need(), || Ok(Op::Settle { lineage, index })).await?;
+                self.settle(lineage, index).await?;
             }
             if n % STRIDE == STRIDE - 1 {
                 yield_now().await;
