@@ -32,9 +32,9 @@ fn a_rotten_block_is_read_from_the_other_disk_and_healed_at_once() {
     let mut w = Test::new(2, 1);
     let id = w.create(2, None).unwrap();
     fill(&mut w, id);
-    let tag = w.model[&id].cells[9].now[0];
+    let tag = w.model[&id].cells[9].tag();
     assert!(w.disks[&1].rot(&block_of(tag)) > 0);
-    assert!(w.disks[&2].rot(&block_of(w.model[&id].cells[33].now[0])) > 0);
+    assert!(w.disks[&2].rot(&block_of(w.model[&id].cells[33].tag())) > 0);
     w.check();
     w.check();
     let faults: Vec<_> = w.array.members().iter().map(|m| m.faults).collect();
@@ -57,7 +57,7 @@ fn a_scrub_finds_and_heals_what_nobody_reads_and_counts_it() {
     w.write(id, 0, 8);
     w.flush(id);
     for n in 1..=2u16 {
-        let tag = w.model[&id].cells[usize::from(n) * 8].now[0];
+        let tag = w.model[&id].cells[usize::from(n) * 8].tag();
         assert!(w.disks[&n].rot(&block_of(tag)) > 0);
         w.array.scrub(n).unwrap();
     }
@@ -77,7 +77,7 @@ fn data_lost_is_said_of_the_one_block_that_is() {
     let mut w = Test::new(2, 3);
     let id = w.create(1, None).unwrap();
     fill(&mut w, id);
-    let tag = w.model[&id].cells[20].now[0];
+    let tag = w.model[&id].cells[20].tag();
     assert!(w.disks.values().map(|d| d.rot(&block_of(tag))).sum::<usize>() > 0);
     let read = |first: u64| block_on(w.array.read(id, first * BLOCK, Buf::zeroed(BLOCK as usize))).0;
     assert_eq!(read(20), Err(EngineError::DataLost));
@@ -122,7 +122,7 @@ fn an_old_disk_alone_is_refused_and_believed_only_in_need() {
     let array = open(how).unwrap();
     let (result, buf) = block_on(array.read(id, 8 * BLOCK, Buf::zeroed(BLOCK as usize)));
     assert_eq!(result, Ok(false));
-    assert_eq!(common::tag_of(&buf), w.model[&id].cells[8].now[0]);
+    assert_eq!(common::tag_of(&buf), w.model[&id].cells[8].tag());
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn what_only_a_forgotten_disk_had_is_lost_and_never_reads_as_zeros() {
                 let (result, buf) = block_on(w.array.read(*id, first * BLOCK, Buf::zeroed(BLOCK as usize)));
                 match result {
                     Ok(_) => {
-                        assert_eq!(common::tag_of(&buf), w.model[id].cells[first as usize].now[0]);
+                        assert_eq!(common::tag_of(&buf), w.model[id].cells[first as usize].tag());
                         kept += 1;
                     }
                     Err(e) => {

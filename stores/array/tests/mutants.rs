@@ -104,7 +104,7 @@ fn the_only_new_copy_rots<R: Rules>() {
     w.write(id, 5, 1);
     w.flush(id);
     w.come_back(2);
-    let tag = w.model[&id].cells[5].now[0];
+    let tag = w.model[&id].cells[5].tag();
     assert!(w.disks[&1].rot(&block_of(tag)) > 0);
     let (result, _) = block_on(w.array.read(id, 5 * BLOCK, Buf::zeroed(BLOCK as usize)));
     assert_eq!(result, Err(EngineError::DataLost), "nobody has what was written last");

@@ -1,7 +1,7 @@
 //! A store of several disks beside a model of it: what each block must read as, or may after something failed.
 #![allow(dead_code, clippy::unwrap_used)] // each test binary uses its part; a panic is how a test fails
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use parpen_array::{Array, ArrayError, Class, LocalTask, Offer, Opening, Policy, State};
@@ -21,22 +21,28 @@ pub const DISK: u64 = 24 << 20;
 /// What a block may read as now, and what it may after a crash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
-    pub now: Vec<u64>,
-    pub kept: Vec<u64>,
+    pub now: BTreeSet<u64>,
+    pub kept: BTreeSet<u64>,
 }
 
 impl Cell {
     fn of(tag: u64) -> Cell {
-        Cell { now: vec![tag], kept: vec![tag] }
+        Cell { now: BTreeSet::from([tag]), kept: BTreeSet::from([tag]) }
+    }
+
+    /// What it reads as, where that is certain.
+    pub fn tag(&self) -> u64 {
+        assert_eq!(self.now.len(), 1, "{:?}", self.now);
+        self.now.first().copied().unwrap()
     }
 
     fn write(&mut self, tag: u64, done: bool) {
         if done {
-            self.now = vec![tag];
+            self.now = BTreeSet::from([tag]);
         } else {
-            self.now.push(tag);
+            self.now.insert(tag);
         }
-        self.kept.push(tag);
+        self.kept.insert(tag);
     }
 }
 
@@ -148,8 +154,8 @@ impl<R: Rules> World<R> {
             (false, Ok(())) => {
                 let image = self.model.get_mut(&id).unwrap();
                 for cell in &mut image.cells[first as usize..(first + count) as usize] {
-                    cell.now.push(0);
-                    cell.kept.push(0);
+                    cell.now.insert(0);
+                    cell.kept.insert(0);
                 }
             }
             _ => self.wrote(id, first, count, 0, result),
@@ -221,7 +227,7 @@ impl<R: Rules> World<R> {
         let out = self.out();
         for image in self.model.values_mut().filter(|i| usize::from(i.replicas) <= out) {
             for cell in &mut image.cells {
-                cell.now = [cell.kept.clone(), cell.now.clone()].concat();
+                cell.now.extend(&cell.kept);
             }
         }
     }
@@ -270,7 +276,7 @@ impl<R: Rules> World<R> {
         }
         for image in self.model.values_mut().filter(|i| !i.snapshot) {
             for cell in &mut image.cells {
-                cell.now = [cell.kept.clone(), cell.now.clone()].concat();
+                cell.now.extend(&cell.kept);
             }
         }
         self.doubt();
@@ -309,7 +315,7 @@ impl<R: Rules> World<R> {
                     image.cells.iter_mut().for_each(|c| c.kept = c.now.clone());
                 }
                 let mut cells = image.cells.clone();
-                cells.iter_mut().for_each(|c| c.now = [c.kept.clone(), c.now.clone()].concat());
+                cells.iter_mut().for_each(|c| c.now.extend(&c.kept));
                 let replicas = image.replicas;
                 self.crash(absent);
                 if done || self.array.lookup(taken).is_some() {
@@ -411,7 +417,7 @@ impl<R: Rules> World<R> {
                         if image.snapshot { "snapshot" } else { "volume" },
                         cell.now
                     );
-                    cell.now = vec![tag];
+                    cell.now = BTreeSet::from([tag]);
                 }
             }
         }
