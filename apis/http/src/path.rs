@@ -84,21 +84,29 @@ pub fn find<E: Copy>(table: &[Route<E>], method: &Method, path: &str) -> Found<E
 
 /// Which segments matched literally, and what the others stood for.
 fn fit(pattern: &'static str, asked: &[Cow<'_, str>]) -> Option<(Vec<bool>, Params)> {
-    let mut literal = Vec::with_capacity(asked.len());
-    let mut params = Params::default();
+    // Nearly all patterns of a table end here, so this much allocates nothing.
     let mut wanted = raw_segments(pattern);
-    for segment in asked {
-        let want = wanted.next()?;
-        match want.strip_prefix('{').and_then(|w| w.strip_suffix('}')) {
-            Some(name) if !segment.is_empty() => {
-                params.0.push((name, segment.clone().into_owned()));
-                literal.push(false);
-            }
-            None if want == segment => literal.push(true),
-            _ => return None,
-        }
+    let fits = |segment: &Cow<'_, str>| {
+        wanted.next().is_some_and(|want| match name(want) {
+            Some(_) => !segment.is_empty(),
+            None => want == segment,
+        })
+    };
+    if !asked.iter().all(fits) || wanted.next().is_some() {
+        return None;
     }
-    wanted.next().is_none().then_some((literal, params))
+    let mut params = Params::default();
+    let mut literal = Vec::with_capacity(asked.len());
+    for (want, segment) in raw_segments(pattern).zip(asked) {
+        literal.push(name(want).is_none());
+        params.0.extend(name(want).map(|name| (name, segment.clone().into_owned())));
+    }
+    Some((literal, params))
+}
+
+/// The name that a segment of a pattern stands for.
+fn name(want: &'static str) -> Option<&'static str> {
+    want.strip_prefix('{')?.strip_suffix('}')
 }
 
 #[cfg(test)]

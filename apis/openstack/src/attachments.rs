@@ -63,21 +63,14 @@ async fn paged(cx: &Cx) -> Result<Page<Attached>, Condition> {
     page(cx, all.into_iter().filter(|a| a.attachment.subject.kind() == Kind::Volume && mine(a)).collect())
 }
 
-fn listed(page: Page<Attached>, print: impl Fn(&Attachment) -> Value) -> Result<Reply, Condition> {
-    let items: Vec<Value> = page.items.iter().map(|a| print(&a.attachment)).collect();
-    let mut body = json!({ "attachments": items });
-    if let Some(next) = page.next {
-        body["attachments_links"] = json!([{ "rel": "next", "href": next }]);
-    }
-    Ok(Reply::json(StatusCode::OK, &body))
-}
-
 pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
-    listed(paged(&cx).await?, to_wire::attachment_summary)
+    let print = |a: &Attached| to_wire::attachment_summary(&a.attachment);
+    Ok(paged(&cx).await?.reply("attachments", "attachments_links", print))
 }
 
 pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {
-    listed(paged(&cx).await?, |a| to_wire::attachment(a, &cx.house.config.nbd))
+    let print = |a: &Attached| to_wire::attachment(&a.attachment, &cx.house.config.nbd);
+    Ok(paged(&cx).await?.reply("attachments", "attachments_links", print))
 }
 
 async fn shown(cx: &Cx, a: &Attachment) -> Result<Reply, Condition> {

@@ -16,7 +16,7 @@ use crate::cx::{Cx, one};
 use crate::errors::fault;
 use crate::fields::{Fields, refuse, required};
 use crate::from_wire::{self, METADATA, OWN, ZONE};
-use crate::paging::{Listed, Page, page};
+use crate::paging::{Listed, page};
 use crate::to_wire::{gib, links, maybe_time, own, texts, time, user};
 
 /// Who can import what was exported here.
@@ -64,18 +64,6 @@ async fn all(cx: &Cx) -> Result<Vec<View>, Condition> {
     Ok(all.into_iter().filter(|v| everyones || v.backup.project == actor.project).collect())
 }
 
-fn listed(cx: &Cx, page: Page<View>, print: impl Fn(&View) -> Value) -> Result<Reply, Condition> {
-    let items: Vec<Value> = page.items.iter().map(print).collect();
-    let mut body = json!({ "backups": items });
-    if let Some(next) = page.next {
-        body["backups_links"] = json!([{ "rel": "next", "href": next }]);
-    }
-    if cx.version.has(45) && cx.asks("with_count") {
-        body["count"] = json!(page.count);
-    }
-    Ok(Reply::json(StatusCode::OK, &body))
-}
-
 fn summary(cx: &Cx, b: &Backup) -> Value {
     let project = b.project.0.simple().to_string();
     json!({ "id": b.id.to_string(), "name": b.name, "links": links(&cx.base, &project, "backups", b.id) })
@@ -117,12 +105,12 @@ fn full(cx: &Cx, view: &View) -> Value {
 
 pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
     let page = page(&cx, all(&cx).await?)?;
-    listed(&cx, page, |view| summary(&cx, &view.backup))
+    Ok(page.counted(&cx, "backups", "backups_links", |view| summary(&cx, &view.backup)))
 }
 
 pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {
     let page = page(&cx, all(&cx).await?)?;
-    listed(&cx, page, |view| full(&cx, view))
+    Ok(page.counted(&cx, "backups", "backups_links", |view| full(&cx, view)))
 }
 
 pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {

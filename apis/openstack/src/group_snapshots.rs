@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::cx::{Cx, one};
 use crate::fields::Fields;
 use crate::from_wire::{self, OWN};
-use crate::groups::{listed, new_group, said_of_group};
+use crate::groups::{new_group, said_of_group};
 use crate::paging::{Listed, Page, page};
 use crate::states::{self, bad, reword};
 use crate::to_wire::time;
@@ -67,11 +67,11 @@ async fn paged(cx: &Cx) -> Result<Page<GroupSnapshot>, Condition> {
 }
 
 pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
-    listed(paged(&cx).await?, "group_snapshots", "group_snapshot_links", summary)
+    Ok(paged(&cx).await?.reply("group_snapshots", "group_snapshot_links", summary))
 }
 
 pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {
-    listed(paged(&cx).await?, "group_snapshots", "group_snapshot_links", |gs| detailed(&cx, gs))
+    Ok(paged(&cx).await?.reply("group_snapshots", "group_snapshot_links", |gs| detailed(&cx, gs)))
 }
 
 pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {

@@ -11,7 +11,6 @@ use serde_json::{Map, Value, json};
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, document, required, truth};
 use crate::from_wire::METADATA;
-use crate::groups::listed;
 use crate::paging::{Listed, page};
 use crate::states::bad;
 use crate::to_wire::{texts, time};
@@ -65,7 +64,7 @@ pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
     };
     let wanted = |t: &GroupType| public.is_none_or(|p| p == t.public);
     let page = page(&cx, all.into_iter().filter(wanted).collect())?;
-    listed(page, "group_types", "group_type_links", |t| printed(&cx, t))
+    Ok(page.reply("group_types", "group_type_links", |t| printed(&cx, t)))
 }
 
 pub(crate) async fn default(cx: Cx) -> Result<Reply, Condition> {

@@ -102,27 +102,12 @@ async fn paged(cx: &Cx) -> Result<Page<View>, Condition> {
     page(cx, groups::list(cx.ports(), actor, project).await?)
 }
 
-/// A page of a collection; `links` is the key of the address of the next one.
-pub(crate) fn listed<T>(
-    page: Page<T>,
-    key: &str,
-    links: &str,
-    print: impl Fn(&T) -> Value,
-) -> Result<Reply, Condition> {
-    let items: Vec<Value> = page.items.iter().map(print).collect();
-    let mut body = json!({ key: items });
-    if let Some(next) = page.next {
-        body[links] = json!([{ "rel": "next", "href": next }]);
-    }
-    Ok(Reply::json(StatusCode::OK, &body))
-}
-
 pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
-    listed(paged(&cx).await?, "groups", "group_links", summary)
+    Ok(paged(&cx).await?.reply("groups", "group_links", summary))
 }
 
 pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {
-    listed(paged(&cx).await?, "groups", "group_links", |view| detailed(&cx, view))
+    Ok(paged(&cx).await?.reply("groups", "group_links", |view| detailed(&cx, view)))
 }
 
 pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {

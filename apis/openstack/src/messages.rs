@@ -110,12 +110,7 @@ pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
         let all = all.iter().rev().map(|m| m.document(&cx)).collect();
         return one(StatusCode::OK, "messages", Value::Array(all));
     }
-    let page = page(&cx, all)?;
-    let mut body = json!({ "messages": page.items.iter().map(|m| m.document(&cx)).collect::<Vec<_>>() });
-    if let Some(next) = page.next {
-        body["messages_links"] = json!([{ "rel": "next", "href": next }]);
-    }
-    Ok(Reply::json(StatusCode::OK, &body))
+    Ok(page(&cx, all)?.reply("messages", "messages_links", |m| m.document(&cx)))
 }
 
 pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {

@@ -1,8 +1,11 @@
 //! Lists: filters, order, pages, and the absolute link to the next page.
 
+use http::StatusCode;
 use jiff::Timestamp;
+use parpen_http::Reply;
 use parpen_model::Condition;
-use serde_json::Value;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Value, json};
 
 use crate::cx::Cx;
 use crate::fields::truth;
@@ -31,6 +34,57 @@ pub(crate) struct Page<T> {
     pub(crate) count: usize,
     /// The next page's address, if there is one.
     pub(crate) next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The answer: the items below `key`, the next page's address below `links`.
+    pub(crate) fn reply(self, key: &'static str, links: &'static str, print: impl Fn(&T) -> Value) -> Reply {
+        Reply::json(StatusCode::OK, &Frame { key, links, print, page: &self, count: false })
+    }
+
+    /// The answer of the lists that say how many there are, if they are asked to.
+    pub(crate) fn counted(
+        self,
+        cx: &Cx,
+        key: &'static str,
+        links: &'static str,
+        print: impl Fn(&T) -> Value,
+    ) -> Reply {
+        let count = cx.version.has(45) && cx.asks("with_count");
+        Reply::json(StatusCode::OK, &Frame { key, links, print, page: &self, count })
+    }
+}
+
+/// A page as a document. Each item's own document lives only until it is written: of a thousand, one is there at a time.
+struct Frame<'a, T, F> {
+    key: &'static str,
+    links: &'static str,
+    print: F,
+    page: &'a Page<T>,
+    count: bool,
+}
+
+/// The items of a frame.
+struct Items<'a, T, F>(&'a [T], &'a F);
+
+impl<T, F: Fn(&T) -> Value> Serialize for Frame<'_, T, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(self.key, &Items(&self.page.items, &self.print))?;
+        if let Some(next) = &self.page.next {
+            map.serialize_entry(self.links, &[json!({ "rel": "next", "href": next })])?;
+        }
+        if self.count {
+            map.serialize_entry("count", &self.page.count)?;
+        }
+        map.end()
+    }
+}
+
+impl<T, F: Fn(&T) -> Value> Serialize for Items<'_, T, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(self.1))
+    }
 }
 
 /// The page that the query of this call asks for. `all` comes the oldest first.

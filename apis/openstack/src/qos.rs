@@ -135,11 +135,7 @@ fn shown(cx: &Cx, q: &Qos) -> Result<Reply, Condition> {
 
 pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
     let page = page(&cx, qos::list(cx.ports(), cx.actor()?).await?)?;
-    let mut body = json!({ "qos_specs": page.items.iter().map(policy::qos).collect::<Vec<_>>() });
-    if let Some(next) = page.next {
-        body["qos_specs_links"] = json!([{ "rel": "next", "href": next }]);
-    }
-    Ok(Reply::json(StatusCode::OK, &body))
+    Ok(page.reply("qos_specs", "qos_specs_links", policy::qos))
 }
 
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {

@@ -12,7 +12,7 @@ use crate::actions;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, required};
 use crate::from_wire::{self, METADATA, OWN};
-use crate::paging::{Listed, Page, page};
+use crate::paging::{Listed, page};
 use crate::states::{self, bad, reword};
 use crate::to_wire::{self, Shape};
 use crate::volumes::snapshots_of;
@@ -68,26 +68,15 @@ pub(crate) async fn named(cx: &Cx, id: SnapshotId) -> Result<View, Condition> {
     }
 }
 
-fn listed(cx: &Cx, page: Page<View>, print: impl Fn(&View) -> Value) -> Result<Reply, Condition> {
-    let items: Vec<Value> = page.items.iter().map(print).collect();
-    let mut body = json!({ "snapshots": items });
-    if let Some(next) = page.next {
-        body["snapshots_links"] = json!([{ "rel": "next", "href": next }]);
-    }
-    if cx.version.has(45) && cx.asks("with_count") {
-        body["count"] = json!(page.count);
-    }
-    Ok(Reply::json(StatusCode::OK, &body))
-}
-
 pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
     let page = page(&cx, snapshots_of(&cx).await?)?;
-    listed(&cx, page, to_wire::snapshot_base)
+    Ok(page.counted(&cx, "snapshots", "snapshots_links", to_wire::snapshot_base))
 }
 
 pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {
     let page = page(&cx, snapshots_of(&cx).await?)?;
-    listed(&cx, page, |view| to_wire::snapshot(cx.look(), view, Shape::Full))
+    Ok(page
+        .counted(&cx, "snapshots", "snapshots_links", |view| to_wire::snapshot(cx.look(), view, Shape::Full)))
 }
 
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {

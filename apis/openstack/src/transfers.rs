@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, required};
 use crate::from_wire::{self, OWN};
-use crate::groups::listed;
 use crate::paging::{Listed, Page, page};
 use crate::states::{bad, reword};
 use crate::to_wire::time;
@@ -73,11 +72,11 @@ async fn paged(cx: &Cx) -> Result<Page<Transfer>, Condition> {
 }
 
 pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
-    listed(paged(&cx).await?, "transfers", "transfers_links", |t| summary(&cx, t))
+    Ok(paged(&cx).await?.reply("transfers", "transfers_links", |t| summary(&cx, t)))
 }
 
 pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {
-    listed(paged(&cx).await?, "transfers", "transfers_links", |t| detailed(&cx, t))
+    Ok(paged(&cx).await?.reply("transfers", "transfers_links", |t| detailed(&cx, t)))
 }
 
 pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {

@@ -107,11 +107,7 @@ pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
     }
     let page = page(&cx, all)?;
     let print = |t: &Shown| policy::volume_type(t.0.as_ref(), actor, TypeShape::Full);
-    let mut body = json!({ "volume_types": page.items.iter().map(print).collect::<Vec<_>>() });
-    if let Some(next) = page.next {
-        body["volume_type_links"] = json!([{ "rel": "next", "href": next }]);
-    }
-    Ok(Reply::json(StatusCode::OK, &body))
+    Ok(page.reply("volume_types", "volume_type_links", print))
 }
 
 fn shown(cx: &Cx, t: Option<&VolumeType>, shape: TypeShape) -> Result<Reply, Condition> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::cx::{Cx, one};
 use crate::fields::Fields;
 use crate::from_wire::{self, METADATA, OWN, ZONE};
-use crate::paging::{Listed, Page, page};
+use crate::paging::{Listed, page};
 use crate::states::{self, bad, reword};
 use crate::to_wire::{self, Shape};
 use crate::{actions, backups, images};
@@ -107,26 +107,14 @@ pub(crate) async fn all(cx: &Cx) -> Result<Vec<View>, Condition> {
     Ok(all.into_iter().filter(|v| !v.volume.hidden.contains(&Api::OpenStack)).collect())
 }
 
-fn listed(cx: &Cx, page: Page<View>, print: impl Fn(&View) -> Value) -> Result<Reply, Condition> {
-    let items: Vec<Value> = page.items.iter().map(print).collect();
-    let mut body = json!({ "volumes": items });
-    if let Some(next) = page.next {
-        body["volumes_links"] = json!([{ "rel": "next", "href": next }]);
-    }
-    if cx.version.has(45) && cx.asks("with_count") {
-        body["count"] = json!(page.count);
-    }
-    Ok(Reply::json(StatusCode::OK, &body))
-}
-
 pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
     let page = page(&cx, all(&cx).await?)?;
-    listed(&cx, page, |view| to_wire::volume_summary(&cx.base, &view.volume))
+    Ok(page.counted(&cx, "volumes", "volumes_links", |view| to_wire::volume_summary(&cx.base, &view.volume)))
 }
 
 pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {
     let page = page(&cx, all(&cx).await?)?;
-    listed(&cx, page, |view| to_wire::volume(cx.look(), view, Shape::Full))
+    Ok(page.counted(&cx, "volumes", "volumes_links", |view| to_wire::volume(cx.look(), view, Shape::Full)))
 }
 
 pub(crate) async fn summary(cx: Cx) -> Result<Reply, Condition> {

@@ -43,7 +43,7 @@ pub struct Row {
     pub revision: i64,
     /// The noun as JSON.
     pub doc: String,
-    /// Its unique names, as (space, name).
+    /// Its unique names, as (space, name). Left empty in what is read.
     pub names: Vec<(String, String)>,
 }
 
@@ -90,7 +90,7 @@ pub trait Noun: Serialize + DeserializeOwned + Clone {
 pub trait ReadTx {
     /// The row of that id.
     fn row(&self, kind: Kind, id: Uuid) -> Result<Option<Row>, Condition>;
-    /// The rows of a selection, in order of creation. Their `names` may be left empty.
+    /// The rows of a selection, in order of creation.
     fn rows(&self, kind: Kind, query: &Query) -> Result<Vec<Row>, Condition>;
     /// Who has that name.
     fn named(&self, space: &str, name: &str) -> Result<Option<(Kind, Uuid)>, Condition>;

@@ -1,7 +1,8 @@
 //! A lane: a thread of this crate that owns one connection and runs one transaction after the other.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use parpen_model::ports::{ReadWork, WriteWork};
@@ -24,21 +25,59 @@ pub enum Job {
     Write(WriteWork, oneshot::Sender<Result<u64, Condition>>),
 }
 
-/// Jobs for one or more lanes.
-pub type Jobs = Arc<Mutex<mpsc::Receiver<Job>>>;
+/// Jobs for one or more lanes, the first come first. Each job wakes one lane and no more.
+#[derive(Default)]
+pub struct Jobs {
+    waiting: Mutex<Waiting>,
+    more: Condvar,
+}
 
-/// Starts a lane. It ends when the senders of its jobs are gone, and gives its connection back.
-pub fn start(name: &str, conn: Connection, jobs: Jobs) -> std::io::Result<JoinHandle<Connection>> {
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Jobs {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more, unless they are closed.
+    pub fn push(&self, job: Job) -> Result<(), Job> {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return Err(job);
+        }
+        waiting.jobs.push_back(job);
+        drop(waiting);
+        self.more.notify_one();
+        Ok(())
+    }
+
+    /// Takes no more; what is there is still run.
+    pub fn close(&self) {
+        self.waiting().closed = true;
+        self.more.notify_all();
+    }
+
+    /// The next one; none once they are closed and all have been taken.
+    fn pop(&self) -> Option<Job> {
+        let idle = |w: &mut Waiting| w.jobs.is_empty() && !w.closed;
+        let waiting = self.more.wait_while(self.waiting(), idle);
+        waiting.unwrap_or_else(PoisonError::into_inner).jobs.pop_front()
+    }
+}
+
+/// Starts a lane. It ends when its jobs are closed and done, and gives its connection back.
+pub fn start(name: &str, conn: Connection, jobs: Arc<Jobs>) -> std::io::Result<JoinHandle<Connection>> {
     // SQLite blocks: on a thread of its own it holds up neither the control runtime nor a reactor.
     std::thread::Builder::new().name(name.to_string()).spawn(move || {
         let mut lane = Lane { conn, broken: false };
-        loop {
-            let next = jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).recv();
-            match next {
-                Ok(job) => lane.run(job),
-                Err(mpsc::RecvError) => return lane.conn,
-            }
+        while let Some(job) = jobs.pop() {
+            lane.run(job);
         }
+        lane.conn
     })
 }
 
@@ -138,6 +177,8 @@ fn logged(e: &rusqlite::Error) -> Condition {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
     use parpen_model::{Kind, Query, Row};
     use uuid::Uuid;

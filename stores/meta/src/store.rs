@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,18 +22,16 @@ const READERS: usize = 2;
 const BUSY: Duration = Duration::from_secs(5);
 /// Prepared statements kept by each connection; all of this crate's fit.
 const STATEMENTS: usize = 32;
+/// Kibibytes of pages that each connection keeps.
+const CACHE: i64 = 4096;
 
 /// The control plane's rows on SQLite. A transaction that was begun is run to its end even if its caller goes
 /// away.
 pub struct Store {
-    senders: RwLock<Option<Senders>>,
+    reads: Arc<Jobs>,
+    writes: Arc<Jobs>,
     /// Readers first, the writer last.
     lanes: Mutex<Vec<JoinHandle<Connection>>>,
-}
-
-struct Senders {
-    reads: mpsc::Sender<Job>,
-    writes: mpsc::Sender<Job>,
 }
 
 impl Store {
@@ -75,26 +73,21 @@ impl Store {
 
     /// Starts the lanes. Without readers the writer reads too.
     fn with(writer: Connection, readers: Vec<Connection>) -> Result<Store, OpenError> {
-        let (writes, queue) = mpsc::channel();
+        let writes = Arc::new(Jobs::default());
+        let reads = if readers.is_empty() { writes.clone() } else { Arc::default() };
         let mut lanes = Vec::new();
-        let reads = if readers.is_empty() {
-            writes.clone()
-        } else {
-            let (reads, queue) = mpsc::channel();
-            let queue: Jobs = Arc::new(Mutex::new(queue));
-            for conn in readers {
-                lanes.push(start("meta-read", conn, queue.clone())?);
-            }
-            reads
-        };
-        lanes.push(start("meta-write", writer, Arc::new(Mutex::new(queue)))?);
-        Ok(Store { senders: RwLock::new(Some(Senders { reads, writes })), lanes: Mutex::new(lanes) })
+        for conn in readers {
+            lanes.push(start("meta-read", conn, reads.clone())?);
+        }
+        lanes.push(start("meta-write", writer, writes.clone())?);
+        Ok(Store { reads, writes, lanes: Mutex::new(lanes) })
     }
 
     /// Finishes what was asked for, refuses everything later, and closes the database. Blocks until that is
     /// done; said twice, done once. Dropping does the same.
     pub fn close(&self) {
-        self.senders.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.reads.close();
+        self.writes.close();
         let lanes = std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner));
         let ended: Vec<_> = lanes.into_iter().map(JoinHandle::join).collect();
         // In this order, so that the writer is the last one out: it folds the log into the database.
@@ -104,12 +97,6 @@ impl Store {
                 tracing::warn!(error = %e, "not closed cleanly; its log is replayed next time");
             }
         }
-    }
-
-    fn send(&self, lane: impl FnOnce(&Senders) -> &mpsc::Sender<Job>, job: Job) -> Result<(), Condition> {
-        let senders = self.senders.read().unwrap_or_else(PoisonError::into_inner);
-        let sender = lane(senders.as_ref().ok_or_else(closed)?);
-        sender.send(job).map_err(|_| closed())
     }
 }
 
@@ -121,9 +108,10 @@ fn set_up(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(BUSY)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // FULL: a commit is on the disk before it is answered. The log is cut back after a burst.
+    conn.pragma_update(None, "cache_size", -CACHE)?;
     conn.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 16777216;",
+         PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 16777216;",
     )
 }
 
@@ -137,7 +125,7 @@ impl MetaStore for Store {
     fn read(&self, f: ReadWork) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move {
             let (answer, result) = oneshot::channel();
-            self.send(|s| &s.reads, Job::Read(f, answer))?;
+            self.reads.push(Job::Read(f, answer)).map_err(|_| closed())?;
             result.await.unwrap_or_else(|_| Err(closed()))
         })
     }
@@ -145,7 +133,7 @@ impl MetaStore for Store {
     fn write(&self, f: WriteWork) -> Boxed<'_, Result<u64, Condition>> {
         Box::pin(async move {
             let (answer, result) = oneshot::channel();
-            self.send(|s| &s.writes, Job::Write(f, answer))?;
+            self.writes.push(Job::Write(f, answer)).map_err(|_| closed())?;
             result.await.unwrap_or_else(|_| Err(closed()))
         })
     }

@@ -128,12 +128,9 @@ fn row_of(r: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 
 impl ReadTx for Tx<'_> {
     fn row(&self, kind: Kind, id: Uuid) -> Result<Option<Row>, Condition> {
-        let found = self.guarded(|c| {
+        self.guarded(|c| {
             c.prepare_cached(ROW)?.query_row(params![kind.word(), id.as_bytes()], row_of).optional()
-        })?;
-        let Some(mut row) = found else { return Ok(None) };
-        row.names = self.names_of(kind, id)?.into_iter().collect();
-        Ok(Some(row))
+        })
     }
 
     fn rows(&self, kind: Kind, query: &Query) -> Result<Vec<Row>, Condition> {
@@ -189,10 +186,10 @@ impl WriteTx for Tx<'_> {
     }
 
     fn replace(&mut self, kind: Kind, row: &Row) -> Result<bool, Condition> {
-        let Some(old) = self.row(kind, row.id)?.filter(|old| old.revision == row.revision) else {
+        if self.row(kind, row.id)?.is_none_or(|old| old.revision != row.revision) {
             return Ok(false);
-        };
-        let old: BTreeSet<_> = old.names.into_iter().collect();
+        }
+        let old = self.names_of(kind, row.id)?;
         let new: BTreeSet<_> = row.names.iter().cloned().collect();
         self.refuse_taken(new.difference(&old))?;
         let (project, parent) = (bytes(row.project), bytes(row.parent));
