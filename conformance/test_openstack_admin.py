@@ -8,6 +8,7 @@ import uuid
 
 import harness
 import openstack
+import recorder
 from keystoneauth1.exceptions import Unauthorized
 from openstack import exceptions
 
@@ -320,4 +321,5 @@ class HostileInput(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    recorder.install()
     harness.main()

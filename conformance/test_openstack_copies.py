@@ -13,6 +13,7 @@ import uuid
 
 import harness
 import openstack
+import recorder
 from bucket import Bucket
 from openstack import exceptions
 
@@ -745,4 +746,5 @@ def restart():
 
 
 if __name__ == "__main__":
+    recorder.install()
     harness.main()

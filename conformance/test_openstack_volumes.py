@@ -9,6 +9,7 @@ import uuid
 
 import harness
 import openstack
+import recorder
 from openstack import exceptions
 
 server = None
@@ -608,4 +609,5 @@ class CinderCommands(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    recorder.install()
     harness.main()
