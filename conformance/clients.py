@@ -52,7 +52,8 @@ def unique(word):
 
 
 def ready(resource, status="available"):
-    """Wait for a resource to have a status."""
+    """Wait for a resource to have a status. What we know of it may be old, so it is asked for anew."""
+    resource = resource.fetch(storage)
     return storage.wait_for_status(resource, status, failures=[], interval=0.1, wait=60)
 
 
@@ -193,8 +194,8 @@ def table(text):
 
 
 def properties(text):
-    """A `cinder` table of Property and Value."""
-    return {row["Property"]: row["Value"] for row in table(text)}
+    """A `cinder` table of names and values."""
+    return dict(list(row.values())[:2] for row in table(text))
 
 
 class Case(unittest.TestCase):

@@ -12,6 +12,8 @@ import harness
 import recorder
 from clients import Case, do, exported, gone, make_snapshot, make_volume, named_volume, osc, ready, status, unique
 
+NEWEST = ("openstack", "--os-volume-api-version", "3.71")
+
 
 def setUpModule():
     clients.start()
@@ -213,7 +215,8 @@ class Attachments(Case):
         volume, instance = make_volume(), str(uuid.uuid4())
         harness.fill(exported(volume), 0x31)
         made = osc("volume", "attachment", "create", "--server", instance, volume.name, **self.with_compute())
-        self.assertEqual((made["Status"], made["Server ID"]), ("reserved", instance))
+        self.assertEqual(made["Status"], "reserved")
+        self.assertEqual(clients.storage.get_attachment(made["ID"]).instance, instance)
         attachment = made["ID"]
         self.assertEqual(status(volume), "reserved")
         shown = osc("volume", "attachment", "set", "--host", "h", "--ip", "127.0.0.1", attachment)
@@ -269,9 +272,11 @@ class Backups(Case):
         shown = osc("volume", "backup", "show", name)
         self.assertEqual((shown["id"], shown["has_dependent_backups"]), (first.id, True))
         do("volume", "backup", "set", "--property", "c=d", "--description", "new", name)
-        do("volume", "backup", "unset", "--property", "a", name)
         shown = clients.storage.get_backup(first.id)
-        self.assertEqual((shown.metadata, shown.description), ({"c": "d"}, "new"))
+        self.assertEqual((shown.metadata, shown.description), ({"a": "b", "c": "d"}, "new"))
+        # The client asks for the metadata of backups by key, which Cinder does not serve.
+        self.refused("could not be found", *NEWEST, "volume", "backup", "unset", "--property", "a", name)
+        self.assertEqual(clients.storage.get_backup(first.id).metadata, {"a": "b", "c": "d"})
         for backup, pattern in ((first, 0x51), (second, 0x52)):
             restored = unique("restored")
             osc("volume", "backup", "restore", backup.name, restored)
@@ -289,7 +294,7 @@ class Backups(Case):
         harness.fill(exported(volume), 0x53)
         backup = ready(clients.storage.create_backup(volume_id=volume.id, name=unique("backup")))
         record = osc("volume", "backup", "record", "export", backup.id)
-        service, metadata = record["Backup Service"], record["Metadata"]
+        service, metadata = record["backup_service"], record["backup_url"]
         self.refused("", "openstack", "volume", "backup", "record", "import", service, metadata)
         store, kept = clients.server.data / "backups", clients.server.folder / unique("kept")
         shutil.copytree(store, kept)

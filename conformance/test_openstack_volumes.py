@@ -46,7 +46,8 @@ def unique(word):
 
 
 def waited(resource, status="available"):
-    """Wait for a resource to have a status."""
+    """Wait for a resource to have a status. What we know of it may be old, so it is asked for anew."""
+    resource = resource.fetch(storage)
     return storage.wait_for_status(resource, status, failures=[], interval=0.1, wait=60)
 
 
