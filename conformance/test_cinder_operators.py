@@ -123,7 +123,7 @@ class Groups(Case):
         cinder("create", "--group-id", group.id, "--name", name + "-v", "1")
         volume = named_volume(name + "-v")
         harness.fill(exported(volume), 0x21)
-        shown = cinder("group-show", "--list-volume", group.id)
+        shown = cinder("group-show", "--list-volume", "True", group.id)
         self.assertIn(volume.id, shown)
         self.assertIn(name, names("group-list"))
         cinder("group-snapshot-create", "--name", name + "-s", group.id)
@@ -233,7 +233,7 @@ class Services(Case):
         self.assertEqual(table(cinder("cluster-list")), [])
         for verb in ("show", "enable", "disable"):
             words = "Cluster nothing could not be found."
-            self.refused(words, "cinder", f"cluster-{verb}", "nothing", "cinder-volume")
+            self.refused(words, "cinder", f"cluster-{verb}", "cinder-volume", "nothing")
 
     def test_nothing_is_left_to_clean_up(self):
         self.assertIn("No cleanable services", cinder("work-cleanup", "--host", "parpen@local"))

@@ -73,6 +73,12 @@ def raw(method, path, body=None, version="3.71"):
     return cloud.session.request(endpoint + path, method, json=body, headers=headers, raise_exc=False)
 
 
+def told(resource):
+    """The event of the message that says what went wrong with something."""
+    found = lambda: raw("GET", f"/messages?resource_uuid={resource}").json()["messages"]
+    return harness.wait_until("message", found)[0]["event_id"]
+
+
 def osc(*args, check=True):
     """The `openstack` command; its JSON where there is any."""
     result = harness.run(harness.venv("openstack", "openstack"), *args, env=dict(os.environ), check=check)
@@ -306,6 +312,7 @@ class Backups(unittest.TestCase):
         broken = cloud.block_storage.get_volume(answer.volume_id)
         with self.assertRaises(exceptions.ResourceFailure):
             ready(broken)
+        self.assertEqual(told(backup.id), "VOLUME_VOLUME_BACKUP_015_026")
         self.assertEqual(cloud.block_storage.get_backup(backup.id).status, "available")
 
     def test_the_command_lines_do_all_this(self):
@@ -488,6 +495,7 @@ class Images(unittest.TestCase):
         volume = cloud.block_storage.create_volume(size=1, image_id=image.id, name=unique("volume"))
         with self.assertRaises(exceptions.ResourceFailure):
             ready(volume)
+        self.assertEqual(told(volume.id), "VOLUME_VOLUME_005_001")
         cloud.block_storage.delete_volume(volume)
         gone(volume)
 

@@ -1,7 +1,6 @@
 """`openstack volume ...` and `openstack block storage ...`: types, groups, services and messages, each with its effect."""
 
 import json
-import uuid
 
 import clients
 import harness
@@ -194,10 +193,11 @@ class Services(Case):
         self.assertEqual(shown["Filters"], listed["backup"])
 
     def test_nothing_is_left_to_clean_up(self):
-        # The client cannot do without these two options.
+        # The client puts what Cinder wants posted, and cannot do without these two options.
         cleanup = ("block", "storage", "cleanup", "--cluster", "none", "--binary", "cinder-volume")
-        self.assertEqual(column("ID", *cleanup, "--host", "parpen@local"), [])
-        self.refused("pending cleanup", *NEWEST, *cleanup, "--resource-id", str(uuid.uuid4()))
+        self.refused("The resource could not be found.", *NEWEST, *cleanup, "--host", "parpen@local")
+        answer = clients.api("POST", "/workers/cleanup", {"host": "parpen@local"})
+        self.assertEqual((answer.status_code, answer.json()), (202, {"cleaning": [], "unavailable": []}))
 
     def test_one_process_has_no_clusters(self):
         self.assertEqual(osc("block", "storage", "cluster", "list"), [])
@@ -216,7 +216,7 @@ class Messages(Case):
         self.assertIn("Could not find any available weighted backend.", mine[0]["User Message"])
         message = mine[0]["ID"]
         shown = osc("volume", "message", "show", message)
-        self.assertEqual((shown["resource_uuid"], shown["resource_type"]), (volume.id, "VOLUME"))
+        self.assertEqual((shown["Resource UUID"], shown["Resource Type"]), (volume.id, "VOLUME"))
         do("volume", "message", "delete", message)
         self.assertNotIn(message, column("ID", "volume", "message", "list"))
         do("volume", "delete", volume.id)
