@@ -114,7 +114,7 @@ class Groups(Case):
         self.assertNotIn(name + "-2", names("group-type-list"))
 
     def test_no_group_type_is_the_default(self):
-        self.refused("HTTP 404", "cinder", "group-type-default")
+        self.refused("Default group type can not be found.", "cinder", "group-type-default")
 
     def test_groups_and_their_snapshots_with_bytes(self):
         kind, name = clients.storage.create_group_type(name=unique("kind")), unique("group")
@@ -153,8 +153,7 @@ class Groups(Case):
         cinder("group-create", "--name", name, kind.name, "__DEFAULT__")
         group = ready(clients.storage.find_group(name, ignore_missing=False))
         for verb in ("enable-replication", "disable-replication", "failover-replication", "list-replication-targets"):
-            words = f"Group {group.id} is not a replication group"
-            self.refused("HTTP 400", "cinder", f"group-{verb}", group.id)
+            self.refused(f"Group {group.id} is not a replication group type", "cinder", f"group-{verb}", group.id)
         self.assertEqual(clients.storage.get_group(group.id).status, "available")
 
 
