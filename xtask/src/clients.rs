@@ -48,6 +48,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "openstack admin", file: "test_openstack_admin.py", python: Python::Set("openstack") },
     Suite { name: "openstack copies", file: "test_openstack_copies.py", python: Python::Set("openstack") },
     Suite { name: "openstack volumes", file: "test_openstack_volumes.py", python: Python::Set("openstack") },
+    Suite { name: "openstack codes", file: "test_openstack_codes.py", python: Python::Set("openstack") },
     Suite {
         name: "openstack functions",
         file: "test_openstack_functions.py",
