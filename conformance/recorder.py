@@ -1,6 +1,7 @@
 """Notes which functions of openstacksdk and which commands each test called, and how that ended.
 
-What passing tests called is the evidence behind `docs/coverage/openstack-clients.md`; `test_openstack_clients.py` reads it.
+What passing tests called is the evidence behind `docs/coverage/openstack-clients.md`, which
+`test_openstack_clients.py` compares with it.
 """
 
 import functools

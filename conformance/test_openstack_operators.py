@@ -1,4 +1,4 @@
-"""`openstack volume ...` and `openstack block storage ...`: types, groups, services and messages, each with its effect."""
+"""`openstack volume ...` and `openstack block storage ...` of operators: types, groups, services, messages."""
 
 import json
 
