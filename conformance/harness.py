@@ -30,6 +30,9 @@ FILE_SECONDS = 1200
 # `requests` lets these two override the certificate that a client pins.
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
+# Who is told of every program that ended (`command`), every test that ended (`ended`) and the end of the file (`close`).
+OBSERVERS = []
+
 
 class CommandFailed(AssertionError):
     """A program ended with an error; carries what it said."""
@@ -45,6 +48,13 @@ def run(*args, env=None, check=True, timeout=COMMAND_SECONDS, text=True, stdin=N
     result = subprocess.run(
         [str(arg) for arg in args], env=env, timeout=timeout, text=text, input=stdin, capture_output=True
     )
+    return ended(args, result, check)
+
+
+def ended(args, result, check=True):
+    """A program ended: tell the observers, and fail with its words unless `check` is off."""
+    for observer in OBSERVERS:
+        observer.command(args, result)
     if check and result.returncode != 0:
         raise CommandFailed(args, result)
     return result
@@ -295,6 +305,12 @@ class CountingResult(unittest.TextTestResult):
         super().addSuccess(test)
         self.passed_ids.add(test.id())
 
+    def stopTest(self, test):
+        super().stopTest(test)
+        passed = test.id() in self.passed_ids - self.failed_ids
+        for observer in OBSERVERS:
+            observer.ended(test.id().removeprefix("__main__."), passed)
+
     def addError(self, test, err):
         super().addError(test, err)
         self.failed_ids.add(test.id())
@@ -327,5 +343,7 @@ def finish(suite):
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=CountingResult).run(suite)
     passed, failed = len(result.passed_ids - result.failed_ids), len(result.failed_ids)
     skipped = len(result.skipped)
+    for observer in OBSERVERS:
+        observer.close()
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
     sys.exit(0 if failed == 0 and passed > 0 else 1)

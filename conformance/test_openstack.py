@@ -8,6 +8,7 @@ import uuid
 
 import harness
 import openstack
+import recorder
 from keystoneauth1.exceptions.http import Unauthorized
 from openstack import exceptions
 
@@ -393,4 +394,5 @@ class CommandLines(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    recorder.install()
     harness.main()

@@ -8,6 +8,7 @@ import uuid
 
 import harness
 import openstack
+import recorder
 from keystoneauth1.exceptions import Unauthorized
 from openstack import exceptions
 
@@ -219,9 +220,13 @@ class Services(unittest.TestCase):
         self.assertEqual((shown.status, shown.disabled_reason), ("disabled", "new disks"))
         storage().enable_service(local)
         storage().freeze_service(local)
+        nowhere = storage().create_volume(size=1, name=unique("volume"))
+        storage().wait_for_status(nowhere, "error", failures=[], interval=0.2, wait=60)
         with self.assertRaises(exceptions.BadRequestException):
-            storage().create_volume(size=1, volume_type=None)
+            storage().delete_volume(nowhere)
         storage().thaw_service(local)
+        storage().delete_volume(nowhere)
+        gone(nowhere)
         with self.assertRaises(exceptions.BadRequestException) as refused:
             storage().failover_service(local)
         self.assertIn("replication_status", str(refused.exception))
@@ -320,4 +325,5 @@ class HostileInput(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    recorder.install()
     harness.main()

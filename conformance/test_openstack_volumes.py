@@ -9,6 +9,7 @@ import uuid
 
 import harness
 import openstack
+import recorder
 from openstack import exceptions
 
 server = None
@@ -45,7 +46,8 @@ def unique(word):
 
 
 def waited(resource, status="available"):
-    """Wait for a resource to have a status."""
+    """Wait for a resource to have a status. What we know of it may be old, so it is asked for anew."""
+    resource = resource.fetch(storage)
     return storage.wait_for_status(resource, status, failures=[], interval=0.1, wait=60)
 
 
@@ -608,4 +610,5 @@ class CinderCommands(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    recorder.install()
     harness.main()

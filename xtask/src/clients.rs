@@ -48,6 +48,30 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "openstack admin", file: "test_openstack_admin.py", python: Python::Set("openstack") },
     Suite { name: "openstack copies", file: "test_openstack_copies.py", python: Python::Set("openstack") },
     Suite { name: "openstack volumes", file: "test_openstack_volumes.py", python: Python::Set("openstack") },
+    Suite { name: "openstack codes", file: "test_openstack_codes.py", python: Python::Set("openstack") },
+    Suite {
+        name: "openstack functions",
+        file: "test_openstack_functions.py",
+        python: Python::Set("openstack"),
+    },
+    Suite {
+        name: "openstack commands",
+        file: "test_openstack_commands.py",
+        python: Python::Set("openstack"),
+    },
+    Suite {
+        name: "openstack operators",
+        file: "test_openstack_operators.py",
+        python: Python::Set("openstack"),
+    },
+    Suite { name: "openstack by cinder", file: "test_cinder_volumes.py", python: Python::Set("openstack") },
+    Suite {
+        name: "openstack operators by cinder",
+        file: "test_cinder_operators.py",
+        python: Python::Set("openstack"),
+    },
+    // Looks at what the suites above noted.
+    Suite { name: "openstack clients", file: "test_openstack_clients.py", python: Python::Set("openstack") },
     Suite { name: "storpool 2.0.0", file: "test_storpool.py", python: Python::Set("storpool2") },
     Suite { name: "storpool 7.3.0", file: "test_storpool.py", python: Python::Set("storpool7") },
     Suite { name: "lxd", file: "test_lxd.py", python: Python::Set("lxd") },

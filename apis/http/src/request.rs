@@ -110,7 +110,7 @@ impl HttpRequest {
     }
 
     /// Set by reading a body over its limit; the answer's status then says so.
-    pub(crate) fn too_large(&self) -> Arc<AtomicBool> {
+    pub fn too_large(&self) -> Arc<AtomicBool> {
         self.body.too_large.clone()
     }
 

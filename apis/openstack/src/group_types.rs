@@ -9,6 +9,7 @@ use parpen_service::volumes::ChangeAttributes;
 use serde_json::{Map, Value, json};
 
 use crate::cx::{Cx, one};
+use crate::errors::fault;
 use crate::fields::{Fields, document, required, truth};
 use crate::from_wire::METADATA;
 use crate::paging::{Listed, page};
@@ -70,7 +71,7 @@ pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
 pub(crate) async fn default(cx: Cx) -> Result<Reply, Condition> {
     cx.actor()?;
     // No group type is made the default here, as in a fresh Cinder.
-    Err(Condition::not_found(Kind::GroupType, "default"))
+    Ok(fault(StatusCode::NOT_FOUND, "Default group type can not be found."))
 }
 
 pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {

@@ -40,6 +40,7 @@ mod versions;
 mod volumes;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::StatusCode;
 use http::header::{HeaderName, WWW_AUTHENTICATE};
@@ -53,6 +54,7 @@ pub use cx::Caller;
 pub use endpoint::Endpoint;
 
 use cx::{Cx, House};
+use microversion::Microversion;
 
 /// The API.
 pub struct OpenStack(Arc<House>);
@@ -98,6 +100,30 @@ async fn answer(
     request: HttpRequest,
 ) -> Result<Reply, Condition> {
     let version = router::version(&request);
+    if endpoint.is_identity() || endpoint.is_image() {
+        return act(house, endpoint, caller, request, version).await;
+    }
+    let too_large = request.too_large();
+    match act(house, endpoint, caller, request, version).await {
+        Ok(reply) => Ok(version.mark(reply)),
+        // What is logged, or answered with a status of its own, is written by the listener.
+        Err(condition @ Condition::Internal(_)) => Err(condition),
+        Err(condition) if too_large.load(Ordering::Relaxed) => Err(condition),
+        Err(condition) => {
+            let (status, _) = errors::status_and_text(&condition);
+            Ok(version.mark(refusal(status, Some(endpoint), &condition)))
+        }
+    }
+}
+
+/// Does what a request asks for.
+async fn act(
+    house: Arc<House>,
+    endpoint: Endpoint,
+    caller: Caller,
+    request: HttpRequest,
+    version: Microversion,
+) -> Result<Reply, Condition> {
     let params = router::params(&request);
     let base = house.config.base(&request);
     let ports = house.ports.on_behalf_of(&request.id);
@@ -112,8 +138,22 @@ async fn answer(
         }
         cx.argument = argument;
     }
-    let reply = endpoint::dispatch(endpoint, cx).await?;
-    Ok(if endpoint.is_identity() || endpoint.is_image() { reply } else { version.mark(reply) })
+    endpoint::dispatch(endpoint, cx).await
+}
+
+/// The document of a refusal.
+fn refusal(status: StatusCode, endpoint: Option<Endpoint>, condition: &Condition) -> Reply {
+    let reply = match endpoint {
+        Some(e) if e.is_identity() => {
+            errors::identity_fault(status, &errors::identity_status_and_text(condition).1)
+        }
+        _ => errors::fault(status, &errors::status_and_text(condition).1),
+    };
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => reply.with(http::header::RETRY_AFTER, "0"),
+        StatusCode::UNAUTHORIZED => reply.with(WWW_AUTHENTICATE, "Keystone uri=\"/identity\""),
+        _ => reply,
+    }
 }
 
 impl Api for OpenStack {
@@ -159,17 +199,7 @@ impl Api for OpenStack {
     }
 
     fn coat_as(&self, status: StatusCode, endpoint: Option<Endpoint>, condition: &Condition) -> Reply {
-        let reply = match endpoint {
-            Some(e) if e.is_identity() => {
-                errors::identity_fault(status, &errors::identity_status_and_text(condition).1)
-            }
-            _ => errors::fault(status, &errors::status_and_text(condition).1),
-        };
-        match status {
-            StatusCode::PAYLOAD_TOO_LARGE => reply.with(http::header::RETRY_AFTER, "0"),
-            StatusCode::UNAUTHORIZED => reply.with(WWW_AUTHENTICATE, "Keystone uri=\"/identity\""),
-            _ => reply,
-        }
+        refusal(status, endpoint, condition)
     }
 
     fn finish(&self, request_id: &str, reply: Reply) -> Reply {

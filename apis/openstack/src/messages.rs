@@ -33,9 +33,29 @@ fn coded(m: &Message) -> Option<(&'static str, Coded, Coded)> {
         "snapshot-delete" => {
             ("VOLUME_SNAPSHOT", ("010", "delete snapshot"), ("016", "Snapshot failed to delete."))
         }
+        "image-fill" => ("VOLUME", ("005", "copy image to volume"), ("001", "An unknown error occurred.")),
+        "image-save" => (
+            "VOLUME",
+            ("003", "copy volume to image"),
+            ("004", "Failed to upload volume to image at backend."),
+        ),
+        "backup-create" => {
+            ("VOLUME_BACKUP", ("013", "create backup"), ("020", "Backup driver failed to create backup."))
+        }
+        "backup-restore" => {
+            ("VOLUME_BACKUP", ("015", "restore backup"), ("026", "Backup driver failed to restore backup."))
+        }
         _ => return None,
     };
+    // What the core refuses of a new volume after its request was answered is its place.
+    if kind == "volume-create" && matches!(m.why, Condition::Invalid { .. }) {
+        let none = ("003", "Could not find any available weighted backend.");
+        return Some((resource, ("001", "schedule allocate volume"), none));
+    }
     let detail = match (&m.why, kind) {
+        (Condition::NoSpace(_), "image-fill") => {
+            ("007", "Image used for creating volume exceeds available space.")
+        }
         (Condition::QuotaExceeded { .. }, _) => ("006", "Not enough quota resource for operation."),
         (Condition::InUse { .. }, "snapshot-delete") => ("015", "Snapshot is busy."),
         _ => detail,
@@ -50,6 +70,11 @@ impl Shown {
     fn of(m: Message) -> Option<Shown> {
         let (resource, action, detail) = coded(&m)?;
         Some(Shown(m, resource, action, detail))
+    }
+
+    fn about(&self) -> String {
+        let backup = self.0.backup.filter(|_| self.1 == "VOLUME_BACKUP");
+        backup.map_or_else(|| self.0.subject.uuid().to_string(), |b| b.to_string())
     }
 
     fn event(&self) -> String {
@@ -68,7 +93,7 @@ impl Shown {
             "guaranteed_until": time(m.expires),
             "request_id": m.origin,
             "resource_type": resource,
-            "resource_uuid": m.subject.uuid().to_string(),
+            "resource_uuid": self.about(),
             "links": links(&cx.base, &project, "messages", m.id),
         })
     }
@@ -86,7 +111,7 @@ impl Listed for Shown {
             "message_level" => json!("ERROR"),
             "request_id" => json!(self.0.origin),
             "resource_type" => json!(self.1),
-            "resource_uuid" => json!(self.0.subject.uuid().to_string()),
+            "resource_uuid" => json!(self.about()),
             "created_at" => json!(time(self.0.stamp.created)),
             "guaranteed_until" => json!(time(self.0.expires)),
             _ => return None,

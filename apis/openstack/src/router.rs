@@ -61,6 +61,10 @@ pub(crate) fn route(request: &HttpRequest) -> Result<Endpoint, Box<Reply>> {
         Found::Nothing => {
             return Err(Box::new(errors::fault(StatusCode::NOT_FOUND, "The resource could not be found.")));
         }
+        // Cinder's routes are of a path and a method together: what has another method is not found.
+        Found::OtherMethod(_) if path::raw_segments(request.path()).next() == Some("volume") => {
+            return Err(Box::new(errors::fault(StatusCode::NOT_FOUND, "The resource could not be found.")));
+        }
         Found::OtherMethod(methods) => {
             let allow: Vec<&str> = methods.iter().map(Method::as_str).collect();
             let text = format!("The method {} is not allowed for this resource.", request.method);

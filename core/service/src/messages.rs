@@ -30,6 +30,7 @@ pub(crate) fn note(
         project: job.project,
         work: job.kind.clone(),
         subject,
+        backup: job.args.get("backup").and_then(|id| serde_json::from_value(id.clone()).ok()),
         why,
         origin: job.origin.clone(),
         expires: now.checked_add(KEPT).map_err(Condition::internal)?,

@@ -47,7 +47,8 @@ async fn paths_methods_versions_and_projects_that_do_not_fit_are_refused() {
     let token = ("x-auth-token", c.token.as_str());
     let table = [
         (Method::GET, "/volume/v3/nothing".to_string(), 404, "itemNotFound"),
-        (Method::PATCH, "/volume/v3/volumes".to_string(), 405, "badMethod"),
+        (Method::PATCH, "/volume/v3/volumes".to_string(), 404, "itemNotFound"),
+        (Method::PUT, "/identity/v3/auth/tokens".to_string(), 405, "badMethod"),
         (Method::GET, "/volume/v3/0123456789abcdef0123456789abcdef/volumes".to_string(), 400, "badRequest"),
         (Method::GET, format!("/volume/v3/{}/volumes/books", c.project), 404, "itemNotFound"),
     ];

@@ -45,7 +45,10 @@ async fn group_types_have_specs_of_their_own() {
     assert_eq!(got.2, "Request body and URI mismatch");
     assert_eq!(c.call(Method::DELETE, &format!("{specs}/a"), Value::Null).await.status, 202);
     assert_eq!(c.call(Method::DELETE, &format!("{specs}/a"), Value::Null).await.error().0, 404);
-    assert_eq!(c.get("/group_types/default").await.error().0, 404);
+    let none = c.get("/group_types/default").await;
+    assert_eq!(none.headers["openstack-api-version"], "volume 3.71", "errors tell the version too");
+    assert_eq!(none.error().2, "Default group type can not be found.");
+    assert_eq!(c.get("/group_types/none").await.headers["openstack-api-version"], "volume 3.71");
     assert_eq!(c.get("/group_types/together").await.error().0, 404, "a name is looked up through the list");
     assert_eq!(c.get("/group_types").await.body["group_types"].as_array().unwrap().len(), 1);
     let g = group(&c, "together").await;

@@ -67,8 +67,7 @@ async fn services_are_listed_by_version_and_switched() {
     let kind = json!({ "volume_type": { "name": "here", "extra_specs": { "pool_name": "local" } } });
     c.post("/types", kind).await;
     let volume = json!({ "volume": { "size": 1, "volume_type": "here" } });
-    let none = c.post("/volumes", volume.clone()).await.error();
-    assert!(none.2.contains("disabled (new disks)"), "{}", none.2);
+    unplaced(&c, volume.clone()).await;
     let got = c.put("/os-services/enable", body).await;
     assert_eq!((&got.body["status"], &got.body["disabled"]), (&json!("enabled"), &json!(false)));
     assert_eq!(c.post("/volumes", volume).await.status, 202);
@@ -81,6 +80,47 @@ async fn services_are_listed_by_version_and_switched() {
     {
         assert_eq!(c.put("/os-services/disable", bad).await.status, 400);
     }
+}
+
+/// The message about a resource, when it is there.
+async fn message_about(c: &Cinder, id: &str) -> Value {
+    for _ in 0..100 {
+        let found = c.get(&format!("/messages?resource_uuid={id}")).await.body["messages"][0].clone();
+        if !found.is_null() {
+            return found;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("no message about {id}");
+}
+
+/// A volume that no pool takes is accepted, ends in error, says why, and can be deleted.
+async fn unplaced(c: &Cinder, volume: Value) {
+    let got = c.post("/volumes", volume).await;
+    assert_eq!(got.status, 202, "{}", got.body);
+    let id = got.body["volume"]["id"].as_str().unwrap().to_string();
+    let at = format!("/volumes/{id}");
+    c.until(&at, "volume", "status", "error").await;
+    let message = message_about(c, &id).await;
+    assert_eq!(message["event_id"], "VOLUME_VOLUME_001_003");
+    let text = "schedule allocate volume:Could not find any available weighted backend.";
+    assert_eq!(message["user_message"], text);
+    assert_eq!(c.delete(&at).await.status, 202);
+    c.until_gone(&at).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_no_pool_takes_ends_in_error_and_says_why() {
+    let c = Cinder::start().await;
+    let kind = json!({ "volume_type": { "name": "far", "extra_specs": { "pool_name": "nowhere" } } });
+    c.post("/types", kind).await;
+    unplaced(&c, json!({ "volume": { "size": 1, "volume_type": "far" } })).await;
+    let source = c.volume(json!({ "size": 1 })).await;
+    let copy = json!({ "volume": { "size": 1, "volume_type": "far", "source_volid": source["id"] } });
+    unplaced(&c, copy).await;
+    assert_eq!(c.get("/snapshots").await.body["snapshots"], json!([]), "nothing is left of the copy");
+    let gone = format!("/volumes/{}", source["id"].as_str().unwrap());
+    assert_eq!(c.delete(&gone).await.status, 202);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,15 +245,7 @@ async fn a_failure_after_the_answer_becomes_a_message() {
     let id = got.body["volume"]["id"].as_str().unwrap().to_string();
     let request = got.headers["x-openstack-request-id"].to_str().unwrap().to_string();
     c.until(&format!("/volumes/{id}"), "volume", "status", "error").await;
-    let mut found = Value::Null;
-    for _ in 0..100 {
-        found = c.get("/messages").await.body["messages"].clone();
-        if !found.as_array().unwrap().is_empty() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    let message = &found[0];
+    let message = &message_about(&c, &id).await;
     assert_eq!(message["event_id"], "VOLUME_VOLUME_008_012");
     let text = "create volume from backend storage:Driver failed to create the volume.";
     assert_eq!(message["user_message"], text);

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Condition, Kind, MessageId, Noun, PoolId, ProjectId, ServiceId, Stamp, Subject};
+use crate::{BackupId, Condition, Kind, MessageId, Noun, PoolId, ProjectId, ServiceId, Stamp, Subject};
 
 /// A part of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -91,6 +91,9 @@ pub struct Message {
     pub work: String,
     /// What it was about.
     pub subject: Subject,
+    /// The backup that was made of it or put into it.
+    #[serde(default)]
+    pub backup: Option<BackupId>,
     /// Why it failed.
     pub why: Condition,
     /// The request that began it, where its side names requests.

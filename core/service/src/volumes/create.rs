@@ -87,6 +87,9 @@ struct Args {
     /// The volume that this snapshot is to be taken of first, and dropped afterwards.
     via: Option<VolumeId>,
     keep_failed: bool,
+    /// Why no pool takes it; then there is nothing to be made.
+    #[serde(default)]
+    refused: Option<Condition>,
 }
 
 /// Makes a volume. The answer shows it `creating`; the job makes its bytes.
@@ -103,9 +106,15 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewVolume) -> Result<Star
     let (ports_in, scope, stamp) = (ports.clone(), actor.scope, Stamp::at(ports.clock.now()));
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut source = find_source(tx, scope, &new)?;
-        let mut volume = draft(tx, scope, id, project, &new, source.as_ref(), stamp)?;
+        let (mut volume, refused) = drafted(tx, scope, id, project, &new, source.as_ref(), stamp)?;
+        let refused = match refused {
+            Some(why) if !new.options.keep_failed => return Err(why),
+            other => other,
+        };
         let mut via = None;
-        if let From::Volume(of) = new.from {
+        if refused.is_some() {
+            (volume.parent, source) = (None, None);
+        } else if let From::Volume(of) = new.from {
             let mut snap = transient(tx, of, via_id, stamp)?;
             tx.insert(&mut snap)?;
             volume.parent = Some(snap.id);
@@ -113,7 +122,8 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewVolume) -> Result<Star
         }
         quotas::admit(tx.read(), project, &Need::volume(&volume))?;
         tx.insert(&mut volume)?;
-        let args = Args { volume: id, from: source.map(|s| s.id), via, keep_failed: new.options.keep_failed };
+        let (from, keep_failed) = (source.map(|s| s.id), new.options.keep_failed);
+        let args = Args { volume: id, from, via, keep_failed, refused };
         let mut job = plan(&ports_in, KIND, project, Some(id.into()), &args)?;
         tx.insert(&mut job)?;
         if let Some(snapshot) = args.from {
@@ -153,7 +163,7 @@ fn find_source(tx: &mut dyn WriteTx, scope: Scope, new: &NewVolume) -> Result<Op
     Ok(Some(s))
 }
 
-/// The row of the new volume, with everything decided.
+/// The row of the new volume, with everything decided; refused when no pool takes it now.
 pub(crate) fn draft(
     tx: &mut dyn WriteTx,
     scope: Scope,
@@ -163,6 +173,20 @@ pub(crate) fn draft(
     source: Option<&Snapshot>,
     stamp: Stamp,
 ) -> Result<Volume, Condition> {
+    let (volume, refused) = drafted(tx, scope, id, project, new, source, stamp)?;
+    refused.map_or(Ok(volume), Err)
+}
+
+/// The row of the new volume, and why no pool takes it now; then its row names the first choice of those that could.
+fn drafted(
+    tx: &mut dyn WriteTx,
+    scope: Scope,
+    id: VolumeId,
+    project: ProjectId,
+    new: &NewVolume,
+    source: Option<&Snapshot>,
+    stamp: Stamp,
+) -> Result<(Volume, Option<Condition>), Condition> {
     if let Some(space) = &new.naming.own
         && names::find(tx.read(), Scope::All, space, &new.naming.name)?.is_some()
     {
@@ -175,7 +199,7 @@ pub(crate) fn draft(
     let kind = new.place.volume_type.map(|t| types::usable(tx.read(), scope, project, t)).transpose()?;
     let from_size = source.map(|s| s.size).or(of.as_ref().map(|v| v.size));
     let from_pool = source.map(|s| s.pool).or(of.as_ref().map(|v| v.pool));
-    let (pool, placement) = placed(tx, &new.place, kind.as_ref(), from_pool)?;
+    let (pool, placement, refused) = placed(tx, &new.place, kind.as_ref(), from_pool)?;
     if pool.life != Life::Ready {
         return Err(Condition::Unavailable(format!("the pool {:?} is {}", pool.name, pool.life)));
     }
@@ -191,7 +215,7 @@ pub(crate) fn draft(
     let demanded = types::limits_of(tx.read(), kind.as_ref())?;
     let from_key = source.and_then(|s| s.key.as_ref()).or(of.as_ref().and_then(|v| v.key.as_ref()));
     let key = seal::inherited(from_key, source.is_some() || of.is_some(), kind.as_ref())?;
-    Ok(Volume {
+    let volume = Volume {
         id,
         name: new.naming.name.clone(),
         aliases: names::aliases(&new.naming, handle.as_str()),
@@ -222,22 +246,26 @@ pub(crate) fn draft(
         attributes: new.options.attributes.clone(),
         fault: None,
         stamp,
-    })
+    };
+    Ok((volume, refused))
 }
 
-/// Pool and placement: what was asked for, else the type's, else the source's pool.
+/// Pool and placement: what was asked for, else the type's, else the source's pool; and why it takes nothing now.
 fn placed(
     tx: &mut dyn WriteTx,
     asked: &Place,
     kind: Option<&VolumeType>,
     from_pool: Option<PoolId>,
-) -> Result<(Pool, parpen_model::Placement), Condition> {
+) -> Result<(Pool, parpen_model::Placement, Option<Condition>), Condition> {
     let want = WantedPlacement {
         all: asked.placement.all.clone().or(kind.and_then(|t| t.place_all.clone())),
         tail: asked.placement.tail.clone().or(kind.and_then(|t| t.place_tail.clone())),
         replication: asked.placement.replication.or(kind.and_then(|t| t.replication)),
     };
-    let demanded = kind.map(|t| types::named_pool(tx.read(), t)).transpose()?.flatten().map(|p| p.id);
+    let (demanded, missing) = match kind.map(|t| types::named_pool(tx.read(), t)) {
+        Some(Err(why @ Condition::Invalid { .. })) => (None, Some(why)),
+        other => (other.transpose()?.flatten().map(|p| p.id), None),
+    };
     let pool = asked.pool.or(demanded).or(kind.and_then(|t| t.pool));
     let pool = if want.all.is_none() && want.tail.is_none() { pool.or(from_pool) } else { pool };
     let implied = pool.is_none() && want.all.is_none() && want.tail.is_none();
@@ -246,9 +274,12 @@ fn placed(
         let other = parts::instead_of(tx.read(), at)?;
         (at, placement) = place(tx.read(), Some(other.id), &want)?;
     }
-    parts::refuse_disabled(tx.read(), &at)?;
-    parts::refuse_frozen(tx.read(), at.id)?;
-    Ok((at, placement))
+    let open = parts::refuse_disabled(tx.read(), &at).and_then(|()| parts::refuse_frozen(tx.read(), at.id));
+    let refused = match open {
+        Err(why @ Condition::Invalid { .. }) => Some(why),
+        other => other.map(|()| None)?,
+    };
+    Ok((at, placement, missing.or(refused)))
 }
 
 /// The service's own snapshot of a volume, for the time of a copy.
@@ -273,6 +304,9 @@ impl JobStep for SnapshotSource {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
+            if let Some(why) = args.refused {
+                return Err(why);
+            }
             match (args.via, args.from) {
                 (Some(_), Some(snap)) => snapshots::take(cx, vec![snap]).await,
                 _ => Ok(crate::jobs::nothing()),
@@ -280,7 +314,13 @@ impl JobStep for SnapshotSource {
         })
     }
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
-        Box::pin(async move { drop_source(cx).await })
+        Box::pin(async move {
+            let args: Args = cx.args()?;
+            match args.refused {
+                Some(_) => unmake(cx, args.volume, None, args.keep_failed).await,
+                None => drop_source(cx).await,
+            }
+        })
     }
 }
 
