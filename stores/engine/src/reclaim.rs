@@ -10,8 +10,6 @@ use crate::room::Need;
 use crate::sync::yield_now;
 use crate::{Disk, EngineError, Rules};
 
-/// Objects between two chances for others to run.
-const STRIDE: usize = 16;
 /// Objects between two commits: other flushes wait while what a commit freed is given back to the medium, so
 /// it must not be too much at once.
 const COMMIT: usize = 64;
@@ -81,9 +79,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                     return self.change(Op::Drop { lineage });
                 }
             }
+            // An object may take a tenth of a millisecond: others have their turn after each.
             if step % COMMIT == 0 {
                 self.flush().await?;
-            } else if step % STRIDE == 0 {
+            } else {
                 yield_now().await;
             }
         }
@@ -111,14 +110,12 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let state = self.state.borrow();
             state.by_key.range((lineage, 0)..=(lineage, u64::MAX)).map(|((_, index), _)| *index).collect()
         };
-        for (n, index) in objects.into_iter().enumerate() {
+        for index in objects {
             let trims = self.trimmable(lineage, index).await?.is_some();
             if trims {
                 self.settle(lineage, index).await?;
             }
-            if n % STRIDE == STRIDE - 1 {
-                yield_now().await;
-            }
+            yield_now().await;
         }
         Ok(())
     }
