@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use crate::alloc::{Alloc, Run};
 use crate::blob::{Blobs, Plan};
-use crate::cache::CACHE_BYTES;
 use crate::checkpoint::{Boot, repair_superblocks, write_superblocks};
 use crate::codec::{BlobRef, Identity, Type, begin, seal};
 use crate::engine::{Engine, Log, Room, Turns};
@@ -108,7 +107,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         entropy: Arc<dyn Entropy>,
         store: Option<Uuid>,
     ) -> Result<Rc<Self>, OpenError> {
-        Self::open_cached(disk, entropy, store, CACHE_BYTES).await
+        let cache = disk.map_cache();
+        Self::open_cached(disk, entropy, store, cache).await
     }
 
     /// [`Engine::open_store`] with `cache` as in [`Engine::set_cache`] from the first byte on.
