@@ -10,6 +10,8 @@ use crate::room::Need;
 use crate::sync::yield_now;
 use crate::{Disk, EngineError, Rules};
 
+/// Blocks of maps that may be looked at between two chances for others to run: a tenth of a millisecond.
+const STRIDE: u64 = 8192;
 /// Objects between two commits: other flushes wait while what a commit freed is given back to the medium, so
 /// it must not be too much at once.
 const COMMIT: usize = 64;
@@ -69,6 +71,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let state = self.state.borrow();
             state.by_key.range((lineage, 0)..=(lineage, u64::MAX)).next().map(|((_, index), _)| *index)
         };
+        let stride = self.objects_at_once();
         for step in 1.. {
             if let Some(index) = first() {
                 self.settle(lineage, index).await?;
@@ -79,10 +82,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                     return self.change(Op::Drop { lineage });
                 }
             }
-            // An object may take a tenth of a millisecond: others have their turn after each.
             if step % COMMIT == 0 {
                 self.flush().await?;
-            } else {
+            } else if step % stride == 0 {
                 yield_now().await;
             }
         }
@@ -101,6 +103,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
     }
 
+    /// Objects whose maps are looked at before others have their turn.
+    fn objects_at_once(&self) -> usize {
+        (STRIDE / u64::from(self.layout.object_blocks)).max(1) as usize
+    }
+
     fn settle_need(&self) -> Need {
         Need { blocks: 0, spans: self.spans_per_object(), log: SMALL_OP, reserve: false }
     }
@@ -110,12 +117,15 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let state = self.state.borrow();
             state.by_key.range((lineage, 0)..=(lineage, u64::MAX)).map(|((_, index), _)| *index).collect()
         };
-        for index in objects {
+        let stride = self.objects_at_once();
+        for (n, index) in objects.into_iter().enumerate() {
             let trims = self.trimmable(lineage, index).await?.is_some();
             if trims {
                 self.settle(lineage, index).await?;
             }
-            yield_now().await;
+            if n % stride == stride - 1 {
+                yield_now().await;
+            }
         }
         Ok(())
     }
