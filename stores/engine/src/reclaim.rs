@@ -10,8 +10,9 @@ use crate::room::Need;
 use crate::sync::yield_now;
 use crate::{Disk, EngineError, Rules};
 
-/// Blocks of maps that may be looked at between two chances for others to run: a tenth of a millisecond.
+/// Blocks of maps that may be looked at between two chances for others to run (a tenth of a millisecond), and objects.
 const STRIDE: u64 = 8192;
+const OBJECTS: u64 = 16;
 /// Objects between two commits: other flushes wait while what a commit freed is given back to the medium, so
 /// it must not be too much at once.
 const COMMIT: usize = 64;
@@ -105,7 +106,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     /// Objects whose maps are looked at before others have their turn.
     fn objects_at_once(&self) -> usize {
-        (STRIDE / u64::from(self.layout.object_blocks)).max(1) as usize
+        (STRIDE / u64::from(self.layout.object_blocks)).clamp(1, OBJECTS) as usize
     }
 
     fn settle_need(&self) -> Need {
