@@ -7,11 +7,14 @@ microseconds, and the processor seconds of its server per million requests.
 import json
 import os
 import pathlib
+import select
 import subprocess
 
 import harness
 from jobs import GIB, MIB
 
+# What ends soon or not at all: commands of the engine, and servers that were told to stop.
+ANSWER_SECONDS, STOP_SECONDS = 300, 20
 TICKS = os.sysconf("SC_CLK_TCK")
 SIZE, FRESH_SIZE = GIB, GIB // 2
 
@@ -20,6 +23,15 @@ def cpu_seconds(pid):
     """Processor time of a process, all its threads."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def stop(process):
+    """Wait for the end of a process that knows that it should end."""
+    try:
+        process.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def bytes_written(pid):
@@ -91,7 +103,7 @@ class Target:
         """End the server."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait()
+            stop(self.process)
 
 
 class Raw(Target):
@@ -163,7 +175,7 @@ class Engine(Target):
         pipe = subprocess.PIPE
         args = ["setpriv", "--pdeathsig", "KILL", *args]
         self.process = subprocess.Popen(args, stdin=pipe, stdout=pipe, text=True)
-        json.loads(self.process.stdout.readline())
+        self.answer("start")
         for volume, size in ((1, SIZE), (2, FRESH_SIZE)):
             self.ask("create", volume, size)
             self.ask("fill", volume, size, MIB)
@@ -171,9 +183,16 @@ class Engine(Target):
     def ask(self, *words):
         """One command; its answer."""
         print(*words, file=self.process.stdin, flush=True)
+        return self.answer(words)
+
+    def answer(self, to):
+        """The one line that follows a command."""
+        # There is never more than one line under way, so nothing waits in the stream's own buffer.
+        if not select.select([self.process.stdout], [], [], ANSWER_SECONDS)[0]:
+            raise AssertionError(f"the driver did not answer {to} within {ANSWER_SECONDS} s")
         answer = self.process.stdout.readline()
         if not answer:
-            raise AssertionError(f"the driver ended at {words}")
+            raise AssertionError(f"the driver ended at {to}")
         return json.loads(answer)
 
     def once(self, job, seconds):
@@ -185,7 +204,7 @@ class Engine(Target):
     def close(self):
         if self.process is not None:
             self.process.stdin.close()
-            self.process.wait()
+            stop(self.process)
 
 
 class QemuRaw(Nbd):

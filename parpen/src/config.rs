@@ -26,6 +26,28 @@ pub struct File {
     pub images: Images,
     /// Where the key of encrypted volumes' keys is.
     pub keys: Keys,
+    /// What concerns the disks of local pools.
+    pub engine: Engine,
+}
+
+/// `[engine]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Engine {
+    /// Memory for maps, for each disk, as people write it [default: 64MiB].
+    pub map_cache: Option<String>,
+}
+
+impl Engine {
+    /// Memory for the maps of each disk, in bytes.
+    pub fn map_cache(&self) -> anyhow::Result<Option<usize>> {
+        let parse = |text: &String| {
+            let bytes =
+                parpen_base::parse_size(text).map_err(|e| anyhow::anyhow!("engine.map_cache: {e}"))?;
+            usize::try_from(bytes).context("engine.map_cache: more than this machine can address")
+        };
+        self.map_cache.as_ref().map(parse).transpose()
+    }
 }
 
 /// `[keys]`.
@@ -109,6 +131,8 @@ pub struct Settings {
     pub images: Images,
     /// Where the key of encrypted volumes' keys is.
     pub keys: Keys,
+    /// What concerns the disks of local pools.
+    pub engine: Engine,
 }
 
 /// Options of `serve`.
@@ -164,11 +188,13 @@ pub fn settings(o: Options) -> anyhow::Result<Settings> {
         backups: file.backups,
         images: file.images,
         keys: file.keys,
+        engine: file.engine,
     };
     if s.backups.url.is_some() && s.backups.path.is_some() {
         bail!("backups has both a path and a url: keep one");
     }
     s.backups.segment()?;
+    s.engine.map_cache()?;
     for (option, addr) in [("--listen", s.listen), ("--nbd", s.nbd)] {
         if !addr.ip().is_loopback() {
             bail!(
@@ -200,6 +226,10 @@ mod tests {
         let f: File =
             toml::from_str("listen = \"127.0.0.1:1\"\n[apis.cern]\nanonymous_read = true\n").unwrap();
         assert!(f.apis.cern.anonymous_read && f.listen.is_some());
+        let engine = |text: &str| toml::from_str::<File>(text).unwrap().engine.map_cache();
+        assert_eq!(engine("[engine]\nmap_cache = \"8MiB\"").unwrap(), Some(8 << 20));
+        assert_eq!(engine("").unwrap(), None);
+        assert!(engine("[engine]\nmap_cache = \"much\"").unwrap_err().to_string().contains("map_cache"));
         assert!(toml::from_str::<File>("lisen = \"127.0.0.1:1\"").is_err());
     }
 }

@@ -31,6 +31,8 @@ pub struct LocalDrivers {
     home: Arc<dyn Home>,
     entropy: Arc<dyn Entropy>,
     notes: Arc<Mutex<Vec<String>>>,
+    /// Memory for the maps of each disk, where it was set.
+    map_cache: Option<usize>,
 }
 
 fn refused(why: impl ToString) -> Condition {
@@ -40,7 +42,12 @@ fn refused(why: impl ToString) -> Condition {
 impl LocalDrivers {
     /// Below a data directory.
     pub fn new(data: PathBuf, reactor: Handle, entropy: Arc<dyn Entropy>) -> LocalDrivers {
-        LocalDrivers { data, home: Arc::new(reactor), entropy, notes: Arc::default() }
+        LocalDrivers { data, home: Arc::new(reactor), entropy, notes: Arc::default(), map_cache: None }
+    }
+
+    /// Sets how many bytes of the maps of each disk stay in memory.
+    pub fn with_map_cache(self, bytes: Option<usize>) -> LocalDrivers {
+        LocalDrivers { map_cache: bytes, ..self }
     }
 
     /// What people should know of the disks, for the start table.

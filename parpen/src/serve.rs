@@ -69,7 +69,8 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     let known = kept.is_some();
     parpen_identity::bootstrap(&*store, &*entropy, &*clock, kept, keep).await?;
     let gate = Gate::new();
-    let drivers = Arc::new(LocalDrivers::new(data.path().to_path_buf(), reactor.clone(), entropy.clone()));
+    let drivers = LocalDrivers::new(data.path().to_path_buf(), reactor.clone(), entropy.clone());
+    let drivers = Arc::new(drivers.with_map_cache(s.engine.map_cache()?));
     let (ports, exports, runner) = parpen_service::start(parpen_service::Start {
         meta: store.clone(),
         drivers: drivers.clone(),

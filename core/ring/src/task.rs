@@ -1,6 +1,6 @@
 //! Tasks: `!Send` futures of one reactor, their wakers and the queue of those that are ready.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -49,6 +49,10 @@ pub(crate) struct Tasks {
     places: RefCell<Vec<Place>>,
     free: RefCell<Vec<u32>>,
     ready: RefCell<VecDeque<u32>>,
+    /// The task that is being polled.
+    polled: Cell<Option<u32>>,
+    /// Tasks that woke themselves while they were polled, to let others run: ready when I/O was looked at.
+    yielded: RefCell<Vec<u32>>,
 }
 
 impl Tasks {
@@ -77,16 +81,22 @@ impl Tasks {
 
     /// Puts a task into the queue; its `queued` mark is set already.
     pub(crate) fn make_ready(&self, index: u32) {
-        self.ready.borrow_mut().push_back(index);
+        if self.polled.get() == Some(index) {
+            self.yielded.borrow_mut().push(index);
+        } else {
+            self.ready.borrow_mut().push_back(index);
+        }
     }
 
     /// Whether a task waits for a poll.
     pub(crate) fn any_ready(&self) -> bool {
-        !self.ready.borrow().is_empty()
+        !self.ready.borrow().is_empty() || !self.yielded.borrow().is_empty()
     }
 
-    /// Polls at most `budget` ready tasks, so that tasks which wake each other cannot starve I/O and timers.
+    /// Polls at most `budget` ready tasks, so that tasks which wake each other cannot starve I/O and timers. One that
+    /// wakes itself is polled again in the next turn.
     pub(crate) fn run(&self, budget: usize) {
+        self.ready.borrow_mut().extend(self.yielded.borrow_mut().drain(..));
         for _ in 0..budget {
             let Some(index) = self.ready.borrow_mut().pop_front() else { return };
             let (future, waker) = {
@@ -97,7 +107,10 @@ impl Tasks {
             };
             // a task that has ended since it was woken
             let Some(mut future) = future else { continue };
-            if future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            self.polled.set(Some(index));
+            let pending = future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending();
+            self.polled.set(None);
+            if pending {
                 self.places.borrow_mut()[index as usize].future = Some(future);
             } else {
                 drop(future);
@@ -118,5 +131,6 @@ impl Tasks {
             index += 1;
         }
         self.ready.borrow_mut().clear();
+        self.yielded.borrow_mut().clear();
     }
 }

@@ -443,3 +443,33 @@ fn the_end_drops_tasks_refuses_work_and_is_reported() {
         assert!(panicking.join().is_err());
     });
 }
+
+#[test]
+fn who_yields_lets_timers_and_completions_pass() {
+    over_both(|reactor| {
+        let turns = reactor
+            .block_on(|| async {
+                let (rang, mut turns) = (Rc::new(Cell::new(false)), 0);
+                let bell = rang.clone();
+                spawn_local(async move {
+                    sleep(Duration::ZERO).await;
+                    bell.set(true);
+                });
+                while !rang.get() {
+                    turns += 1;
+                    let mut yielded = false;
+                    std::future::poll_fn(|cx| {
+                        if std::mem::replace(&mut yielded, true) {
+                            return std::task::Poll::Ready(());
+                        }
+                        cx.waker().wake_by_ref();
+                        std::task::Poll::Pending
+                    })
+                    .await;
+                }
+                turns
+            })
+            .unwrap();
+        assert!(turns < 10, "{turns} turns went by before a timer of no time at all");
+    });
+}

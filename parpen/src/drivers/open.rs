@@ -15,8 +15,11 @@ use super::{LocalDrivers, files, refused, witness};
 /// With less free than this, in bytes, a file system counts as full: the service's own small files need room too.
 const CRAMPED: u64 = 8 * parpen_base::MIB;
 
-fn source(path: PathBuf) -> DiskSource<FileDisk> {
-    Box::new(move || Ok(FileDisk::open(&path)?))
+fn with_cache(disk: FileDisk, bytes: Option<usize>) -> FileDisk {
+    match bytes {
+        Some(bytes) => disk.with_map_cache(bytes),
+        None => disk,
+    }
 }
 
 fn about(place: &DiskPlace) -> About {
@@ -24,6 +27,11 @@ fn about(place: &DiskPlace) -> About {
 }
 
 impl LocalDrivers {
+    fn source(&self, path: PathBuf) -> DiskSource<FileDisk> {
+        let cache = self.map_cache;
+        Box::new(move || Ok(with_cache(FileDisk::open(&path)?, cache)))
+    }
+
     pub(super) fn at(&self, place: &DiskPlace) -> PathBuf {
         self.data.join(&place.path)
     }
@@ -120,7 +128,12 @@ impl LocalDrivers {
                 }
             };
             let format = self.format_of(pool, bytes);
-            sources.push(NewSource { number: place.number, disk: source(at), format, about: about(place) });
+            sources.push(NewSource {
+                number: place.number,
+                disk: self.source(at),
+                format,
+                about: about(place),
+            });
         }
         let (home, entropy) = (self.home.clone(), self.entropy.clone());
         let witness = witness::of_pool(&self.data, pool.id.0);
@@ -184,8 +197,9 @@ impl LocalDrivers {
         for place in &pool.disks {
             let (path, tell) = (self.at(place), tell.clone());
             files::unlocked(&path).await;
+            let cache = self.map_cache;
             let disk = move || {
-                let disk = FileDisk::open(&path)?;
+                let disk = with_cache(FileDisk::open(&path)?, cache);
                 // The receiver lives until the store is open.
                 let _ = tell.send((path, disk.is_direct()));
                 Ok(disk)
@@ -216,7 +230,7 @@ impl LocalDrivers {
     pub(super) async fn join(&self, store: &Store, pool: &Pool, place: &DiskPlace) -> Result<(), Condition> {
         let path = self.at(place);
         if self.is_of(&path, pool).await? {
-            return match store.attach::<FileDisk>(source(path)).await {
+            return match store.attach::<FileDisk>(self.source(path)).await {
                 // Said twice, done once.
                 Ok(_) | Err(StoreError::Change(parpen_engine::EngineError::Exists)) => Ok(()),
                 Err(e) => Err(refused(e)),
@@ -239,7 +253,8 @@ impl LocalDrivers {
             Ok(_) => files::blank(&path)?,
         };
         let format = self.format_of(pool, bytes);
-        let new = NewSource { number: place.number, disk: source(path.clone()), format, about: about(place) };
+        let new =
+            NewSource { number: place.number, disk: self.source(path.clone()), format, about: about(place) };
         store.add_disk::<FileDisk>(new).await.map_err(refused)?;
         if own { files::remove(&mark) } else { Ok(()) }
     }
@@ -250,7 +265,7 @@ impl LocalDrivers {
         if fs::symlink_metadata(&path).is_err() {
             return Err(Condition::not_found(Kind::Disk, path.display()));
         }
-        match store.attach::<FileDisk>(source(path)).await {
+        match store.attach::<FileDisk>(self.source(path)).await {
             Ok(_) | Err(StoreError::Change(parpen_engine::EngineError::Exists)) => Ok(()),
             Err(e) => Err(refused(e)),
         }

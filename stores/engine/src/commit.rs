@@ -8,7 +8,7 @@ use crate::engine::{Engine, Log};
 use crate::layout::BLOCK;
 use crate::state::Cause;
 use crate::superblock::wal_start;
-use crate::sync::join_all;
+use crate::sync::{join_all, yield_now};
 use crate::wal::{self, Queue, RECORD_HEADER, RecordHead, cut};
 use crate::{Disk, DiskError, EngineError, Rules};
 
@@ -16,6 +16,8 @@ use crate::{Disk, DiskError, EngineError, Rules};
 const DIRTY_SPANS_MAX: usize = 8192;
 /// Freed runs at least this long are given back to the medium, in blocks.
 const GIVE_BACK_BLOCKS: u64 = 16;
+/// Freed runs that become reusable between two chances for others to run.
+const RUNS_AT_ONCE: usize = 512;
 
 /// How a commit makes things durable.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -168,12 +170,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// can be taken again. (A run is not taken while the medium discards it.)
     pub(crate) async fn make_reusable(&self, freed: Vec<(Run, Cause)>) {
         let mut given_up = Vec::new();
-        for (run, cause) in freed {
+        for (n, (run, cause)) in freed.into_iter().enumerate() {
             if cause == Cause::Overwritten {
                 self.release_deferred(run);
             } else {
                 given_up.push(run);
             }
+            breathe(n).await;
         }
         given_up.sort_by_key(|r: &Run| r.phys);
         let mut merged: Vec<Run> = Vec::new();
@@ -183,14 +186,16 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 _ => merged.push(run),
             }
         }
-        for run in &merged {
+        for (n, run) in merged.iter().enumerate() {
             if run.len >= GIVE_BACK_BLOCKS {
                 self.give_back(*run).await;
             }
             self.release_deferred(*run);
+            breathe(n).await;
         }
         // Crumbs that add up to a whole chunk go back together; a chunk within one run has gone already.
-        for run in merged {
+        for (n, run) in merged.into_iter().enumerate() {
+            breathe(n).await;
             let chunks = self.room.borrow().alloc.chunks_of(run);
             for chunk in chunks {
                 let taken = self.room.borrow_mut().alloc.take_chunk(chunk);
@@ -214,6 +219,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let mut room = self.room.borrow_mut();
         room.deferred -= run.len;
         room.alloc.release(run);
+    }
+}
+
+/// Lets others run now and then.
+async fn breathe(n: usize) {
+    if n % RUNS_AT_ONCE == RUNS_AT_ONCE - 1 {
+        yield_now().await;
     }
 }
 

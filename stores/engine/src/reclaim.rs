@@ -10,8 +10,9 @@ use crate::room::Need;
 use crate::sync::yield_now;
 use crate::{Disk, EngineError, Rules};
 
-/// Objects between two chances for others to run.
-const STRIDE: usize = 16;
+/// Blocks of maps that may be looked at between two chances for others to run (a tenth of a millisecond), and objects.
+const STRIDE: u64 = 8192;
+const OBJECTS: u64 = 16;
 /// Objects between two commits: other flushes wait while what a commit freed is given back to the medium, so
 /// it must not be too much at once.
 const COMMIT: usize = 64;
@@ -71,6 +72,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let state = self.state.borrow();
             state.by_key.range((lineage, 0)..=(lineage, u64::MAX)).next().map(|((_, index), _)| *index)
         };
+        let stride = self.objects_at_once();
         for step in 1.. {
             if let Some(index) = first() {
                 self.settle(lineage, index).await?;
@@ -83,7 +85,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             }
             if step % COMMIT == 0 {
                 self.flush().await?;
-            } else if step % STRIDE == 0 {
+            } else if step % stride == 0 {
                 yield_now().await;
             }
         }
@@ -102,6 +104,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
     }
 
+    /// Objects whose maps are looked at before others have their turn.
+    fn objects_at_once(&self) -> usize {
+        (STRIDE / u64::from(self.layout.object_blocks)).clamp(1, OBJECTS) as usize
+    }
+
     fn settle_need(&self) -> Need {
         Need { blocks: 0, spans: self.spans_per_object(), log: SMALL_OP, reserve: false }
     }
@@ -111,12 +118,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let state = self.state.borrow();
             state.by_key.range((lineage, 0)..=(lineage, u64::MAX)).map(|((_, index), _)| *index).collect()
         };
+        let stride = self.objects_at_once();
         for (n, index) in objects.into_iter().enumerate() {
             let trims = self.trimmable(lineage, index).await?.is_some();
             if trims {
                 self.settle(lineage, index).await?;
             }
-            if n % STRIDE == STRIDE - 1 {
+            if n % stride == stride - 1 {
                 yield_now().await;
             }
         }

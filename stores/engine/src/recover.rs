@@ -10,27 +10,20 @@ use parpen_base::{Buf, Entropy};
 use uuid::Uuid;
 
 use crate::alloc::{Alloc, Run};
-use crate::blob::{Blobs, DEPTH, Plan};
-use crate::cache::CACHE_BYTES;
+use crate::blob::{Blobs, Plan};
 use crate::checkpoint::{Boot, repair_superblocks, write_superblocks};
 use crate::codec::{BlobRef, Identity, Type, begin, seal};
-use crate::engine::{Engine, Log, Room, Turns, block_checksum};
+use crate::engine::{Engine, Log, Room, Turns};
 use crate::layout::BLOCK;
 use crate::load::{Loaded, load};
 use crate::paging::Loads;
-use crate::record::{Mapping, Piece, SKIP};
 use crate::state::{Freed, Span, State};
 use crate::superblock::{self, Superblock, offsets, wal_start};
-use crate::sync::{RangeLocks, join_all};
+use crate::sync::RangeLocks;
 use crate::tail::verify_op;
 use crate::wal::{At, Queue, Record, RecordHead, Ring};
 use crate::wants::Needs;
-use crate::{Disk, DiskError, EngineError, Format, OpenError, Rules, features};
-
-/// Largest read of the verification, in blocks.
-const VERIFY_BLOCKS: u32 = 256;
-/// Times that a block of the tail is read before its fate is decided without it.
-const VERIFY_TRIES: u32 = 3;
+use crate::{Disk, EngineError, Format, OpenError, Rules, features};
 
 /// What never holds data: the superblocks and the log.
 pub(crate) fn fixed_runs(sb: &Superblock) -> Vec<Run> {
@@ -114,7 +107,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         entropy: Arc<dyn Entropy>,
         store: Option<Uuid>,
     ) -> Result<Rc<Self>, OpenError> {
-        Self::open_cached(disk, entropy, store, CACHE_BYTES).await
+        let cache = disk.map_cache();
+        Self::open_cached(disk, entropy, store, cache).await
     }
 
     /// [`Engine::open_store`] with `cache` as in [`Engine::set_cache`] from the first byte on.
@@ -329,69 +323,4 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         mine.iter().for_each(|phys| room.alloc.record(Run { phys: *phys, len: 1 }));
         state.own_blocks(slot, mine.len() as u64, 0);
     }
-}
-
-/// Replaces by skips what is not on the disk as the log says. A block that cannot be read at all keeps its
-/// new mapping: nobody can say that it was not written, and reading it says that it is lost.
-pub(crate) async fn verify<D: Disk, R: Rules>(
-    disk: &D,
-    sb: &Superblock,
-    m: &mut Mapping,
-) -> Result<(), OpenError> {
-    let object_blocks = u64::from(sb.layout.object_blocks);
-    let disk_blocks = sb.disk_bytes / BLOCK;
-    let base = m.index.saturating_mul(object_blocks).saturating_add(u64::from(m.start));
-    let mut parts: Vec<(u64, Piece)> = Vec::new();
-    let mut at = 0;
-    for piece in &m.pieces {
-        let step = if piece.phys == 0 { piece.len } else { VERIFY_BLOCKS };
-        for from in (0..piece.len).step_by(step as usize) {
-            let len = step.min(piece.len - from);
-            let phys = if piece.phys == 0 { 0 } else { piece.phys.saturating_add(u64::from(from)) };
-            parts.push((at + u64::from(from), Piece { phys, len }));
-        }
-        at += u64::from(piece.len);
-    }
-    let within = |p: &Piece| p.phys.checked_add(u64::from(p.len)).is_some_and(|end| end <= disk_blocks);
-    if !parts.iter().all(|(_, p)| within(p)) {
-        return Err(OpenError::Damaged { what: "the log (a block beyond the disk)" });
-    }
-    let mut pieces = Vec::new();
-    let mut crcs = m.crcs.iter();
-    for chunk in parts.chunks(DEPTH) {
-        let reads = chunk.iter().map(|(_, p)| read_piece(disk, *p)).collect();
-        for ((at, piece), read) in chunk.iter().zip(join_all(reads).await) {
-            if piece.phys == 0 {
-                pieces.push(*piece);
-                continue;
-            }
-            for i in 0..u64::from(piece.len) {
-                let crc = crcs.next().ok_or(OpenError::Damaged { what: "the log" })?;
-                let there = read.as_ref().map_or(true, |buf| {
-                    let data = &buf[(i * BLOCK) as usize..((i + 1) * BLOCK) as usize];
-                    block_checksum::<R>(sb.id.store, m.origin, object_blocks, base + at + i, data) == *crc
-                });
-                pieces.push(Piece { phys: if there { piece.phys + i } else { SKIP }, len: 1 });
-            }
-        }
-    }
-    m.pieces = pieces;
-    Ok(())
-}
-
-async fn read_piece<D: Disk>(disk: &D, piece: Piece) -> Result<Buf, DiskError> {
-    if piece.phys == 0 {
-        return Ok(Buf::zeroed(0));
-    }
-    let len = u64::from(piece.len) * BLOCK;
-    let mut buf = Buf::zeroed(len as usize);
-    for _ in 1..VERIFY_TRIES {
-        let result;
-        (result, buf) = disk.read(piece.phys * BLOCK, buf).await;
-        if result.is_ok() {
-            return Ok(buf);
-        }
-    }
-    let (result, buf) = disk.read(piece.phys * BLOCK, buf).await;
-    result.map(|()| buf)
 }

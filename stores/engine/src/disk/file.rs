@@ -13,6 +13,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::{Part, worst};
+use crate::cache::CACHE_BYTES;
 use crate::layout::BLOCK;
 use crate::{Disk, DiskError};
 
@@ -42,6 +43,7 @@ pub struct FileDisk {
     direct: bool,
     /// The medium takes no space back: not asked again.
     no_discard: Cell<bool>,
+    map_cache: usize,
 }
 
 fn open_with(path: &Path, flags: OFlags) -> io::Result<std::fs::File> {
@@ -96,7 +98,18 @@ impl FileDisk {
             Err(std::fs::TryLockError::Error(error)) => return Err(system(error)),
         }
         let size = file.seek(SeekFrom::End(0)).map_err(system)? / BLOCK * BLOCK;
-        Ok(FileDisk { file: File::new(file), size, direct, no_discard: Cell::new(false) })
+        Ok(FileDisk {
+            file: File::new(file),
+            size,
+            direct,
+            no_discard: Cell::new(false),
+            map_cache: CACHE_BYTES,
+        })
+    }
+
+    /// Sets how many bytes of the disk's maps stay in memory although they could be read again; 64 MiB otherwise.
+    pub fn with_map_cache(self, bytes: usize) -> FileDisk {
+        FileDisk { map_cache: bytes, ..self }
     }
 
     /// Whether the page cache is passed by.
@@ -118,6 +131,10 @@ fn failed(what: &'static str, offset: u64, error: io::Error) -> DiskError {
 impl Disk for FileDisk {
     fn size(&self) -> u64 {
         self.size
+    }
+
+    fn map_cache(&self) -> usize {
+        self.map_cache
     }
 
     async fn read(&self, offset: u64, buf: Buf) -> (Result<(), DiskError>, Buf) {

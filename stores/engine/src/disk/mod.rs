@@ -40,6 +40,10 @@ pub(crate) fn worst(results: impl Iterator<Item = Result<(), DiskError>>) -> Res
 pub trait Disk {
     /// Size in bytes; fixed for the life of the handle.
     fn size(&self) -> u64;
+    /// Bytes of maps of this disk that stay in memory although they could be read again.
+    fn map_cache(&self) -> usize {
+        crate::cache::CACHE_BYTES
+    }
     /// Fills `buf` from `offset`.
     fn read(&self, offset: u64, buf: Buf) -> impl Future<Output = (Result<(), DiskError>, Buf)>;
     /// Stores `buf` at `offset`.
