@@ -15,6 +15,7 @@ mod fields;
 mod groups;
 mod life;
 mod login;
+mod made;
 mod moves;
 mod people;
 mod quotas;

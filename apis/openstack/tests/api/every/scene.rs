@@ -228,6 +228,7 @@ impl Scene {
     pub(super) async fn settle(&self) {
         let (jobs, actor) = (&self.c.house.ports.jobs, &self.c.house.actor);
         while let Some(job) = jobs.list(actor).await.unwrap().into_iter().find(|j| !j.is_final()) {
+            assert!(job.error.is_none(), "it cannot go on: {job:?}");
             // A failure is an end, too.
             let _ = jobs.wait(job.id).await;
         }

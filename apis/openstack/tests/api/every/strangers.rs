@@ -14,7 +14,9 @@ use super::{Answer, bytes};
 async fn theirs(scene: &Scene) -> BTreeMap<String, String> {
     let project = uuid::Uuid::parse_str(&scene.ids.project).unwrap().to_string();
     let mut rows = scene.dump().await;
-    rows.retain(|id, row| row.contains(&project) || scene.ids.own().iter().any(|own| id.ends_with(own)));
+    let own: Vec<String> = scene.ids.own().iter().map(|id| id.replace('-', "")).collect();
+    let mine = |id: &str| own.iter().any(|own| id.replace('-', "").ends_with(own));
+    rows.retain(|id, row| row.contains(&project) || mine(id));
     rows
 }
 

@@ -2,13 +2,13 @@
 
 use parpen_base::MIB;
 use parpen_model::lifecycle::ImageState;
-use parpen_model::{Attributes, Backup, Image, ImageId, Snapshot, Visibility, Volume};
+use parpen_model::{Attributes, Backup, Condition, Image, ImageId, Kind, Snapshot, Visibility, Volume};
 use parpen_service::backups::{self, CreateTerms, DeleteTerms, Into, NewBackup, Record};
 use parpen_service::images::{self, NewImage, Save};
 use parpen_service::volumes::NewVolume;
 
-use super::{at_every_point, deaths, dies, find, get, put, rows, taken, written};
-use crate::house::{House, native};
+use super::{at_every_point, deaths, dies, find, get, put, rows, settled, sound, taken, written};
+use crate::house::{Disk, House, native};
 
 deaths! {
     stored of "backup-create@1";
@@ -26,7 +26,7 @@ deaths! {
     removed of "image-delete@1";
 }
 
-fn of(v: &Volume, incremental: bool, snapshot: Option<&Snapshot>) -> NewBackup {
+pub(super) fn of(v: &Volume, incremental: bool, snapshot: Option<&Snapshot>) -> NewBackup {
     NewBackup {
         of: v.id,
         snapshot: snapshot.map(|s| s.id),
@@ -37,14 +37,14 @@ fn of(v: &Volume, incremental: bool, snapshot: Option<&Snapshot>) -> NewBackup {
     }
 }
 
-async fn backed_up(house: &House, new: NewBackup) -> Backup {
+pub(super) async fn backed_up(house: &House, new: NewBackup) -> Backup {
     let begun = backups::create(&house.ports, &house.actor, new, CreateTerms::default()).await.unwrap();
     house.ports.jobs.wait(begun.job).await.unwrap();
     backups::get(&house.ports, &house.actor, begun.now.id).await.unwrap().backup
 }
 
 /// Restores a backup into a fresh volume, which must then read so.
-async fn reads(house: &House, b: &Backup, text: &[u8]) {
+pub(super) async fn reads(house: &House, b: &Backup, text: &[u8]) {
     let name = format!("of-{}", b.id);
     let new = NewVolume { naming: native(&name), ..NewVolume::default() };
     let begun = backups::restore(&house.ports, &house.actor, b.id, Into::New(Box::new(new))).await.unwrap();
@@ -347,4 +347,19 @@ async fn an_upload_that_breaks_off_can_be_begun_again() {
     )
     .await;
     assert!(points >= 4, "{points}");
+}
+
+// Its end was once told as a fault of the store.
+#[tokio::test]
+async fn an_image_that_is_deleted_while_its_bytes_come_is_not_there() {
+    let disk = Disk::new();
+    let house = disk.start().await;
+    let i = images::create(&house.ports, &house.actor, image("i")).await.unwrap();
+    let mut upload = images::upload(&house.ports, &house.actor, i.id).await.unwrap();
+    upload.write(vec![7; 512]).await.unwrap();
+    images::delete(&house.ports, &house.actor, i.id).await.unwrap();
+    settled(&house).await;
+    let end = upload.finish().await;
+    assert!(matches!(end, Err(Condition::NotFound { what: Kind::Image, .. })), "{end:?}");
+    sound(&disk, &house).await;
 }

@@ -1,16 +1,19 @@
 //! Deaths of the jobs about groups and their snapshots.
 
-use parpen_model::{Group, GroupId, GroupSnapshotId, GroupSource, Snapshot, SnapshotId, Volume, VolumeId};
+use parpen_model::{
+    Backup, Group, GroupId, GroupSnapshotId, GroupSource, Snapshot, SnapshotId, Volume, VolumeId,
+};
 use parpen_service::groups::{self, Members, NewGroup, NewType};
 use parpen_service::names::Naming;
 
-use super::{deaths, dies, get, rows, written};
+use super::{copies, deaths, dies, get, rows, written};
 use crate::house::House;
 
 deaths! {
     like_a_group of "group-create@1";
     like_a_snapshot_of_one of "group-create@1";
     deleted_with_its_members of "group-delete@1";
+    deleted_with_members_that_were_backed_up of "group-delete@1";
     snapshotted of "group-snapshot-create@1";
     a_snapshot_deleted of "group-snapshot-delete@1";
 }
@@ -86,6 +89,32 @@ async fn deleted_with_its_members(kind: &str) {
         async |house, _| {
             let left = (rows::<Group>(house).await.len(), rows::<Volume>(house).await.len());
             assert!(left == (1, 2) || left == (0, 0), "all or none: {left:?}");
+        },
+    )
+    .await;
+}
+
+// The snapshot that a member's backup keeps for the next one was once a reason to refuse.
+async fn deleted_with_members_that_were_backed_up(kind: &str) {
+    dies(
+        kind,
+        async |house| {
+            let g = group(house).await;
+            for v in rows::<Volume>(house).await {
+                copies::backed_up(house, copies::of(&v, false, None)).await;
+            }
+            g
+        },
+        async |house, g| {
+            groups::delete(&house.ports, &house.actor, *g, true).await.unwrap();
+        },
+        async |house, _| {
+            let left = (rows::<Group>(house).await.len(), rows::<Volume>(house).await.len());
+            assert!(left == (1, 2) || left == (0, 0), "all or none: {left:?}");
+            assert_eq!(rows::<Snapshot>(house).await.len(), left.1);
+            for b in rows::<Backup>(house).await {
+                copies::reads(house, &b, b"before").await;
+            }
         },
     )
     .await;
