@@ -42,7 +42,7 @@ async fn joins(c: &Cinder, n: usize, g: &str) -> (String, bool) {
     if backed_up {
         c.until(&format!("/backups/{}", id(&b["backup"])), "backup", "status", "available").await;
     }
-    if n % 10 != 0 {
+    if !n.is_multiple_of(10) {
         return (v, backed_up);
     }
     let of_group = json!({ "group_snapshot": { "group_id": g, "name": "s" } });

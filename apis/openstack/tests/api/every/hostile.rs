@@ -75,20 +75,14 @@ fn wrong_values() -> Vec<Value> {
         Value::Null,
         json!(true),
         json!(-1),
-        json!(u64::MAX),
         json!(9_223_372_036_854_775_808_u64),
         json!(1e308),
-        json!(0.5),
         json!("NaN"),
-        json!(""),
         json!("9223372036854775808"),
-        json!("\u{0}\u{ffff}\u{202e}"),
-        json!("../../../../etc/passwd"),
+        json!("\u{0}\u{ffff}\u{202e}/../.."),
         json!("x".repeat(70_000)),
         json!([]),
-        json!([{ "a": [null] }]),
-        json!({}),
-        json!({ "a": { "b": { "c": 1 } } }),
+        json!({ "a": { "b": [{ "c": 1 }] } }),
     ]
 }
 
