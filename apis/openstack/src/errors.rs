@@ -1,11 +1,16 @@
 //! From conditions to Cinder's and Keystone's error documents.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 use parpen_http::Reply;
 use parpen_model::{Condition, Kind};
 use serde_json::json;
 
 use crate::states;
+
+/// Longest sentence of a refusal, in characters.
+const MESSAGE_MAX: usize = 1000;
 
 /// The key of Cinder's error document. What has no name of its own is a `computeFault`.
 fn name(status: StatusCode) -> &'static str {
@@ -26,12 +31,21 @@ fn name(status: StatusCode) -> &'static str {
 
 /// Cinder's error document.
 pub(crate) fn fault(status: StatusCode, message: &str) -> Reply {
+    let message = bounded(message);
     Reply::json(status, &json!({ name(status): { "code": status.as_u16(), "message": message } }))
+}
+
+/// What a refusal says, without repeating all of a long name.
+fn bounded(message: &str) -> Cow<'_, str> {
+    match message.char_indices().nth(MESSAGE_MAX) {
+        None => message.into(),
+        Some((end, _)) => format!("{}...", &message[..end]).into(),
+    }
 }
 
 /// Keystone's error document.
 pub(crate) fn identity_fault(status: StatusCode, message: &str) -> Reply {
-    let title = status.canonical_reason().unwrap_or("Error");
+    let (message, title) = (bounded(message), status.canonical_reason().unwrap_or("Error"));
     let body = json!({ "error": { "code": status.as_u16(), "message": message, "title": title } });
     Reply::json(status, &body)
 }

@@ -213,11 +213,14 @@ pub(crate) async fn unset(mut cx: Cx) -> Result<Reply, Condition> {
             known
         })
         .collect();
+    let any = !there.is_empty();
     let change: qos::Change = Box::new(move |want| {
         want.specs.retain(|key, _| !there.contains(key));
         Ok(())
     });
-    qos::edit(cx.ports(), cx.actor()?, spec, change, Box::new(bind)).await?;
+    if any || gone.is_none() {
+        qos::edit(cx.ports(), cx.actor()?, spec, change, Box::new(bind)).await?;
+    }
     match gone {
         None => Ok(Reply::empty(StatusCode::ACCEPTED)),
         Some(key) => {

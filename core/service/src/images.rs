@@ -14,7 +14,7 @@ pub use list::{get, list};
 pub use save::{Save, save};
 
 use parpen_model::lifecycle::{ImageEvent, ImageState, image};
-use parpen_model::{Condition, Image, Job, Kind, Query, Scope, WriteTx};
+use parpen_model::{Condition, Image, ImageId, Job, Kind, Query, ReadTx, Scope, WriteTx};
 
 /// Moves an image's state.
 fn step(i: &mut Image, event: ImageEvent) -> Result<(), Condition> {
@@ -22,14 +22,21 @@ fn step(i: &mut Image, event: ImageEvent) -> Result<(), Condition> {
     Ok(())
 }
 
-/// Images whose bytes broke off with an earlier life of the service wait for others.
-pub(crate) fn forget_broken(tx: &mut dyn WriteTx, open: &[Job]) -> Result<(), Condition> {
-    for mut i in tx.read().list::<Image>(Scope::All, &Query::default())? {
-        let id = i.id.to_string();
-        if i.state == ImageState::Saving && !open.iter().any(|j| j.args.to_string().contains(&id)) {
-            step(&mut i, ImageEvent::Broke)?;
-            tx.update(&mut i)?;
-        }
+/// Images whose bytes broke off with an earlier life of the service: they are being stored, and no job does it.
+pub(crate) fn broken(tx: &dyn ReadTx) -> Result<Vec<ImageId>, Condition> {
+    let jobs = tx.list::<Job>(Scope::All, &Query::default())?;
+    let stored = |id: &str| jobs.iter().any(|j| !j.is_final() && j.args.to_string().contains(id));
+    let all = tx.list::<Image>(Scope::All, &Query::default())?.into_iter();
+    let saving = all.filter(|i| i.state == ImageState::Saving).map(|i| i.id);
+    Ok(saving.filter(|id| !stored(&id.to_string())).collect())
+}
+
+/// They wait for other bytes.
+pub(crate) fn forget(tx: &mut dyn WriteTx, broken: &[ImageId]) -> Result<(), Condition> {
+    for id in broken {
+        let mut i: Image = tx.read().get(Scope::All, *id)?;
+        step(&mut i, ImageEvent::Broke)?;
+        tx.update(&mut i)?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, mpsc};
 
 pub use runner::Runner;
 pub(crate) use step::nothing;
-pub use step::{Commit, JobStep, StepCx, World};
+pub use step::{Commit, JobStep, StepCx, World, kinds};
 
 /// How many changes a slow listener may lag behind before it loses the oldest.
 const BACKLOG: usize = 1024;

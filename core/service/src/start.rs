@@ -55,6 +55,7 @@ pub struct Start {
 /// Puts rows in order and wires the core. The caller runs the runner; use cases answer as soon as it does.
 pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition> {
     write(&*s.meta, forget_memory).await?;
+    forget_uploads(&s).await?;
     let (entropy, now) = (s.entropy.clone(), s.clock.now());
     write(&*s.meta, move |tx| drop_left_overs(tx, &*entropy, now)).await?;
     write(&*s.meta, unpark).await?;
@@ -87,6 +88,18 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
         origin: None,
     };
     Ok((ports, exports, runner))
+}
+
+/// Images whose bytes broke off with an earlier life wait for others. What came of them goes first: a death in between
+/// finds the row as it was.
+async fn forget_uploads(s: &Start) -> Result<(), Condition> {
+    let broken = read(&*s.meta, |tx| images::broken(tx)).await?;
+    for id in &broken {
+        if let Err(error) = s.copies.images.remove(*id).await {
+            tracing::warn!(image = %id, %error, "parts of an upload that broke off stay until the image gets its bytes");
+        }
+    }
+    write(&*s.meta, move |tx| images::forget(tx, &broken)).await.map(|_| ())
 }
 
 /// A memory pool is empty after a restart: its rows leave, and so do the jobs about them.
@@ -145,7 +158,6 @@ fn drop_left_overs(
     let every = Query::default();
     let open: Vec<Job> =
         tx.read().list::<Job>(Scope::All, &every)?.into_iter().filter(|j| !j.is_final()).collect();
-    images::forget_broken(tx, &open)?;
     for pin in tx.read().list::<Pin>(Scope::All, &every)? {
         if !open.iter().any(|j| j.id == pin.job) {
             tx.delete::<Pin>(pin.id)?;

@@ -1,4 +1,5 @@
-//! Create, show and list answers hold exactly the fields that real Cinder's do, in every microversion.
+//! What making and changing answers holds exactly the fields that real Cinder's does, in every microversion. What is
+//! only asked for is in `every::fields`.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +8,19 @@ use serde_json::{Value, json};
 
 use crate::Cinder;
 
-const NEWEST: u16 = 71;
+pub(crate) const NEWEST: u16 = 71;
 
-fn keys(document: &Value) -> BTreeSet<String> {
+pub(crate) fn keys(document: &Value) -> BTreeSet<String> {
     document.as_object().unwrap_or_else(|| panic!("{document}")).keys().cloned().collect()
 }
 
 /// The fields that are there from the first version on, and those that came later.
-fn fields(base: &[&str], later: &[(u16, &str)], minor: u16) -> BTreeSet<String> {
+pub(crate) fn fields(base: &[&str], later: &[(u16, &str)], minor: u16) -> BTreeSet<String> {
     let later = later.iter().filter(|(since, _)| *since <= minor).map(|(_, f)| *f);
     base.iter().copied().chain(later).map(str::to_string).collect()
 }
 
-async fn at(c: &Cinder, minor: u16, method: Method, path: &str, body: Value) -> Value {
+pub(crate) async fn at(c: &Cinder, minor: u16, method: Method, path: &str, body: Value) -> Value {
     let version = format!("volume 3.{minor}");
     let headers = [("x-auth-token", c.token.as_str()), ("openstack-api-version", version.as_str())];
     let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -28,11 +29,11 @@ async fn at(c: &Cinder, minor: u16, method: Method, path: &str, body: Value) -> 
     got.body
 }
 
-fn id(document: &Value) -> String {
+pub(crate) fn id(document: &Value) -> String {
     document["id"].as_str().unwrap().to_string()
 }
 
-const VOLUME: &[&str] = &[
+pub(crate) const VOLUME: &[&str] = &[
     "attachments",
     "links",
     "encrypted",
@@ -55,13 +56,13 @@ const VOLUME: &[&str] = &[
     "source_volid",
     "migration_status",
 ];
-const VOLUME_FULL: &[&str] = &[
+pub(crate) const VOLUME_FULL: &[&str] = &[
     "os-vol-host-attr:host",
     "os-vol-tenant-attr:tenant_id",
     "os-vol-mig-status-attr:migstat",
     "os-vol-mig-status-attr:name_id",
 ];
-const VOLUME_LATER: &[(u16, &str)] = &[
+pub(crate) const VOLUME_LATER: &[(u16, &str)] = &[
     (13, "group_id"),
     (21, "provider_id"),
     (48, "service_uuid"),
@@ -96,11 +97,12 @@ async fn volumes() {
     }
 }
 
-const SNAPSHOT: &[&str] =
+pub(crate) const SNAPSHOT: &[&str] =
     &["status", "description", "created_at", "name", "volume_id", "metadata", "id", "size", "updated_at"];
-const SNAPSHOT_FULL: &[&str] =
+pub(crate) const SNAPSHOT_FULL: &[&str] =
     &["os-extended-snapshot-attributes:progress", "os-extended-snapshot-attributes:project_id"];
-const SNAPSHOT_LATER: &[(u16, &str)] = &[(14, "group_snapshot_id"), (41, "user_id"), (65, "consumes_quota")];
+pub(crate) const SNAPSHOT_LATER: &[(u16, &str)] =
+    &[(14, "group_snapshot_id"), (41, "user_id"), (65, "consumes_quota")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn snapshots() {
@@ -226,7 +228,7 @@ async fn transfers() {
     let later =
         [(55, "no_snapshots"), (57, "source_project_id"), (57, "destination_project_id"), (57, "accepted")];
     let v = id(&c.volume(json!({ "size": 1 })).await);
-    for minor in [0, 1, 54, 55, 56, 57, 58, 70, NEWEST] {
+    for minor in 0..=NEWEST {
         let root = if minor < 55 { "/os-volume-transfer" } else { "/volume-transfers" };
         let body = json!({ "transfer": { "volume_id": v, "name": "t" } });
         let made = at(&c, minor, Method::POST, root, body).await;

@@ -10,10 +10,12 @@ mod actions;
 mod attach;
 mod bad;
 mod crowd;
+mod every;
 mod fields;
 mod groups;
 mod life;
 mod login;
+mod made;
 mod moves;
 mod people;
 mod quotas;
@@ -34,6 +36,8 @@ use serde_json::{Value, json};
 /// A running API and a token for it.
 pub(crate) struct Cinder {
     pub(crate) house: house::House,
+    /// What outlives it: the files of backups and images end with this.
+    _disk: house::Disk,
     /// Verbs of the store that fail next.
     pub(crate) faults: Arc<std::sync::Mutex<Vec<&'static str>>>,
     api: Arc<dyn Service>,
@@ -95,7 +99,7 @@ impl Cinder {
         let config = Config { public: None, region: "RegionOne".into(), nbd };
         let api = serve(OpenStack::new(ports, config).with_logs(Arc::new(services::TestLogs::default())));
         let project = actor.project.0.simple().to_string();
-        let mut cinder = Cinder { house, faults, api, password, project, token: String::new() };
+        let mut cinder = Cinder { house, _disk: disk, faults, api, password, project, token: String::new() };
         cinder.token = cinder.log_in(json!({ "project": { "id": cinder.project.clone() } })).await;
         cinder
     }

@@ -4,15 +4,15 @@ use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{AttachState, Life, LifeEvent, Standing, When, life};
 use parpen_model::{
-    Attachment, Condition, Group, GroupId, GroupSnapshot, Kind, Scope, Snapshot, Volume, VolumeId, WriteTx,
-    write,
+    Attachment, Condition, Group, GroupId, GroupSnapshot, Kind, Scope, Snapshot, SnapshotId, Subject, Volume,
+    VolumeId, WriteTx, write,
 };
 use serde::{Deserialize, Serialize};
 
 use super::list::members;
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::volumes::delete as volume;
-use crate::{Ports, Started, access, parts};
+use crate::{Ports, Started, access, backups, parts, snapshots};
 
 pub(crate) const KIND: &str = "group-delete@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Close, &Remove];
@@ -21,6 +21,9 @@ pub(crate) const STEPS: &[&dyn JobStep] = &[&Close, &Remove];
 struct Args {
     group: GroupId,
     members: Vec<VolumeId>,
+    /// The service's own, which backups of members kept.
+    #[serde(default)]
+    snapshots: Vec<SnapshotId>,
 }
 
 /// Deletes a group. One that has members is refused unless they may be deleted with it.
@@ -47,9 +50,12 @@ pub async fn delete(
             );
             return Err(Condition::invalid("group", why));
         }
-        let args = Args { group: id, members: all.iter().map(|v| v.id).collect() };
+        let members = all.iter().map(|v| v.id).collect();
+        let mut args = Args { group: id, members, snapshots: Vec::new() };
         for v in all {
+            let of = v.id;
             mark(tx, &g, v)?;
+            args.snapshots.extend(backups::let_go(tx, of)?);
         }
         g.life = life(g.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Group, g.id))?;
         g.declared = None;
@@ -69,7 +75,7 @@ fn mark(tx: &mut dyn WriteTx, g: &Group, mut v: Volume) -> Result<(), Condition>
         let why = format!("Volume in group {} is attached. Need to detach first.", g.id);
         return Err(Condition::invalid("group", why));
     }
-    if !tx.read().children::<Snapshot>(v.id)?.is_empty() {
+    if tx.read().children::<Snapshot>(v.id)?.iter().any(|s| !s.transient) {
         return Err(Condition::invalid("group", "Volume in group still has dependent snapshots."));
     }
     if let Some(w) = v.work.first() {
@@ -93,8 +99,9 @@ impl JobStep for Close {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            for id in args.members {
-                let _fenced = access::shut_all(&cx.world.gate, &*cx.world.meta, id.into(), false).await?;
+            let members = args.members.into_iter().map(Subject::from);
+            for s in members.chain(args.snapshots.into_iter().map(Subject::from)) {
+                let _fenced = access::shut_all(&cx.world.gate, &*cx.world.meta, s, false).await?;
             }
             Ok(nothing())
         })
@@ -106,6 +113,7 @@ impl JobStep for Close {
                 for id in &args.members {
                     volume::spare_volume(tx, *id)?;
                 }
+                args.snapshots.iter().try_for_each(|s| snapshots::spare(tx, *s))?;
                 let Some(mut g) = tx.read().find::<Group>(Scope::All, args.group)? else { return Ok(()) };
                 let event = if g.fault.is_some() { LifeEvent::Broke } else { LifeEvent::Spare };
                 g.life = life(g.life, event).map_err(|r| r.about(Kind::Group, g.id))?;
@@ -131,6 +139,7 @@ impl JobStep for Remove {
             for id in args.members {
                 commits.push(volume::remove(cx, id).await?);
             }
+            commits.push(snapshots::remove(cx, args.snapshots).await?);
             let commit: Commit = Box::new(move |tx| {
                 commits.iter_mut().try_for_each(|c| c(tx))?;
                 tx.delete::<Group>(args.group).map(|_| ())

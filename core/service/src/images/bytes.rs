@@ -3,7 +3,7 @@
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{ImageEvent, ImageState};
 use parpen_model::ports::{ImageReader, ImageWriter, StoredImage};
-use parpen_model::{Condition, Image, ImageId, Kind, Scope, WriteTx, write};
+use parpen_model::{Condition, Image, ImageId, Kind, Scope, WriteTx, read, write};
 
 use super::step;
 use crate::Ports;
@@ -78,7 +78,12 @@ impl Uploading {
             Ok(stored) => ended(&self.ports, self.id, Some(stored)).await,
             Err(e) => {
                 ended(&self.ports, self.id, None).await?;
-                Err(e)
+                let id = self.id;
+                // Whoever deleted it meanwhile took its bytes away: that is no fault of the store.
+                match read(&*self.ports.meta, move |tx| tx.find::<Image>(Scope::All, id)).await? {
+                    None => Err(Condition::not_found(Kind::Image, id)),
+                    Some(_) => Err(e),
+                }
             }
         }
     }

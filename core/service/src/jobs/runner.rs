@@ -40,7 +40,13 @@ impl Runner {
             known.insert(job.id);
             running.spawn(run_job(self.world.clone(), self.end.changes.clone(), job.id));
         }
+        // The life before may have ended between a job's end and what that left without need.
+        let mut freed = unbound(&self.world).await;
         loop {
+            for id in freed.drain(..) {
+                known.insert(id);
+                running.spawn(run_job(self.world.clone(), self.end.changes.clone(), id));
+            }
             let mut over = false;
             tokio::select! {
                 _ = stop.wait_for(|s| *s) => break,
@@ -56,10 +62,8 @@ impl Runner {
                     Err(e) => tracing::error!(error = %e, "a job panicked; it is taken up at the next start"),
                 }
             }
-            let freed = if over { unbound(&self.world).await } else { Vec::new() };
-            for id in freed {
-                known.insert(id);
-                running.spawn(run_job(self.world.clone(), self.end.changes.clone(), id));
+            if over {
+                freed = unbound(&self.world).await;
             }
         }
         while running.join_next().await.is_some() {}

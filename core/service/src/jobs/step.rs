@@ -88,10 +88,10 @@ pub trait JobStep: Send + Sync {
     }
 }
 
-/// The steps of a kind of job, in order; `None` for kinds that this version does not know.
-pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
+/// Every kind of job with its steps, in order.
+const TABLES: &[(&str, &[&dyn JobStep])] = {
     use crate::{attachments, backups, disks, groups, images, pools, snapshots, volumes};
-    let tables: &[(&str, &'static [&'static dyn JobStep])] = &[
+    &[
         (volumes::create::KIND, volumes::create::STEPS),
         (volumes::delete::KIND, volumes::delete::STEPS),
         (volumes::resize::KIND, volumes::resize::STEPS),
@@ -119,6 +119,15 @@ pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
         (disks::KIND_ADD, disks::STEPS_ADD),
         (disks::KIND_CHANGE, disks::STEPS_CHANGE),
         (disks::KIND_BALANCE, disks::STEPS_BALANCE),
-    ];
-    tables.iter().find(|(k, _)| *k == kind).map(|(_, s)| *s)
+    ]
+};
+
+/// The kinds of jobs that this version knows.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().map(|(kind, _)| *kind)
+}
+
+/// The steps of a kind of job, in order; `None` for kinds that this version does not know.
+pub(crate) fn steps(kind: &str) -> Option<&'static [&'static dyn JobStep]> {
+    TABLES.iter().find(|(k, _)| *k == kind).map(|(_, s)| *s)
 }

@@ -209,7 +209,7 @@ pub async fn let_loose(
         super::resize::at_rest(&v)?;
         let held = attachments::holders(tx.read(), id.into())?;
         let snapshots = tx.read().children::<Snapshot>(id)?;
-        let shown = snapshots.iter().filter(|s| !s.hidden.contains(&api));
+        let shown = snapshots.iter().filter(|s| !s.transient && !s.hidden.contains(&api));
         let by: Vec<String> = held
             .into_iter()
             .chain(shown.map(|s| format!("snapshot {}", names::short(s))))

@@ -10,8 +10,8 @@ use parpen_block::{Rights, Route, Whom, copy_ranges};
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Declaration, Life, Migration, Standing, When, Work, declare};
 use parpen_model::{
-    Condition, Kind, Label, Limits, NewBytes, Pool, PoolId, Scope, Snapshot, Source, Volume, VolumeId,
-    VolumeTypeId, WriteTx, read, write,
+    Backup, Condition, Kind, Label, Limits, NewBytes, Pin, Pool, PoolId, ReadTx, Scope, Snapshot, SnapshotId,
+    Source, Volume, VolumeId, VolumeTypeId, WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ use super::resize::at_rest;
 use crate::data::{self, JobSession, Way};
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::media::{WantedPlacement, place};
-use crate::{Ports, Started, access, parts};
+use crate::{Ports, Started, access, backups, parts, snapshots};
 
 pub(crate) const KIND: &str = "volume-move@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&MakeTarget, &Move, &DropOld];
@@ -52,6 +52,9 @@ struct Args {
     from: PoolId,
     to: PoolId,
     retype: Option<NewType>,
+    /// The service's own, which go with the old copy.
+    #[serde(default)]
+    snapshots: Vec<SnapshotId>,
 }
 
 /// Moves a volume to another pool.
@@ -93,11 +96,7 @@ pub(crate) fn begin(
     if v.group.is_some() {
         return Err(Condition::in_use(Kind::Volume, &v.handle, vec!["its group".into()]));
     }
-    let snapshots: Vec<Snapshot> = tx.read().children(v.id)?;
-    if !snapshots.is_empty() {
-        let by = snapshots.iter().map(|s| format!("snapshot {}", s.handle)).collect();
-        return Err(Condition::in_use(Kind::Volume, &v.handle, by));
-    }
+    refuse_snapshots(tx.read(), v)?;
     if to == v.pool {
         return Err(Condition::invalid("pool", "the volume lives there already"));
     }
@@ -111,10 +110,23 @@ pub(crate) fn begin(
     v.work.push(Work::Moving);
     v.migration = Some(Migration::Starting);
     tx.update(v)?;
-    let args = Args { volume: v.id, from: v.pool, to, retype };
+    let args = Args { volume: v.id, from: v.pool, to, retype, snapshots: backups::let_go(tx, v.id)? };
     let mut job = plan(ports, KIND, v.project, Some(v.id.into()), &args)?;
     tx.insert(&mut job)?;
     Ok(job.id)
+}
+
+/// Snapshots stay where they are, so a volume that has any does too. Those that its backups keep for the next ones are
+/// no reason: nobody sees them, and the backups do without.
+fn refuse_snapshots(tx: &dyn ReadTx, v: &Volume) -> Result<(), Condition> {
+    let kept: Vec<_> = tx.children::<Backup>(v.id)?.into_iter().filter_map(|b| b.held).collect();
+    let mut by = Vec::new();
+    for s in tx.children::<Snapshot>(v.id)? {
+        if !s.transient || !kept.contains(&s.id) || !tx.children::<Pin>(s.id)?.is_empty() {
+            by.push(format!("snapshot {}", s.handle));
+        }
+    }
+    if by.is_empty() { Ok(()) } else { Err(Condition::in_use(Kind::Volume, &v.handle, by)) }
 }
 
 /// Takes the marks of a move off a volume that may be gone.
@@ -168,7 +180,13 @@ impl JobStep for MakeTarget {
             if let Err(e) = async { cx.world.store(gone).await?.delete(v.id.into()).await }.await {
                 tracing::warn!(volume = %v.id, pool = %gone, error = ?e, "a copy could not be removed");
             }
-            Ok(over(v.id, how))
+            let mut ended = over(v.id, how);
+            // Nobody keeps them any more; the next start removes what is left of the service's own.
+            let commit: Commit = Box::new(move |tx| {
+                args.snapshots.iter().try_for_each(|s| snapshots::spare(tx, *s))?;
+                ended(tx)
+            });
+            Ok(commit)
         })
     }
 }
@@ -300,7 +318,13 @@ impl JobStep for DropOld {
         Box::pin(async move {
             let args: Args = cx.args()?;
             cx.world.store(args.from).await?.delete(args.volume.into()).await?;
-            Ok(over(args.volume, Migration::Success))
+            let (mut dropped, mut ended) =
+                (snapshots::remove(cx, args.snapshots).await?, over(args.volume, Migration::Success));
+            let commit: Commit = Box::new(move |tx| {
+                dropped(tx)?;
+                ended(tx)
+            });
+            Ok(commit)
         })
     }
 }

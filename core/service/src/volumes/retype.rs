@@ -51,7 +51,8 @@ pub async fn retype(
         if v.group.is_some() || v.migration.is_some_and(Migration::is_under_way) {
             return Err(Condition::in_use(Kind::Volume, &v.handle, vec!["its group or a move".into()]));
         }
-        let snapshots: Vec<Snapshot> = tx.read().children(v.id)?;
+        let mut snapshots: Vec<Snapshot> = tx.read().children(v.id)?;
+        snapshots.retain(|s| !s.transient);
         quotas::admit(tx.read(), v.project, &Need::retype(&v, &snapshots, want.to))?;
         // Ceilings of its own stay; those that came with the old type go with it.
         let follows = v.limits == types::limits_of(tx.read(), old.as_ref())?;

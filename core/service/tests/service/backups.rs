@@ -8,7 +8,6 @@ use parpen_service::snapshots;
 use parpen_service::volumes::{self, NewVolume};
 
 use super::house::{Disk, House, native};
-use super::points::at_every_point;
 
 fn of(v: &Volume, incremental: bool) -> NewBackup {
     NewBackup {
@@ -135,103 +134,4 @@ async fn rules_of_chains_and_sizes_hold() {
     assert!(snapshots::list(ports, actor, None, true).await.unwrap().is_empty());
     let job = backups::restore(ports, actor, next.id, into("back")).await.unwrap().job;
     ports.jobs.wait(job).await.unwrap();
-}
-
-/// Every backup is in a final state, an available one is whole, and no snapshot of the service's own is left but those
-/// that are kept on purpose.
-async fn whole(house: &House) -> Vec<Backup> {
-    let (ports, actor) = (&house.ports, &house.actor);
-    let all: Vec<Backup> =
-        backups::list(ports, actor).await.unwrap().into_iter().map(|view| view.backup).collect();
-    for b in &all {
-        assert!(matches!(b.state, BackupState::Available | BackupState::Error), "{b:?}");
-        if b.state == BackupState::Available {
-            let job = backups::verify(ports, actor, b.id).await.unwrap().job;
-            ports.jobs.wait(job).await.unwrap();
-        }
-    }
-    let left = snapshots::list(ports, actor, None, true).await.unwrap();
-    let held = |s: &snapshots::View| all.iter().any(|b| b.held == Some(s.snapshot.id));
-    assert!(left.iter().all(held), "{left:?}");
-    all
-}
-
-async fn scene(house: &House) -> (Volume, Backup) {
-    let v = house.volume("v", MIB).await;
-    write(house, &v, 0, 7).await;
-    let base = made(house, &v, false).await;
-    write(house, &v, 4096, 8).await;
-    (v, base)
-}
-
-#[tokio::test]
-async fn a_death_at_any_point_leaves_whole_backups_or_none() {
-    let points = at_every_point(
-        scene,
-        async |house, (v, _)| {
-            let (ports, actor) = (&house.ports, &house.actor);
-            if let Ok(begun) = backups::create(ports, actor, of(v, true), CreateTerms::default()).await {
-                let _ = ports.jobs.wait(begun.job).await; // it may have died
-            }
-        },
-        async |house, (_, base)| {
-            for b in whole(house).await.into_iter().filter(|b| b.id != base.id) {
-                assert_eq!(b.state, BackupState::Available, "{b:?}");
-                let into = into("back");
-                let begun = backups::restore(&house.ports, &house.actor, b.id, into).await.unwrap();
-                house.ports.jobs.wait(begun.job).await.unwrap();
-                assert_eq!(first_byte(house, begun.now.id.into(), 0).await, 7);
-                assert_eq!(first_byte(house, begun.now.id.into(), 4096).await, 8);
-            }
-        },
-    )
-    .await;
-    assert!(points > 3, "{points}");
-}
-
-#[tokio::test]
-async fn a_death_at_any_point_of_restoring_ends_it() {
-    let points = at_every_point(
-        scene,
-        async |house, (v, base)| {
-            let (ports, actor) = (&house.ports, &house.actor);
-            if let Ok(begun) = backups::restore(ports, actor, base.id, Into::Existing(v.id)).await {
-                let _ = ports.jobs.wait(begun.job).await; // it may have died
-            }
-        },
-        async |house, (v, base)| {
-            whole(house).await;
-            let v = house.row(v).await;
-            assert!(v.life == Life::Ready && v.work.is_empty(), "{v:?}");
-            let begun =
-                backups::restore(&house.ports, &house.actor, base.id, Into::Existing(v.id)).await.unwrap();
-            house.ports.jobs.wait(begun.job).await.unwrap();
-            assert_eq!(first_byte(house, v.id.into(), 0).await, 7);
-            assert_eq!(first_byte(house, v.id.into(), 4096).await, 0);
-        },
-    )
-    .await;
-    assert!(points > 1, "{points}");
-}
-
-#[tokio::test]
-async fn a_death_at_any_point_of_deleting_ends_it() {
-    let points = at_every_point(
-        async |house| {
-            let (v, base) = scene(house).await;
-            (made(house, &v, true).await, base)
-        },
-        async |house, (_, base)| {
-            let terms = DeleteTerms { dependents: true };
-            if let Ok(begun) = backups::delete(&house.ports, &house.actor, base.id, terms).await {
-                let _ = house.ports.jobs.wait(begun.job).await; // it may have died
-            }
-        },
-        async |house, (next, _)| {
-            let all = whole(house).await;
-            assert!(all.iter().any(|b| b.id == next.id && b.state == BackupState::Available));
-        },
-    )
-    .await;
-    assert!(points > 1, "{points}");
 }

@@ -72,9 +72,11 @@ impl TestDrivers {
 }
 
 impl TestStore {
-    fn hear(&self, verb: &'static str, what: String) -> Result<(), Condition> {
+    async fn hear(&self, verb: &'static str, what: String) -> Result<(), Condition> {
+        self.life.point().await;
         self.fail(verb)?;
         self.said.lock().expect("no test panics with it").push(format!("{verb} {what}"));
+        self.life.point().await;
         Ok(())
     }
 }
@@ -88,16 +90,16 @@ impl Media for TestStore {
         Box::pin(async { Ok(Vec::new()) })
     }
     fn add<'a>(&'a self, place: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>> {
-        Box::pin(async move { self.hear("add", format!("{} {}", place.number, place.path)) })
+        Box::pin(async move { self.hear("add", format!("{} {}", place.number, place.path)).await })
     }
     fn change(&self, disk: u16, verb: DiskVerb) -> Boxed<'_, Result<(), Condition>> {
-        Box::pin(async move { self.hear("change", format!("{disk} {verb:?}")) })
+        Box::pin(async move { self.hear("change", format!("{disk} {verb:?}")).await })
     }
     fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>> {
         Box::pin(async { Ok(BalancePlan { moves: 0, bytes: 0, disks: Vec::new(), running: false }) })
     }
     fn rebalance(&self, verb: BalanceVerb) -> Boxed<'_, Result<(), Condition>> {
-        Box::pin(async move { self.hear("balance", format!("{verb:?}")) })
+        Box::pin(async move { self.hear("balance", format!("{verb:?}")).await })
     }
 }
 
@@ -115,7 +117,9 @@ impl Drivers for TestDrivers {
     }
     fn destroy<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<(), Condition>> {
         Box::pin(async move {
+            self.life.point().await;
             self.pools.lock().expect("no test panics with it").remove(&pool.id.0);
+            self.life.point().await;
             Ok(())
         })
     }
@@ -159,11 +163,13 @@ impl Lineage for TestStore {
         label: &'a Label,
     ) -> Boxed<'a, Result<(), Condition>> {
         Box::pin(async move {
+            self.life.point().await;
             self.fail("freeze")?;
             if let Some(device) = self.device(id.into()) {
                 self.put(snapshot.into(), device, label.clone());
                 self.held.lock().expect("no test panics with it").remove(&id.into());
             }
+            self.life.point().await;
             Ok(())
         })
     }
@@ -174,7 +180,9 @@ impl Lineage for TestStore {
         most: u64,
     ) -> Boxed<'_, Result<Rebased, Condition>> {
         Box::pin(async move {
+            self.life.point().await;
             self.fail("rebase")?;
+            self.life.point().await;
             Ok(Rebased { copied: most, done: true })
         })
     }
@@ -252,7 +260,10 @@ impl VolumeBackend for TestStore {
         Some(self)
     }
     fn relabel<'a>(&'a self, _labels: &'a [Label]) -> Boxed<'a, Result<(), Condition>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            self.life.point().await;
+            Ok(())
+        })
     }
     fn inventory(&self) -> Boxed<'_, Result<Vec<Found>, Condition>> {
         Box::pin(async move {
@@ -289,11 +300,13 @@ impl Rollback for TestStore {
         Box::pin(async move {
             self.life.point().await;
             let device = self.device(to.into()).ok_or_else(|| Condition::internal("no such snapshot"))?;
-            let mut held = self.held.lock().expect("no test panics with it");
-            let (_, label) =
-                held.get(&id.into()).cloned().ok_or_else(|| Condition::internal("no such volume"))?;
             let size = parpen_block::BlockDevice::geometry(&device).size;
-            held.insert(id.into(), (device.copy(size), label));
+            {
+                let mut held = self.held.lock().expect("no test panics with it");
+                let there = held.get_mut(&id.into()).ok_or_else(|| Condition::internal("no such volume"))?;
+                there.0 = device.copy(size);
+            }
+            self.life.point().await;
             Ok(())
         })
     }

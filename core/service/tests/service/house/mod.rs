@@ -1,5 +1,6 @@
 //! A whole core in one process, which can be stopped and started over the same rows and stores.
 
+mod copies;
 mod drivers;
 mod mortal;
 
@@ -14,6 +15,7 @@ use parpen_service::names::{Naming, Space};
 use parpen_service::{Copies, HouseExports, Ports, Start, volumes};
 use tokio::sync::{oneshot, watch};
 
+use copies::MortalCopies;
 use drivers::{Faults, TestDrivers};
 use mortal::{Life, Mortal};
 
@@ -42,8 +44,8 @@ pub struct Disk {
     meta: Arc<dyn MetaStore>,
     drivers: Arc<TestDrivers>,
     entropy: Arc<SeededEntropy>,
-    /// Where backups are kept.
-    backups: tempfile::TempDir,
+    /// Where backups, images and the key of keys are kept.
+    copies: tempfile::TempDir,
     /// When the process dies.
     pub life: Arc<Life>,
 }
@@ -55,7 +57,16 @@ pub struct House {
     pub actor: Actor,
     pub gate: Gate,
     stop: watch::Sender<bool>,
-    runner: tokio::task::JoinHandle<Result<(), Condition>>,
+    runner: Running,
+}
+
+/// The job runner. It ends with its house, also with one whose start was broken off.
+struct Running(tokio::task::JoinHandle<Result<(), Condition>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Disk {
@@ -69,8 +80,8 @@ impl Disk {
         let rows: Arc<dyn MetaStore> = Arc::new(parpen_meta::Store::memory().unwrap());
         let drivers = Arc::new(TestDrivers::new(life.clone()));
         let meta = Arc::new(Mortal { rows, life: life.clone() });
-        let backups = tempfile::tempdir().unwrap();
-        Disk { meta, drivers, entropy: Arc::new(SeededEntropy::new(seed)), backups, life }
+        let copies = tempfile::tempdir().unwrap();
+        Disk { meta, drivers, entropy: Arc::new(SeededEntropy::new(seed)), copies, life }
     }
 
     /// What the stores were told about disks.
@@ -79,9 +90,32 @@ impl Disk {
     }
 
     fn copies(&self) -> Copies {
-        let clock = Arc::new(SystemClock::new());
-        let archive = parpen_archive::ObjectArchive::local(self.backups.path(), clock, "test".into());
-        Copies { archive: Arc::new(archive.unwrap()), ..Copies::none() }
+        let (clock, dir) = (Arc::new(SystemClock::new()), self.copies.path());
+        let archive = parpen_archive::ObjectArchive::local(&dir.join("backups"), clock, "test".into());
+        let copies = Arc::new(MortalCopies {
+            archive: archive.unwrap(),
+            images: parpen_image::ImageDir::open(&dir.join("images")).unwrap(),
+            life: self.life.clone(),
+        });
+        let keys = Arc::new(parpen_keys::FileKeys::new(dir.join("key")));
+        Copies { archive: copies.clone(), images: copies, keys }
+    }
+
+    /// The names of the files that are kept below `backups` or `images`, from there on.
+    pub fn kept(&self, of: &str) -> Vec<String> {
+        let root = self.copies.path().join(of);
+        let (mut found, mut open) = (Vec::new(), vec![root.clone()]);
+        while let Some(dir) = open.pop() {
+            for entry in std::fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => open.push(path),
+                    false => found.push(path.strip_prefix(&root).unwrap().display().to_string()),
+                }
+            }
+        }
+        found.sort();
+        found
     }
 
     /// Makes verbs of the stores fail, once each.
@@ -106,13 +140,13 @@ impl Disk {
         .await
         .unwrap();
         let (stop, stopped) = watch::channel(false);
-        let runner = match jobs {
+        let runner = Running(match jobs {
             true => tokio::spawn(runner.run(stopped)),
             false => tokio::spawn(async move {
                 let _kept = runner;
                 std::future::pending().await
             }),
-        };
+        });
         let actor = login(&*self.meta, Api::Native, Login::Local).await.unwrap();
         House { ports, exports, actor, gate, stop, runner }
     }
@@ -127,7 +161,7 @@ impl Disk {
 impl House {
     /// Ends this life without any care, like a kill.
     pub fn kill(self) {
-        self.runner.abort();
+        drop(self.runner);
         drop(self.stop);
     }
 

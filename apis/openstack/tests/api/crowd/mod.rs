@@ -1,4 +1,6 @@
-//! Fifty clients at once on the same and on different volumes.
+//! Fifty clients at once on the same and on different things.
+
+mod together;
 
 use std::sync::Arc;
 
@@ -74,6 +76,23 @@ async fn together(c: &Cinder, n: usize, shared: &str) -> (bool, bool) {
 const STATES: [&str; 8] =
     ["creating", "available", "extending", "reserved", "attaching", "in-use", "detaching", "deleting"];
 
+/// Every thing of a collection is in one of these states.
+async fn states(c: &Cinder, collection: &str, known: &[&str]) {
+    let all = c.get(&format!("/{collection}/detail?list_volume=True")).await.body[collection].clone();
+    for one in all.as_array().unwrap() {
+        assert!(known.contains(&one["status"].as_str().unwrap()), "{collection}: {one}");
+    }
+}
+
+/// What is used of the quota, when nothing is on its way.
+async fn used(c: &Cinder, of: &str) -> u64 {
+    let set = c.get(&format!("/os-quota-sets/{}?usage=True", c.project)).await.body["quota_set"].clone();
+    for (name, figures) in set.as_object().unwrap().iter().filter(|(name, _)| *name != "id") {
+        assert_eq!(figures["reserved"], 0, "{name}");
+    }
+    set[of]["in_use"].as_u64().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fifty_clients_lose_nothing_and_see_no_state_that_is_none() {
     let c = Arc::new(Cinder::start().await);
@@ -86,6 +105,8 @@ async fn fifty_clients_lose_nothing_and_see_no_state_that_is_none() {
                 for v in all.as_array().unwrap() {
                     assert!(STATES.contains(&v["status"].as_str().unwrap()), "{v}");
                 }
+                states(&c, "snapshots", &["creating", "available", "deleting"]).await;
+                states(&c, "attachments", &["reserved", "attaching", "attached", "detaching"]).await;
                 assert!(all.as_array().unwrap().iter().any(|v| id(v) == shared));
                 tokio::task::yield_now().await;
             }
@@ -120,6 +141,9 @@ async fn fifty_clients_lose_nothing_and_see_no_state_that_is_none() {
     }
     assert_eq!(c.get("/volumes").await.body["volumes"].as_array().unwrap().len(), 1);
     assert_eq!(c.get("/attachments").await.body["attachments"], json!([]));
+    let sizes = left.as_array().unwrap().iter().chain([&v]).map(|x| x["size"].as_u64().unwrap());
+    assert_eq!(used(&c, "gigabytes").await, sizes.sum::<u64>());
+    assert_eq!((used(&c, "volumes").await, used(&c, "snapshots").await), (1, snapshots as u64));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
