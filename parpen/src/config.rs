@@ -26,6 +26,22 @@ pub struct File {
     pub images: Images,
     /// Where the key of encrypted volumes' keys is.
     pub keys: Keys,
+    /// Who knows the users of the OpenStack side.
+    pub identity: Identity,
+}
+
+/// `[identity]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identity {
+    /// A Keystone, with `/v3` or without; else this service is one itself.
+    pub url: Option<String>,
+    /// A TOML file with this service's own account there; else `OS_*` of the environment are asked.
+    pub credentials_file: Option<PathBuf>,
+    /// Certificates that are believed instead of the system's, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// How long an answer about a token is believed [default: 30].
+    pub cache_seconds: Option<u64>,
 }
 
 /// `[keys]`.
@@ -109,6 +125,8 @@ pub struct Settings {
     pub images: Images,
     /// Where the key of encrypted volumes' keys is.
     pub keys: Keys,
+    /// Who knows the users of the OpenStack side.
+    pub identity: Identity,
 }
 
 /// Options of `serve`.
@@ -164,6 +182,7 @@ pub fn settings(o: Options) -> anyhow::Result<Settings> {
         backups: file.backups,
         images: file.images,
         keys: file.keys,
+        identity: file.identity,
     };
     if s.backups.url.is_some() && s.backups.path.is_some() {
         bail!("backups has both a path and a url: keep one");

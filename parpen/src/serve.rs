@@ -1,5 +1,6 @@
 //! The server: wiring, start, stop.
 
+mod cloud;
 mod copies;
 mod doors;
 mod logs;
@@ -54,12 +55,14 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     if s.data_dir.exists() && !s.data_dir.is_dir() {
         anyhow::bail!("{} is no directory", s.data_dir.display());
     }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let identity = cloud::OtherIdentity::open(&s.identity, clock.clone())?;
     let data = DataDir::lock(&s.data_dir)?;
     // Bound before anything is made: a busy port leaves no half of a house behind.
-    let doors = doors::open(&s, data.path()).await?;
+    let mut doors = doors::open(&s, data.path()).await?;
+    doors.run.identity = identity.as_ref().map(|i| i.address.clone());
     let store = Arc::new(Store::open(&data.database())?);
     let reactor = Reactor::start("reactor", Backend::Auto).context("the reactor cannot start")?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let keep = |secrets: &parpen_identity::Secrets| {
         files::write_secrets(data.path(), secrets)
@@ -98,6 +101,7 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
             data: data.path().to_path_buf(),
             metrics: metrics.clone(),
             logs,
+            bearers: identity.map(|i| i.bearers(store.clone(), clock.clone())),
         },
     );
     let everything =

@@ -44,7 +44,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::{HeaderName, WWW_AUTHENTICATE};
 use parpen_http::{Api, Boxed, HttpRequest, Reply};
-use parpen_model::Condition;
+use parpen_identity::{Bearers, OwnTokens};
+use parpen_model::{Api as Side, Condition};
 use parpen_service::Ports;
 use serde_json::Value;
 
@@ -60,18 +61,27 @@ pub struct OpenStack(Arc<House>);
 impl OpenStack {
     /// The API over the use cases.
     pub fn new(ports: Ports, config: Config) -> OpenStack {
-        OpenStack(Arc::new(House { ports, config, logs: None }))
+        let own = OwnTokens::new(ports.meta.clone(), ports.clock.clone(), Side::OpenStack);
+        OpenStack(Arc::new(House { ports, config, bearers: Arc::new(own), logs: None }))
+    }
+
+    /// The same, with tokens that others give.
+    pub fn with_bearers(self, bearers: Arc<dyn Bearers>) -> OpenStack {
+        let House { ports, config, logs, .. } = &*self.0;
+        let (ports, config, logs) = (ports.clone(), config.clone(), logs.clone());
+        OpenStack(Arc::new(House { ports, config, bearers, logs }))
     }
 
     /// The same, able to look at and change what is logged.
     pub fn with_logs(self, logs: Arc<dyn Logs>) -> OpenStack {
-        let House { ports, config, .. } = &*self.0;
-        let (ports, config) = (ports.clone(), config.clone());
-        OpenStack(Arc::new(House { ports, config, logs: Some(logs) }))
+        let House { ports, config, bearers, .. } = &*self.0;
+        let (ports, config, bearers) = (ports.clone(), config.clone(), bearers.clone());
+        OpenStack(Arc::new(House { ports, config, bearers, logs: Some(logs) }))
     }
 }
 
 async fn caller(house: &House, endpoint: Endpoint, request: &HttpRequest) -> Result<Caller, Condition> {
+    identity::check_here(house, endpoint)?;
     if endpoint.is_public() {
         return Ok(Caller::Anyone);
     }
@@ -167,7 +177,10 @@ impl Api for OpenStack {
         };
         match status {
             StatusCode::PAYLOAD_TOO_LARGE => reply.with(http::header::RETRY_AFTER, "0"),
-            StatusCode::UNAUTHORIZED => reply.with(WWW_AUTHENTICATE, "Keystone uri=\"/identity\""),
+            StatusCode::UNAUTHORIZED => {
+                let at = self.0.bearers.elsewhere().unwrap_or("/identity");
+                reply.with(WWW_AUTHENTICATE, format!("Keystone uri=\"{at}\""))
+            }
             _ => reply,
         }
     }

@@ -1,0 +1,4 @@
+//! The services as they may be on a bad day.
+
+mod fake;
+mod keystone;
