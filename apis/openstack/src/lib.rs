@@ -52,6 +52,7 @@ use serde_json::Value;
 pub use config::{Config, LogLevel, Logs, Nbd};
 pub use cx::Caller;
 pub use endpoint::Endpoint;
+pub use images::PROPERTIES as IMAGE_PROPERTIES;
 
 use cx::{Cx, House};
 
