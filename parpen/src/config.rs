@@ -58,6 +58,14 @@ pub struct Keys {
 pub struct Images {
     /// The folder, absolute or relative to the data directory [default: images].
     pub path: Option<PathBuf>,
+    /// A Glance instead of a folder, with `/v2` or without.
+    pub url: Option<String>,
+    /// The Keystone whose tokens that Glance takes [default: `identity.url`].
+    pub identity_url: Option<String>,
+    /// A TOML file with this service's own account there [default: `identity.credentials_file`].
+    pub credentials_file: Option<PathBuf>,
+    /// Certificates that are believed instead of the system's, as PEM [default: `identity.ca_file`].
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[backups]`.

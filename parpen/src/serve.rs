@@ -56,11 +56,11 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
         anyhow::bail!("{} is no directory", s.data_dir.display());
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let identity = cloud::OtherIdentity::open(&s.identity, clock.clone())?;
+    let cloud = cloud::Cloud::open(&s.identity, &s.images, clock.clone())?;
     let data = DataDir::lock(&s.data_dir)?;
     // Bound before anything is made: a busy port leaves no half of a house behind.
     let mut doors = doors::open(&s, data.path()).await?;
-    doors.run.identity = identity.as_ref().map(|i| i.address.clone());
+    doors.run.identity = cloud.identity.as_ref().map(|i| i.address.clone());
     let store = Arc::new(Store::open(&data.database())?);
     let reactor = Reactor::start("reactor", Backend::Auto).context("the reactor cannot start")?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -76,7 +76,13 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     let (ports, exports, runner) = parpen_service::start(parpen_service::Start {
         meta: store.clone(),
         drivers: drivers.clone(),
-        copies: copies::copies((&s.backups, &s.images, &s.keys), data.path(), clock.clone(), &*entropy)?,
+        copies: copies::copies(
+            (&s.backups, &s.images, &s.keys),
+            cloud.images.as_ref(),
+            data.path(),
+            clock.clone(),
+            &*entropy,
+        )?,
         home: Arc::new(reactor.clone()),
         gate: gate.clone(),
         clock: clock.clone(),
@@ -101,7 +107,8 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
             data: data.path().to_path_buf(),
             metrics: metrics.clone(),
             logs,
-            bearers: identity.map(|i| i.bearers(store.clone(), clock.clone())),
+            bearers: cloud.identity.map(|i| i.bearers(store.clone(), clock.clone())),
+            images_at: cloud.images.map(|i| i.address),
         },
     );
     let everything =

@@ -6,30 +6,97 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use parpen_base::Clock;
-use parpen_cloud::{Account, Keystone, Proof, Wire, root};
+use parpen_cloud::{Account, Glance, Keystone, Proof, Wire, root};
 use parpen_identity::{Bearers, VouchedTokens};
 use parpen_model::Api;
-use parpen_model::ports::MetaStore;
+use parpen_model::ports::{ImageStore, MetaStore};
+use parpen_openstack::IMAGE_PROPERTIES;
 use serde::Deserialize;
 
-use crate::config::Identity;
+use crate::config::{Identity, Images};
 
 /// How long an answer about a token is believed unless something else is said.
 const CACHE_SECONDS: u64 = 30;
 /// Longest that it may be: so long a token goes on that was taken back.
 const CACHE_SECONDS_MAX: u64 = 300;
 
-/// The Keystone that knows the users, if it is not this service.
+/// The services that the settings name.
+pub struct Cloud {
+    /// The Keystone that knows the users, if it is not this service.
+    pub identity: Option<OtherIdentity>,
+    /// The Glance that keeps the images, if it is not this service.
+    pub images: Option<OtherImages>,
+}
+
+/// A Keystone.
 pub struct OtherIdentity {
-    keystone: Arc<Keystone>,
+    account: Arc<Account>,
     hold: Duration,
     /// Where people log in.
     pub address: String,
 }
 
+/// A Glance.
+pub struct OtherImages {
+    account: Arc<Account>,
+    wire: Wire,
+    /// Where it is.
+    pub address: String,
+}
+
+impl Cloud {
+    /// What the settings name; nothing is asked yet.
+    pub fn open(identity: &Identity, images: &Images, clock: Arc<dyn Clock>) -> anyhow::Result<Cloud> {
+        let other = OtherIdentity::open(identity, clock.clone())?;
+        let images = OtherImages::open(images, identity, other.as_ref(), clock)?;
+        Ok(Cloud { identity: other, images })
+    }
+}
+
+impl OtherImages {
+    fn open(
+        s: &Images,
+        identity: &Identity,
+        other: Option<&OtherIdentity>,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Option<OtherImages>> {
+        let Some(url) = &s.url else {
+            if s.identity_url.is_some() || s.credentials_file.is_some() || s.ca_file.is_some() {
+                bail!("[images] says how to reach a Glance but has no url: name it, or leave the rest out");
+            }
+            return Ok(None);
+        };
+        if s.path.is_some() {
+            bail!("images has both a path and a url: keep one");
+        }
+        let ca_file = s.ca_file.as_deref().or(identity.ca_file.as_deref());
+        let account = match (&s.identity_url, &s.credentials_file, other) {
+            (None, None, Some(other)) => other.account.clone(),
+            (at, file, _) => {
+                let Some(at) = at.as_ref().or(identity.url.as_ref()) else {
+                    bail!(
+                        "images.url needs images.identity_url: the Keystone whose tokens that Glance takes"
+                    );
+                };
+                let file = file.as_deref().or(identity.credentials_file.as_deref());
+                account("images.identity_url", at, file, ca_file, clock)?
+            }
+        };
+        let address = root(url, "v2").map_err(|why| anyhow::anyhow!("images.url: {why}"))?;
+        let wire =
+            Wire::open("Glance", address.clone(), ca_file).map_err(|e| anyhow::anyhow!("images.url: {e}"))?;
+        Ok(Some(OtherImages { account, wire, address }))
+    }
+
+    /// The store of its images; what passes through a file does so below the data directory.
+    pub fn store(&self, data: &Path) -> anyhow::Result<Arc<dyn ImageStore>> {
+        let (account, wire) = (self.account.clone(), self.wire.clone());
+        Ok(Arc::new(Glance::open(account, wire, IMAGE_PROPERTIES, &data.join("spool"))?))
+    }
+}
+
 impl OtherIdentity {
-    /// The one that the settings name; nothing is asked yet.
-    pub fn open(s: &Identity, clock: Arc<dyn Clock>) -> anyhow::Result<Option<OtherIdentity>> {
+    fn open(s: &Identity, clock: Arc<dyn Clock>) -> anyhow::Result<Option<OtherIdentity>> {
         let Some(url) = &s.url else {
             if s.credentials_file.is_some() || s.ca_file.is_some() || s.cache_seconds.is_some() {
                 bail!("[identity] has settings but no url: name the Keystone, or leave the section out");
@@ -43,13 +110,13 @@ impl OtherIdentity {
         let account =
             account("identity.url", url, s.credentials_file.as_deref(), s.ca_file.as_deref(), clock)?;
         let address = format!("{}/v3", root(url, "v3").map_err(anyhow::Error::msg)?);
-        let keystone = Arc::new(Keystone::new(account));
-        Ok(Some(OtherIdentity { keystone, hold: Duration::from_secs(seconds), address }))
+        Ok(Some(OtherIdentity { account, hold: Duration::from_secs(seconds), address }))
     }
 
     /// Those who have its tokens.
     pub fn bearers(&self, meta: Arc<dyn MetaStore>, clock: Arc<dyn Clock>) -> Arc<dyn Bearers> {
-        Arc::new(VouchedTokens::new(meta, clock, Api::OpenStack, self.keystone.clone(), self.hold))
+        let keystone = Arc::new(Keystone::new(self.account.clone()));
+        Arc::new(VouchedTokens::new(meta, clock, Api::OpenStack, keystone, self.hold))
     }
 }
 
@@ -150,14 +217,41 @@ mod tests {
         assert!(said.contains("OS_USERNAME"), "{said}");
     }
 
-    #[test]
-    fn a_section_without_its_address_is_refused() {
+    fn refused(identity: Identity, images: Images) -> String {
         let clock: Arc<dyn Clock> = Arc::new(parpen_base::SystemClock::new());
-        let s = Identity { cache_seconds: Some(5), ..Identity::default() };
-        assert!(OtherIdentity::open(&s, clock.clone()).err().unwrap().to_string().contains("no url"));
-        let s = Identity { url: Some("keystone:5000".into()), ..Identity::default() };
-        assert!(OtherIdentity::open(&s, clock.clone()).err().unwrap().to_string().contains("is no address"));
-        let s = Identity { url: Some("http://k".into()), cache_seconds: Some(301), ..Identity::default() };
-        assert!(OtherIdentity::open(&s, clock).err().unwrap().to_string().contains("at most 300"));
+        format!("{:#}", Cloud::open(&identity, &images, clock).err().expect("it is refused"))
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_are_refused_in_a_sentence() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("account");
+        std::fs::write(&file, "username = \"parpen\"\npassword = \"hush\"\n").unwrap();
+        let file = Some(file);
+        let of = |url: &str| Identity {
+            url: Some(url.into()),
+            credentials_file: file.clone(),
+            ..Identity::default()
+        };
+        let at = |url: &str| Images { url: Some(url.into()), ..Images::default() };
+        let none = Images::default;
+        let short = Identity { cache_seconds: Some(5), ..Identity::default() };
+        assert!(refused(short, none()).contains("no url"));
+        assert!(refused(of("keystone:5000"), none()).contains("is no address"));
+        assert!(
+            refused(Identity { cache_seconds: Some(301), ..of("http://k") }, none()).contains("at most 300")
+        );
+        let absent = Identity { ca_file: Some(dir.path().join("absent")), ..of("http://k") };
+        assert!(refused(absent, none()).contains("cannot be read"));
+        assert!(refused(Identity::default(), at("http://g")).contains("needs images.identity_url"));
+        let both = Images { path: Some("images".into()), ..at("http://g") };
+        assert!(refused(of("http://k"), both).contains("both a path and a url"));
+        assert!(refused(of("http://k"), at("g:9292")).contains("images.url"));
+        let lonely = Images { identity_url: Some("http://k".into()), ..none() };
+        assert!(refused(Identity::default(), lonely).contains("no url"));
+        let clock: Arc<dyn Clock> = Arc::new(parpen_base::SystemClock::new());
+        let good = Cloud::open(&of("http://k/v3/"), &at("http://g/v2/"), clock).unwrap();
+        assert_eq!(good.identity.unwrap().address, "http://k/v3");
+        assert_eq!(good.images.unwrap().address, "http://g");
     }
 }

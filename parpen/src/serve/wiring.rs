@@ -38,6 +38,8 @@ pub struct Parts {
     pub logs: Arc<Filter>,
     /// Who stands behind the OpenStack side's tokens, if it is not this service.
     pub bearers: Option<Arc<dyn Bearers>>,
+    /// Where images are, if they are not kept here.
+    pub images_at: Option<String>,
 }
 
 impl Parts {
@@ -61,7 +63,7 @@ pub fn apis(s: &Settings, p: Parts) -> Served {
         public: None,
         region: "RegionOne".into(),
         nbd: p.nbd_door(),
-        images_at: None,
+        images_at: p.images_at.clone(),
     };
     let openstack = OpenStack::new(p.ports.clone(), config).with_logs(p.logs.clone());
     let openstack = serve(match p.bearers.clone() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use parpen_base::Clock;
 use parpen_model::Condition;
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -83,7 +83,7 @@ impl Account {
     async fn log_in(&self) -> Result<Held, Condition> {
         let request = self.keystone.request(Method::POST, "/v3/auth/tokens?nocatalog");
         let request = request.header("content-type", "application/json").body(self.document().to_string());
-        let answer = self.keystone.ask(request).await?;
+        let answer = self.keystone.read(self.keystone.send(request).await?).await?;
         let why = match answer.status {
             StatusCode::CREATED => {
                 let text = answer.headers.get("x-subject-token").and_then(|t| t.to_str().ok());
@@ -119,24 +119,38 @@ impl Account {
         Ok(text)
     }
 
-    /// Asks a service in the account's name; once more where the token was no longer taken.
+    /// A token for a request that cannot be said twice.
+    pub(crate) async fn fresh(&self) -> Result<String, Condition> {
+        self.token(None).await
+    }
+
+    /// Sends a request in the account's name; once more where the token was no longer taken.
+    pub(crate) async fn send(
+        &self,
+        of: &Wire,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Response, Condition> {
+        let token = self.token(None).await?;
+        let response = of.send(request().header("x-auth-token", &token)).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let token = self.token(Some(&token)).await?;
+        let response = of.send(request().header("x-auth-token", &token)).await?;
+        match response.status() {
+            StatusCode::UNAUTHORIZED => {
+                Err(of.away("takes no token of this service's own account: do both use the same Keystone?"))
+            }
+            _ => Ok(response),
+        }
+    }
+
+    /// The same, with all of a short answer.
     pub(crate) async fn ask(
         &self,
         of: &Wire,
         request: impl Fn() -> RequestBuilder,
     ) -> Result<Answer, Condition> {
-        let token = self.token(None).await?;
-        let answer = of.ask(request().header("x-auth-token", &token)).await?;
-        if answer.status != StatusCode::UNAUTHORIZED {
-            return Ok(answer);
-        }
-        let token = self.token(Some(&token)).await?;
-        let answer = of.ask(request().header("x-auth-token", &token)).await?;
-        match answer.status {
-            StatusCode::UNAUTHORIZED => {
-                Err(of.away("takes no token of this service's own account: do both use the same Keystone?"))
-            }
-            _ => Ok(answer),
-        }
+        of.read(self.send(of, request).await?).await
     }
 }

@@ -1,4 +1,5 @@
 //! The services as they may be on a bad day.
 
 mod fake;
+mod glance;
 mod keystone;

@@ -8,12 +8,28 @@ use reqwest::header::HeaderMap;
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use serde_json::Value;
 
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(3);
-/// How long a question with a short answer may take in all.
-const ANSWER: Duration = Duration::from_secs(10);
-/// How long nothing may come of a long answer.
-const SILENCE: Duration = Duration::from_secs(30);
+/// How long is waited for what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For a connection.
+    pub(crate) connect: Duration,
+    /// For all of a short answer.
+    pub(crate) answer: Duration,
+    /// For the next bytes of a long answer, or for the next of ours to be taken.
+    pub(crate) silence: Duration,
+    /// For the answer to a long upload that was taken.
+    pub(crate) digestion: Duration,
+}
+
+impl Patience {
+    const USUAL: Patience = Patience {
+        connect: Duration::from_secs(3),
+        answer: Duration::from_secs(10),
+        silence: Duration::from_secs(60),
+        digestion: Duration::from_secs(600),
+    };
+}
+
 /// The longest document that is read; a token with a large catalogue has some 100 KiB.
 const DOCUMENT_MAX: usize = 1 << 20;
 
@@ -21,6 +37,9 @@ const DOCUMENT_MAX: usize = 1 << 20;
 #[derive(Clone)]
 pub struct Wire {
     client: Client,
+    /// For requests whose own bodies take long.
+    patient: Client,
+    pub(crate) patience: Patience,
     /// What people call it: "the Keystone".
     what: &'static str,
     root: String,
@@ -55,28 +74,35 @@ impl Wire {
     /// The way to what is at `root`. Whoever has a certificate of `ca_file` is believed, else those whom the system
     /// believes.
     pub fn open(what: &'static str, root: String, ca_file: Option<&Path>) -> Result<Wire, Condition> {
+        Wire::with(Patience::USUAL, what, root, ca_file)
+    }
+
+    pub(crate) fn with(
+        patience: Patience,
+        what: &'static str,
+        root: String,
+        ca_file: Option<&Path>,
+    ) -> Result<Wire, Condition> {
         // The first in the process wins; every user of TLS here brings the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .user_agent(concat!("parpen/", env!("CARGO_PKG_VERSION")))
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE);
-        if let Some(path) = ca_file {
-            let bad = |why: String| Condition::invalid("ca_file", format!("{} {why}", path.display()));
-            let pem = std::fs::read(path).map_err(|e| bad(format!("cannot be read: {e}")))?;
-            let all =
-                Certificate::from_pem_bundle(&pem).map_err(|_| bad("holds no certificates as PEM".into()))?;
-            if all.is_empty() {
-                return Err(bad("holds no certificates as PEM".into()));
+        let trusted = ca_file.map(certificates).transpose()?;
+        let client = |silence: Option<Duration>| {
+            let mut builder = Client::builder()
+                .user_agent(concat!("parpen/", env!("CARGO_PKG_VERSION")))
+                .no_proxy()
+                .redirect(redirect::Policy::none())
+                .connect_timeout(patience.connect);
+            if let Some(silence) = silence {
+                builder = builder.read_timeout(silence);
             }
-            builder = builder.tls_certs_only(all);
-        }
-        let client = builder
-            .build()
-            .map_err(|e| Condition::invalid("url", format!("{root} cannot be spoken to: {e}")))?;
-        Ok(Wire { client, what, root })
+            if let Some(trusted) = &trusted {
+                builder = builder.tls_certs_only(trusted.clone());
+            }
+            let bad = |e| Condition::invalid("url", format!("{root} cannot be spoken to: {e}"));
+            builder.build().map_err(bad)
+        };
+        let (client, patient) = (client(Some(patience.silence))?, client(None)?);
+        Ok(Wire { client, patient, patience, what, root })
     }
 
     /// Its address, without a slash at the end.
@@ -89,9 +115,19 @@ impl Wire {
         format!("the {} at {}", self.what, self.root)
     }
 
-    /// A request to a path.
+    /// A request with a short answer.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.root))
+        self.client.request(method, format!("{}{path}", self.root)).timeout(self.patience.answer)
+    }
+
+    /// A request with a long answer.
+    pub(crate) fn download(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.root))
+    }
+
+    /// A request with a long body; its sender keeps an eye on the time.
+    pub(crate) fn upload(&self, path: &str) -> RequestBuilder {
+        self.patient.put(format!("{}{path}", self.root))
     }
 
     /// It is out of reach, in words that say what to look at.
@@ -129,9 +165,8 @@ impl Wire {
         Ok(chunk.map(Vec::from))
     }
 
-    /// Sends a request and reads its short answer; a body that is no JSON is null.
-    pub(crate) async fn ask(&self, request: RequestBuilder) -> Result<Answer, Condition> {
-        let mut response = self.send(request.timeout(ANSWER)).await?;
+    /// Reads a short answer; a body that is no JSON is null.
+    pub(crate) async fn read(&self, mut response: Response) -> Result<Answer, Condition> {
         let mut body = Vec::new();
         while let Some(chunk) = self.chunk(&mut response).await? {
             if body.len() + chunk.len() > DOCUMENT_MAX {
@@ -141,5 +176,14 @@ impl Wire {
         }
         let (status, headers) = (response.status(), response.headers().clone());
         Ok(Answer { status, headers, document: serde_json::from_slice(&body).unwrap_or_default() })
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, Condition> {
+    let bad = |why: String| Condition::invalid("ca_file", format!("{} {why}", path.display()));
+    let pem = std::fs::read(path).map_err(|e| bad(format!("cannot be read: {e}")))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(all) if !all.is_empty() => Ok(all),
+        Ok(_) | Err(_) => Err(bad("holds no certificates as PEM".into())),
     }
 }
