@@ -48,6 +48,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "openstack admin", file: "test_openstack_admin.py", python: Python::Set("openstack") },
     Suite { name: "openstack copies", file: "test_openstack_copies.py", python: Python::Set("openstack") },
     Suite { name: "openstack volumes", file: "test_openstack_volumes.py", python: Python::Set("openstack") },
+    Suite { name: "external", file: "test_external.py", python: Python::Set("external") },
     Suite { name: "storpool 2.0.0", file: "test_storpool.py", python: Python::Set("storpool2") },
     Suite { name: "storpool 7.3.0", file: "test_storpool.py", python: Python::Set("storpool7") },
     Suite { name: "lxd", file: "test_lxd.py", python: Python::Set("lxd") },

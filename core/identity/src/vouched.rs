@@ -84,8 +84,9 @@ pub struct VouchedTokens {
     cache: Cache,
 }
 
-/// The longest that a token is looked at; theirs have a few hundred letters, those with much in them a few thousand.
-const TOKEN_MAX: usize = 16 << 10;
+/// The longest token that is asked about. Theirs have some hundred letters; a header that is longer than servers commonly
+/// take would look like a service that is out of order.
+const TOKEN_MAX: usize = 4096;
 /// What other services log in with beside their user's token.
 const SERVICE_ROLE: &str = "service";
 

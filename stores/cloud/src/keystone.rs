@@ -66,7 +66,10 @@ impl Keystone {
         let answer = self.account.ask(keystone, request).await?;
         match answer.status {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
+            // It does not know the token, or nothing that it could look like.
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                return Ok(None);
+            }
             StatusCode::FORBIDDEN => {
                 return Err(keystone.away(
                     "does not let this service's account look at tokens: give it the role service (or admin)",

@@ -87,8 +87,10 @@ async fn a_token_is_read_in_all_its_scopes() {
 
 #[tokio::test]
 async fn a_token_that_it_does_not_know_is_none() {
-    let fake = Fake::start(|a| if is_login(a) { logged_in("ours") } else { json(404, "", "{}") }).await;
-    assert_eq!(look(&fake).await.unwrap(), None);
+    for status in [400, 404, 431] {
+        let script = move |a: &Asked| if is_login(a) { logged_in("ours") } else { json(status, "", "{}") };
+        assert_eq!(look(&Fake::start(script).await).await.unwrap(), None);
+    }
 }
 
 #[tokio::test]
