@@ -121,6 +121,15 @@ class Service:
             return False
         return True
 
+    def kill(self):
+        """kill -9 for it and its workers, whatever they are at."""
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        workers = [int(pid) for task in tasks for pid in task.read_text().split()]
+        self.process.kill()
+        self.process.wait()
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+
     def stop(self):
         """End it and all its workers."""
         if self.process is not None and self.process.poll() is None:

@@ -24,7 +24,7 @@ pub(crate) struct Patience {
 impl Patience {
     const USUAL: Patience = Patience {
         connect: Duration::from_secs(3),
-        answer: Duration::from_secs(10),
+        answer: Duration::from_secs(20),
         silence: Duration::from_secs(60),
         digestion: Duration::from_secs(600),
     };
