@@ -78,22 +78,25 @@ impl Fake {
 async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>, log: Arc<Mutex<Vec<Asked>>>) {
     let mut all = Vec::new();
     let mut piece = vec![0; 65536];
-    let asked = loop {
+    let end = loop {
         let n = stream.read(&mut piece).await.unwrap_or(0);
         all.extend_from_slice(&piece[..n]);
-        let end = all.windows(4).position(|w| w == b"\r\n\r\n");
-        if let Some(end) = end {
-            let head = String::from_utf8_lossy(&all[..end]).to_string();
-            let line = head.lines().next().unwrap_or_default().to_string();
-            let asked = Asked { line, head, body: all[end + 4..].to_vec() };
-            let wanted = asked.header("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
-            if asked.body.len() >= wanted || n == 0 {
-                break asked;
-            }
-        } else if n == 0 {
-            return;
+        match all.windows(4).position(|w| w == b"\r\n\r\n") {
+            Some(end) => break end,
+            None if n == 0 => return,
+            None => {}
         }
     };
+    let head = String::from_utf8_lossy(&all[..end]).to_string();
+    let line = head.lines().next().unwrap_or_default().to_string();
+    let mut asked = Asked { line, head, body: all.split_off(end + 4) };
+    let wanted = asked.header("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
+    while asked.body.len() < wanted {
+        match stream.read(&mut piece).await.unwrap_or(0) {
+            0 => break,
+            n => asked.body.extend_from_slice(&piece[..n]),
+        }
+    }
     let said = (script.lock().unwrap())(&asked);
     log.lock().unwrap().push(asked);
     match said {

@@ -57,7 +57,8 @@ async fn rig(mut script: impl FnMut(&Asked) -> Said + Send + 'static) -> Rig {
     })
     .await;
     let second = Duration::from_secs(1);
-    let patience = Patience { connect: second, answer: second, silence: second, digestion: second };
+    let patience =
+        Patience { connect: 5 * second, answer: 5 * second, silence: second, digestion: 5 * second };
     let wire = Wire::with(patience, "Glance", root(&fake.url, "v2").unwrap(), None).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let glance = Glance::open(account(&fake.url), wire, "its", dir.path()).unwrap();
