@@ -27,6 +27,12 @@ fn coded(m: &Message) -> Option<(&'static str, Coded, Coded)> {
             ("VOLUME", ("007", "extend volume"), ("010", "Volume Driver failed to extend volume."))
         }
         "reassign" => ("VOLUME", ("002", "attach volume"), ("021", "Failed to attach volume.")),
+        "image-fill" => ("VOLUME", ("005", "copy image to volume"), ("001", "An unknown error occurred.")),
+        "image-save" => (
+            "VOLUME",
+            ("003", "copy volume to image"),
+            ("004", "Failed to upload volume to image at backend."),
+        ),
         "snapshot-create" => {
             ("VOLUME_SNAPSHOT", ("009", "create snapshot"), ("013", "Snapshot failed to create."))
         }
@@ -37,6 +43,9 @@ fn coded(m: &Message) -> Option<(&'static str, Coded, Coded)> {
     };
     let detail = match (&m.why, kind) {
         (Condition::QuotaExceeded { .. }, _) => ("006", "Not enough quota resource for operation."),
+        (Condition::NoSpace(_), "image-fill") => {
+            ("007", "Image used for creating volume exceeds available space.")
+        }
         (Condition::InUse { .. }, "snapshot-delete") => ("015", "Snapshot is busy."),
         _ => detail,
     };
