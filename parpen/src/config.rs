@@ -28,6 +28,8 @@ pub struct File {
     pub keys: Keys,
     /// What concerns the disks of local pools.
     pub engine: Engine,
+    /// Who knows the users of the OpenStack side.
+    pub identity: Identity,
 }
 
 /// `[engine]`.
@@ -50,6 +52,20 @@ impl Engine {
     }
 }
 
+/// `[identity]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identity {
+    /// A Keystone, with `/v3` or without; else this service is one itself.
+    pub url: Option<String>,
+    /// A TOML file with this service's own account there; else `OS_*` of the environment are asked.
+    pub credentials_file: Option<PathBuf>,
+    /// Certificates that are believed instead of the system's, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// How long an answer about a token is believed [default: 30].
+    pub cache_seconds: Option<u64>,
+}
+
 /// `[keys]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -64,6 +80,14 @@ pub struct Keys {
 pub struct Images {
     /// The folder, absolute or relative to the data directory [default: images].
     pub path: Option<PathBuf>,
+    /// A Glance instead of a folder, with `/v2` or without.
+    pub url: Option<String>,
+    /// The Keystone whose tokens that Glance takes [default: `identity.url`].
+    pub identity_url: Option<String>,
+    /// A TOML file with this service's own account there [default: `identity.credentials_file`].
+    pub credentials_file: Option<PathBuf>,
+    /// Certificates that are believed instead of the system's, as PEM [default: `identity.ca_file`].
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[backups]`.
@@ -133,6 +157,8 @@ pub struct Settings {
     pub keys: Keys,
     /// What concerns the disks of local pools.
     pub engine: Engine,
+    /// Who knows the users of the OpenStack side.
+    pub identity: Identity,
 }
 
 /// Options of `serve`.
@@ -189,6 +215,7 @@ pub fn settings(o: Options) -> anyhow::Result<Settings> {
         images: file.images,
         keys: file.keys,
         engine: file.engine,
+        identity: file.identity,
     };
     if s.backups.url.is_some() && s.backups.path.is_some() {
         bail!("backups has both a path and a url: keep one");

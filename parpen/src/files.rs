@@ -23,6 +23,9 @@ pub struct RunFile {
     pub lxd_socket: Option<PathBuf>,
     /// The program's version.
     pub version: String,
+    /// Where users of the OpenStack side log in, if it is not here.
+    #[serde(default)]
+    pub identity: Option<String>,
 }
 
 /// Writes a file that only its owner can read, whole or not at all, durably.

@@ -1,5 +1,6 @@
 //! The server: wiring, start, stop.
 
+mod cloud;
 mod copies;
 mod doors;
 mod logs;
@@ -54,12 +55,14 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     if s.data_dir.exists() && !s.data_dir.is_dir() {
         anyhow::bail!("{} is no directory", s.data_dir.display());
     }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let cloud = cloud::Cloud::open(&s.identity, &s.images, clock.clone())?;
     let data = DataDir::lock(&s.data_dir)?;
     // Bound before anything is made: a busy port leaves no half of a house behind.
-    let doors = doors::open(&s, data.path()).await?;
+    let mut doors = doors::open(&s, data.path()).await?;
+    doors.run.identity = cloud.identity.as_ref().map(|i| i.address.clone());
     let store = Arc::new(Store::open(&data.database())?);
     let reactor = Reactor::start("reactor", Backend::Auto).context("the reactor cannot start")?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let keep = |secrets: &parpen_identity::Secrets| {
         files::write_secrets(data.path(), secrets)
@@ -74,7 +77,13 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     let (ports, exports, runner) = parpen_service::start(parpen_service::Start {
         meta: store.clone(),
         drivers: drivers.clone(),
-        copies: copies::copies((&s.backups, &s.images, &s.keys), data.path(), clock.clone(), &*entropy)?,
+        copies: copies::copies(
+            (&s.backups, &s.images, &s.keys),
+            cloud.images.as_ref(),
+            data.path(),
+            clock.clone(),
+            &*entropy,
+        )?,
         home: Arc::new(reactor.clone()),
         gate: gate.clone(),
         clock: clock.clone(),
@@ -99,6 +108,8 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
             data: data.path().to_path_buf(),
             metrics: metrics.clone(),
             logs,
+            bearers: cloud.identity.map(|i| i.bearers(store.clone(), clock.clone())),
+            images_at: cloud.images.map(|i| i.address),
         },
     );
     let everything =

@@ -72,6 +72,7 @@ pub const SUITES: &[Suite] = &[
     },
     // Looks at what the suites above noted.
     Suite { name: "openstack clients", file: "test_openstack_clients.py", python: Python::Set("openstack") },
+    Suite { name: "external", file: "test_external.py", python: Python::Set("external") },
     Suite { name: "storpool 2.0.0", file: "test_storpool.py", python: Python::Set("storpool2") },
     Suite { name: "storpool 7.3.0", file: "test_storpool.py", python: Python::Set("storpool7") },
     Suite { name: "lxd", file: "test_lxd.py", python: Python::Set("lxd") },

@@ -27,6 +27,8 @@ pub struct Config {
     pub region: String,
     /// Where NBD is served.
     pub nbd: Nbd,
+    /// Where images are, if they are not kept here.
+    pub images_at: Option<String>,
 }
 
 impl Config {

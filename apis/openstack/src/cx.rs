@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use parpen_http::path::Params;
 use parpen_http::{HttpRequest, Reply};
-use parpen_identity::{Actor, Power, Token, may};
+use parpen_identity::{Actor, Bearers, Power, Token, may};
 use parpen_model::Condition;
 use parpen_service::Ports;
 use parpen_service::attachments::DetachTerms;
@@ -27,6 +27,8 @@ pub enum Caller {
 pub(crate) struct House {
     pub(crate) ports: Ports,
     pub(crate) config: Config,
+    /// Who stands behind tokens.
+    pub(crate) bearers: Arc<dyn Bearers>,
     pub(crate) logs: Option<Arc<dyn Logs>>,
 }
 

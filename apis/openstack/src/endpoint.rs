@@ -421,6 +421,11 @@ impl Endpoint {
         self.title().contains(" /identity")
     }
 
+    /// A document that tells where Identity is.
+    pub(crate) fn is_identity_version(self) -> bool {
+        matches!(self, Endpoint::IdentityVersions | Endpoint::IdentityVersion)
+    }
+
     /// An operation of Image, without microversions.
     pub(crate) fn is_image(self) -> bool {
         self.title().contains(" /image")

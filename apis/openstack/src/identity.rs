@@ -13,7 +13,8 @@ use parpen_model::{Condition, ProjectId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::cx::Cx;
+use crate::cx::{Cx, House};
+use crate::endpoint::Endpoint;
 use crate::fields::{Fields, refuse};
 use crate::strict::TEXT_MAX;
 
@@ -24,6 +25,18 @@ pub(crate) use tokens::{bearer, is_service};
 /// The only domain.
 pub(crate) const DOMAIN_ID: &str = "default";
 pub(crate) const DOMAIN_NAME: &str = "Default";
+
+/// Where people log in elsewhere, nothing but the way there is told here.
+pub(crate) fn check_here(house: &House, endpoint: Endpoint) -> Result<(), Condition> {
+    match house.bearers.elsewhere() {
+        Some(at) if endpoint.is_identity() && !endpoint.is_identity_version() => {
+            Err(Condition::Unsupported(format!(
+                "Projects, users and tokens of this service are those of the Keystone at {at}: set OS_AUTH_URL to it."
+            )))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// The only domain, as a part of other documents.
 fn domain() -> Value {

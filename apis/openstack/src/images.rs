@@ -22,11 +22,12 @@ use crate::states::bad;
 use crate::to_wire::{gib, own, time};
 
 /// Where this API keeps an image's own properties.
-pub(crate) const PROPERTIES: &str = "openstack.properties";
+pub const PROPERTIES: &str = "openstack.properties";
 
 /// The version document.
 fn versions_document(cx: &Cx) -> Value {
-    let href = format!("{}/image/v2/", cx.base);
+    let here = || format!("{}/image", cx.base);
+    let href = format!("{}/v2/", cx.house.config.images_at.clone().unwrap_or_else(here));
     let one = |id: &str, status: &str| json!({ "id": id, "status": status, "links": [{ "rel": "self", "href": href }] });
     json!({ "versions": [one("v2.9", "CURRENT"), one("v2.7", "SUPPORTED"), one("v2.0", "SUPPORTED")] })
 }
@@ -176,7 +177,7 @@ pub(crate) async fn untag(cx: Cx) -> Result<Reply, Condition> {
 
 /// An image as a volume's source: one that cannot be seen is refused in Cinder's words.
 async fn source(cx: &Cx, id: ImageId) -> Result<Image, Condition> {
-    images::get(cx.ports(), cx.actor()?, id).await.map_err(|e| match e {
+    images::source(cx.ports(), cx.actor()?, id).await.map_err(|e| match e {
         Condition::NotFound { .. } => bad("Invalid image identifier or unable to access requested image."),
         other => other,
     })

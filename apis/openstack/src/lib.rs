@@ -45,13 +45,15 @@ use std::sync::atomic::Ordering;
 use http::StatusCode;
 use http::header::{HeaderName, WWW_AUTHENTICATE};
 use parpen_http::{Api, Boxed, HttpRequest, Reply};
-use parpen_model::Condition;
+use parpen_identity::{Bearers, OwnTokens};
+use parpen_model::{Api as Side, Condition};
 use parpen_service::Ports;
 use serde_json::Value;
 
 pub use config::{Config, LogLevel, Logs, Nbd};
 pub use cx::Caller;
 pub use endpoint::Endpoint;
+pub use images::PROPERTIES as IMAGE_PROPERTIES;
 
 use cx::{Cx, House};
 use microversion::Microversion;
@@ -62,18 +64,27 @@ pub struct OpenStack(Arc<House>);
 impl OpenStack {
     /// The API over the use cases.
     pub fn new(ports: Ports, config: Config) -> OpenStack {
-        OpenStack(Arc::new(House { ports, config, logs: None }))
+        let own = OwnTokens::new(ports.meta.clone(), ports.clock.clone(), Side::OpenStack);
+        OpenStack(Arc::new(House { ports, config, bearers: Arc::new(own), logs: None }))
+    }
+
+    /// The same, with tokens that others give.
+    pub fn with_bearers(self, bearers: Arc<dyn Bearers>) -> OpenStack {
+        let House { ports, config, logs, .. } = &*self.0;
+        let (ports, config, logs) = (ports.clone(), config.clone(), logs.clone());
+        OpenStack(Arc::new(House { ports, config, bearers, logs }))
     }
 
     /// The same, able to look at and change what is logged.
     pub fn with_logs(self, logs: Arc<dyn Logs>) -> OpenStack {
-        let House { ports, config, .. } = &*self.0;
-        let (ports, config) = (ports.clone(), config.clone());
-        OpenStack(Arc::new(House { ports, config, logs: Some(logs) }))
+        let House { ports, config, bearers, .. } = &*self.0;
+        let (ports, config, bearers) = (ports.clone(), config.clone(), bearers.clone());
+        OpenStack(Arc::new(House { ports, config, bearers, logs: Some(logs) }))
     }
 }
 
 async fn caller(house: &House, endpoint: Endpoint, request: &HttpRequest) -> Result<Caller, Condition> {
+    identity::check_here(house, endpoint)?;
     if endpoint.is_public() {
         return Ok(Caller::Anyone);
     }
@@ -104,14 +115,14 @@ async fn answer(
         return act(house, endpoint, caller, request, version).await;
     }
     let too_large = request.too_large();
-    match act(house, endpoint, caller, request, version).await {
+    match act(house.clone(), endpoint, caller, request, version).await {
         Ok(reply) => Ok(version.mark(reply)),
         // What is logged, or answered with a status of its own, is written by the listener.
         Err(condition @ Condition::Internal(_)) => Err(condition),
         Err(condition) if too_large.load(Ordering::Relaxed) => Err(condition),
         Err(condition) => {
             let (status, _) = errors::status_and_text(&condition);
-            Ok(version.mark(refusal(status, Some(endpoint), &condition)))
+            Ok(version.mark(refusal(&house, status, Some(endpoint), &condition)))
         }
     }
 }
@@ -142,7 +153,7 @@ async fn act(
 }
 
 /// The document of a refusal.
-fn refusal(status: StatusCode, endpoint: Option<Endpoint>, condition: &Condition) -> Reply {
+fn refusal(house: &House, status: StatusCode, endpoint: Option<Endpoint>, condition: &Condition) -> Reply {
     let reply = match endpoint {
         Some(e) if e.is_identity() => {
             errors::identity_fault(status, &errors::identity_status_and_text(condition).1)
@@ -151,7 +162,10 @@ fn refusal(status: StatusCode, endpoint: Option<Endpoint>, condition: &Condition
     };
     match status {
         StatusCode::PAYLOAD_TOO_LARGE => reply.with(http::header::RETRY_AFTER, "0"),
-        StatusCode::UNAUTHORIZED => reply.with(WWW_AUTHENTICATE, "Keystone uri=\"/identity\""),
+        StatusCode::UNAUTHORIZED => {
+            let at = house.bearers.elsewhere().unwrap_or("/identity");
+            reply.with(WWW_AUTHENTICATE, format!("Keystone uri=\"{at}\""))
+        }
         _ => reply,
     }
 }
@@ -199,7 +213,7 @@ impl Api for OpenStack {
     }
 
     fn coat_as(&self, status: StatusCode, endpoint: Option<Endpoint>, condition: &Condition) -> Reply {
-        refusal(status, endpoint, condition)
+        refusal(&self.0, status, endpoint, condition)
     }
 
     fn finish(&self, request_id: &str, reply: Reply) -> Reply {

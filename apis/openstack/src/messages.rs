@@ -27,18 +27,18 @@ fn coded(m: &Message) -> Option<(&'static str, Coded, Coded)> {
             ("VOLUME", ("007", "extend volume"), ("010", "Volume Driver failed to extend volume."))
         }
         "reassign" => ("VOLUME", ("002", "attach volume"), ("021", "Failed to attach volume.")),
-        "snapshot-create" => {
-            ("VOLUME_SNAPSHOT", ("009", "create snapshot"), ("013", "Snapshot failed to create."))
-        }
-        "snapshot-delete" => {
-            ("VOLUME_SNAPSHOT", ("010", "delete snapshot"), ("016", "Snapshot failed to delete."))
-        }
         "image-fill" => ("VOLUME", ("005", "copy image to volume"), ("001", "An unknown error occurred.")),
         "image-save" => (
             "VOLUME",
             ("003", "copy volume to image"),
             ("004", "Failed to upload volume to image at backend."),
         ),
+        "snapshot-create" => {
+            ("VOLUME_SNAPSHOT", ("009", "create snapshot"), ("013", "Snapshot failed to create."))
+        }
+        "snapshot-delete" => {
+            ("VOLUME_SNAPSHOT", ("010", "delete snapshot"), ("016", "Snapshot failed to delete."))
+        }
         "backup-create" => {
             ("VOLUME_BACKUP", ("013", "create backup"), ("020", "Backup driver failed to create backup."))
         }

@@ -5,15 +5,18 @@
 
 mod actor;
 mod applications;
+mod bearers;
 mod bootstrap;
 mod login;
 mod nouns;
 mod people;
 mod secret;
 mod token;
+mod vouched;
 
 pub use actor::{Actor, Power, may};
 pub use applications::{NewApplication, application, applications, forget_application, new_application};
+pub use bearers::{Bearers, OwnTokens};
 pub use bootstrap::{Secrets, bootstrap, rotate};
 pub use login::{Login, Proven, login, prove};
 pub use nouns::{About, Application, Credential, Principal, Role, Token, Wide};
@@ -22,6 +25,7 @@ pub use people::{
 };
 pub use secret::{random_secret, secret_fits, secret_hash, short_secret};
 pub use token::{For, Grant, give, grant, redeem, revoke};
+pub use vouched::{Vouched, VouchedFor, VouchedTokens, Voucher};
 
 /// The name of the project that the first start binds every side to.
 pub const FIRST_PROJECT: &str = "admin";

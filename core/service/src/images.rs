@@ -10,11 +10,32 @@ pub use bytes::{Uploading, download, upload};
 pub(crate) use edit::{KIND_DELETE, STEPS_DELETE};
 pub use edit::{NewImage, create, delete, edit};
 pub use fill::{create_volume, refill};
-pub use list::{get, list};
+pub use list::{get, list, source};
 pub use save::{Save, save};
 
 use parpen_model::lifecycle::{ImageEvent, ImageState, image};
-use parpen_model::{Condition, Image, ImageId, Job, Kind, Query, ReadTx, Scope, WriteTx};
+use parpen_model::{Condition, Image, ImageId, Job, Kind, Query, ReadTx, Scope, WriteTx, read};
+
+use crate::Ports;
+use crate::jobs::World;
+
+/// Refuses what can only be done where the images are.
+fn kept_here(ports: &Ports) -> Result<(), Condition> {
+    match ports.images.elsewhere() {
+        Some(other) => {
+            Err(Condition::Unsupported(format!("images are kept at {}: ask for this there", other.address())))
+        }
+        None => Ok(()),
+    }
+}
+
+/// An image as a job finds it now.
+async fn of_job(world: &World, id: ImageId) -> Result<Image, Condition> {
+    match world.copies.images.elsewhere() {
+        Some(other) => other.find(id).await?.ok_or_else(|| Condition::not_found(Kind::Image, id)),
+        None => read(&*world.meta, move |tx| tx.get(Scope::All, id)).await,
+    }
+}
 
 /// Moves an image's state.
 fn step(i: &mut Image, event: ImageEvent) -> Result<(), Condition> {

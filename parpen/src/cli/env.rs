@@ -85,6 +85,9 @@ fn secret(s: &Secrets, api: Api) -> anyhow::Result<String> {
 }
 
 fn openstack(data: &Path, run: &RunFile, s: &Secrets) -> anyhow::Result<Lines> {
+    if let Some(at) = &run.identity {
+        anyhow::bail!("users of this server log in at {at}: take the OS_* lines of an account there");
+    }
     let url = format!("http://{}/identity/v3", run.http);
     let password = secret(s, Api::OpenStack)?;
     let clouds = json!({ "clouds": { "parpen": {

@@ -8,15 +8,18 @@ use parpen_archive::{ObjectArchive, S3};
 use parpen_base::{Clock, Entropy};
 use parpen_image::ImageDir;
 use parpen_keys::FileKeys;
+use parpen_model::ports::ImageStore;
 use parpen_service::Copies;
 use serde::Deserialize;
 
+use super::cloud::OtherImages;
 use crate::config::{Backups, Images, Keys};
 use crate::files;
 
 /// The stores that the settings name; in a fresh data directory, folders of it.
 pub fn copies(
     (backups, images, keys): (&Backups, &Images, &Keys),
+    glance: Option<&OtherImages>,
     data: &Path,
     clock: Arc<dyn Clock>,
     entropy: &dyn Entropy,
@@ -33,9 +36,15 @@ pub fn copies(
         Some(bytes) => archive.with_segment(bytes),
         None => archive,
     };
-    let images = ImageDir::open(&data.join(images.path.as_deref().unwrap_or(Path::new("images"))))?;
+    let images: Arc<dyn ImageStore> = match glance {
+        Some(glance) => glance.store(data)?,
+        None => {
+            let dir = images.path.as_deref().unwrap_or(Path::new("images"));
+            Arc::new(ImageDir::open(&data.join(dir))?)
+        }
+    };
     let keys = FileKeys::new(data.join(keys.file.as_deref().unwrap_or(Path::new("volume.keys"))));
-    Ok(Copies { archive: Arc::new(archive), images: Arc::new(images), keys: Arc::new(keys) })
+    Ok(Copies { archive: Arc::new(archive), images, keys: Arc::new(keys) })
 }
 
 /// Who this installation is to others that share its stores.

@@ -79,6 +79,7 @@ pub async fn open(s: &Settings, data: &Path) -> anyhow::Result<Doors> {
         nbd_socket,
         lxd_socket: lxd.as_ref().map(|_| lxd_path),
         version: env!("CARGO_PKG_VERSION").into(),
+        identity: None,
     };
     Ok(Doors { http, lxd, nbd, nbd_address, run, warnings })
 }
@@ -100,8 +101,12 @@ pub fn table(s: &Settings, run: &RunFile, notes: &[String], backend: Backend, wa
     let dir = s.data_dir.display();
     let lxd = run.lxd_socket.as_ref().map_or("none".to_string(), |p| p.display().to_string());
     let with = |name: &str| format!("eval \"$(parpen env {name} --data-dir '{dir}')\"");
+    let openstack = match &run.identity {
+        Some(at) => ("OpenStack", format!("http://{}/volume/v3", run.http), format!("log in at {at}")),
+        None => ("OpenStack", format!("http://{}/identity/v3", run.http), with("openstack")),
+    };
     let rows = [
-        ("OpenStack", format!("http://{}/identity/v3", run.http), with("openstack")),
+        openstack,
         ("StorPool", format!("http://{}/ctrl/1.0", run.http), with("storpool")),
         ("LXD", lxd, with("lxd")),
         ("CERN", format!("http://{}/v3", run.http), with("cern")),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parpen_cern::Cern;
 use parpen_http::{Service, serve};
+use parpen_identity::Bearers;
 use parpen_lxd::Lxd;
 use parpen_model::{Api, Condition};
 use parpen_native::{House, Native, Rotate};
@@ -35,6 +36,10 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The filter of what is logged.
     pub logs: Arc<Filter>,
+    /// Who stands behind the OpenStack side's tokens, if it is not this service.
+    pub bearers: Option<Arc<dyn Bearers>>,
+    /// Where images are, if they are not kept here.
+    pub images_at: Option<String>,
 }
 
 impl Parts {
@@ -54,8 +59,17 @@ pub struct Served {
 
 /// Every API over the same ports. The first that claims a path serves it.
 pub fn apis(s: &Settings, p: Parts) -> Served {
-    let config = parpen_openstack::Config { public: None, region: "RegionOne".into(), nbd: p.nbd_door() };
-    let openstack = serve(OpenStack::new(p.ports.clone(), config).with_logs(p.logs.clone()));
+    let config = parpen_openstack::Config {
+        public: None,
+        region: "RegionOne".into(),
+        nbd: p.nbd_door(),
+        images_at: p.images_at.clone(),
+    };
+    let openstack = OpenStack::new(p.ports.clone(), config).with_logs(p.logs.clone());
+    let openstack = serve(match p.bearers.clone() {
+        Some(bearers) => openstack.with_bearers(bearers),
+        None => openstack,
+    });
     let storpool = serve(StorPool::new(p.ports.clone()));
     let lxd = serve(Lxd::new(p.ports.clone(), env!("CARGO_PKG_VERSION")));
     let cern = serve(Cern::new(p.ports.clone(), s.cern_anonymous_read));

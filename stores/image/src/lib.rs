@@ -8,7 +8,8 @@ mod files;
 pub mod qcow2;
 #[cfg(test)]
 mod tests;
-mod transfer;
+pub mod transfer;
 
 pub use disk::{Disk, Format};
 pub use files::ImageDir;
+pub use qcow2::Qcow2;

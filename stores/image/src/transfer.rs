@@ -1,4 +1,6 @@
 //! Between an image's disk and a volume.
+//!
+//! Whoever has the bytes as a stream gives them by [`put`] and [`finish`], or takes them by [`window`].
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -12,12 +14,12 @@ use crate::files::off;
 use crate::qcow2::Writer;
 
 /// Bytes that are moved together.
-const WINDOW: u64 = 4 << 20;
+pub const WINDOW: u64 = 4 << 20;
 /// Zeros are looked for in pieces of this size.
 const GRAIN: usize = 64 << 10;
 
 /// Writes the disk into a device; what the device has beyond it reads as zeros afterwards.
-pub(crate) async fn load<R: ReadAt + 'static>(
+pub async fn load<R: ReadAt + 'static>(
     mut disk: Disk<R>,
     to: &Remote,
     blank: bool,
@@ -36,24 +38,67 @@ pub(crate) async fn load<R: ReadAt + 'static>(
         })
         .await?;
         disk = back;
-        for (offset, n, zero) in runs(&bytes) {
-            let here = at + offset as u64;
-            match (zero, blank) {
-                (true, true) => {}
-                (true, false) => to.clear(here, n as u32).await?,
-                (false, _) => write(to, here, &bytes[offset..offset + n]).await?,
-            }
-        }
+        put(to, blank, at, &bytes).await?;
         progress.moved(at + len as u64);
     }
+    finish(to, blank, size).await?;
+    progress.durable(size);
+    Ok(())
+}
+
+/// Writes a part of a disk into a device; zeros take no room.
+pub async fn put(to: &Remote, blank: bool, at: u64, bytes: &[u8]) -> Result<(), Condition> {
+    for (offset, n, zero) in runs(bytes) {
+        let here = at + offset as u64;
+        match (zero, blank) {
+            (true, true) => {}
+            (true, false) => to.clear(here, n as u32).await?,
+            (false, _) => write(to, here, &bytes[offset..offset + n]).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Ends a disk of `size` bytes in a device: what lies beyond it reads as zeros, and all of it is durable.
+pub async fn finish(to: &Remote, blank: bool, size: u64) -> Result<(), Condition> {
+    let room = to.geometry().size;
     if !blank {
         for at in (size..room).step_by(1 << 30) {
             to.clear(at, (room - at).min(1 << 30) as u32).await?;
         }
     }
     to.flush().await?;
-    progress.durable(size);
     Ok(())
+}
+
+/// Whether a device reads as zeros everywhere, as far as it can tell.
+pub async fn is_blank(device: &Remote) -> Result<bool, Condition> {
+    if !device.capabilities().extents {
+        return Ok(false);
+    }
+    let size = device.geometry().size;
+    let mut at = 0;
+    while at < size {
+        let map = device.extents(at, (size - at).min(1 << 30) as u32).await?;
+        if map.iter().any(|e| !e.zero) {
+            return Ok(false);
+        }
+        match map.iter().map(|e| e.len).sum::<u64>() {
+            0 => return Ok(false),
+            n => at += n,
+        }
+    }
+    Ok(true)
+}
+
+/// Some bytes of a device, zeros and all.
+pub async fn window(from: &Remote, at: u64, len: u64) -> Result<Vec<u8>, Condition> {
+    let mut bytes = vec![0; len as usize];
+    for (start, buf) in read(from, at, len).await? {
+        let here = (start - at) as usize;
+        bytes[here..here + buf.len()].copy_from_slice(&buf);
+    }
+    Ok(bytes)
 }
 
 async fn write(to: &Remote, at: u64, bytes: &[u8]) -> Result<(), Condition> {
@@ -111,7 +156,7 @@ impl Sink {
 }
 
 /// Writes a device's bytes into an image's file; zeros take no room.
-pub(crate) async fn save(
+pub async fn save(
     file: File,
     format: Format,
     from: &Remote,

@@ -106,6 +106,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("parpen-archive", &["parpen-base", "parpen-block", "parpen-model"]),
     ("parpen-image", &["parpen-base", "parpen-block", "parpen-model"]),
     ("parpen-keys", &["parpen-base", "parpen-block", "parpen-model"]),
+    ("parpen-cloud", &["parpen-base", "parpen-block", "parpen-identity", "parpen-image", "parpen-model"]),
     ("parpen-engine", &["parpen-base", "parpen-block", "parpen-ring"]),
     ("parpen-array", &["parpen-base", "parpen-block", "parpen-engine", "parpen-ring"]),
     ("parpen-http", &["parpen-base", "parpen-identity", "parpen-model"]),
@@ -124,6 +125,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "parpen-base",
             "parpen-block",
             "parpen-cern",
+            "parpen-cloud",
             "parpen-engine",
             "parpen-http",
             "parpen-identity",
@@ -184,8 +186,8 @@ const LIBRARIES: &[(&str, &[&str], &[&str])] = &[
             "parpen",
         ],
     ),
-    // An object store is reached over HTTP.
-    ("HTTP client", &["ureq", "reqwest"], &["parpen", "parpen-archive"]),
+    // An object store and other services are reached over HTTP.
+    ("HTTP client", &["ureq", "reqwest"], &["parpen", "parpen-archive", "parpen-cloud"]),
     (
         "SQL",
         &["rusqlite", "libsqlite3-sys", "sqlx", "tokio-postgres", "postgres", "diesel"],
@@ -194,7 +196,7 @@ const LIBRARIES: &[(&str, &[&str], &[&str])] = &[
     (
         "TLS",
         &["rustls", "tokio-rustls", "rcgen", "native-tls"],
-        &["parpen-http", "parpen-nbd", "parpen", "parpen-archive"],
+        &["parpen-http", "parpen-nbd", "parpen", "parpen-archive", "parpen-cloud"],
     ),
     ("cipher", &["openssl"], &["parpen-keys"]),
     ("io_uring", &["io-uring", "tokio-uring", "monoio"], &["parpen-ring"]),

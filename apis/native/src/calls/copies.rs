@@ -144,7 +144,7 @@ pub(super) async fn image(
         Endpoint::ImageCreate => return image_create(ports, actor, request.json(BODY).await?).await,
         _ => {}
     }
-    let i = images::get(ports, actor, image_id(params.get("image"))?).await?;
+    let i = images::source(ports, actor, image_id(params.get("image"))?).await?;
     match e {
         Endpoint::ImageDelete => {
             images::delete(ports, actor, i.id).await?;

@@ -96,7 +96,7 @@ impl Cinder {
         let sides = [Api::OpenStack];
         rotate(&*ports.meta, &*ports.entropy, &*ports.clock, secrets, &sides, keep).await.unwrap();
         let nbd = Nbd { host: "127.0.0.1".into(), port: 10809, socket: None };
-        let config = Config { public: None, region: "RegionOne".into(), nbd };
+        let config = Config { public: None, region: "RegionOne".into(), nbd, images_at: None };
         let api = serve(OpenStack::new(ports, config).with_logs(Arc::new(services::TestLogs::default())));
         let project = actor.project.0.simple().to_string();
         let mut cinder = Cinder { house, _disk: disk, faults, api, password, project, token: String::new() };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parpen_base::{Boxed, ByteRange};
 use parpen_block::{Progress, Remote, SectorCipher};
 
-use crate::{BackupId, Condition, DataKey, ImageId, VolumeId};
+use crate::{BackupId, Condition, DataKey, Image, ImageId, ProjectId, VolumeId};
 
 /// Where one backup is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +139,22 @@ pub trait ImageStore: Send + Sync {
     ) -> Boxed<'a, Result<StoredImage, Condition>>;
     /// Removes an image; absent = done.
     fn remove(&self, id: ImageId) -> Boxed<'_, Result<(), Condition>>;
+    /// The service that keeps images together with what is known of them, where this store is one.
+    fn elsewhere(&self) -> Option<&dyn ForeignImages> {
+        None
+    }
+}
+
+/// Another service's images: it has their records, too, and says who may use them.
+pub trait ForeignImages: Send + Sync {
+    /// Where they are.
+    fn address(&self) -> &str;
+    /// An image; `None`: there is none.
+    fn find(&self, id: ImageId) -> Boxed<'_, Result<Option<Image>, Condition>>;
+    /// Whether a shared image was shared with a project.
+    fn is_shared_with(&self, id: ImageId, project: ProjectId) -> Boxed<'_, Result<bool, Condition>>;
+    /// Makes the record of an image whose bytes are to come; said twice, it is done once.
+    fn announce<'a>(&'a self, image: &'a Image) -> Boxed<'a, Result<(), Condition>>;
 }
 
 /// A new data key, as it may be stored.

@@ -17,6 +17,7 @@ pub struct Uploading {
 
 /// Begins to take an image's bytes. An upload that is dropped is taken back at the next start, or by [`Uploading::broke`].
 pub async fn upload(ports: &Ports, actor: &Actor, id: ImageId) -> Result<Uploading, Condition> {
+    super::kept_here(ports)?;
     let actor = actor.clone();
     let (i, _) = write(&*ports.meta, move |tx| {
         let mut i: Image = tx.read().get(actor.scope, id)?;

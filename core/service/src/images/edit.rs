@@ -85,6 +85,7 @@ pub(crate) fn draft(
 
 /// Makes an image without bytes.
 pub async fn create(ports: &Ports, actor: &Actor, new: NewImage) -> Result<Image, Condition> {
+    super::kept_here(ports)?;
     let id = new.id.unwrap_or_else(|| ImageId(ports.entropy.uuid()));
     let (actor, stamp) = (actor.clone(), Stamp::at(ports.clock.now()));
     let (made, _) = write(&*ports.meta, move |tx| {
@@ -103,6 +104,7 @@ pub async fn edit(
     id: ImageId,
     mut change: impl FnMut(&mut Image) -> Result<(), Condition> + Send + 'static,
 ) -> Result<Image, Condition> {
+    super::kept_here(ports)?;
     let (actor, now) = (actor.clone(), ports.clock.now());
     let (changed, _) = write(&*ports.meta, move |tx| {
         let mut i: Image = tx.read().get(actor.scope, id)?;
@@ -130,6 +132,7 @@ struct Args {
 
 /// Deletes an image: it is gone at once, its file by a job.
 pub async fn delete(ports: &Ports, actor: &Actor, id: ImageId) -> Result<(), Condition> {
+    super::kept_here(ports)?;
     let (ports_in, actor) = (ports.clone(), actor.clone());
     let (job, _) = write(&*ports.meta, move |tx| {
         let i: Image = tx.read().get(actor.scope, id)?;

@@ -5,7 +5,7 @@ use parpen_block::Rights;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{ImageState, LifeEvent, Usage, Work, life};
 use parpen_model::{
-    Attributes, Condition, Image, ImageId, Kind, Scope, Stamp, Volume, VolumeId, read, write,
+    Attributes, Condition, Image, ImageId, Kind, ReadTx, Scope, Stamp, Volume, VolumeId, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,22 @@ fn known(i: &Image) -> Result<String, Condition> {
     }
 }
 
+/// The image, where another service has its record: asked for before the transaction.
+async fn foreign(ports: &Ports, actor: &Actor, image: ImageId) -> Result<Option<Image>, Condition> {
+    match ports.images.elsewhere() {
+        Some(_) => super::source(ports, actor, image).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The image as the transaction sees it.
+fn found(tx: &dyn ReadTx, foreign: &Option<Image>, scope: Scope, image: ImageId) -> Result<Image, Condition> {
+    match foreign {
+        Some(i) => Ok(i.clone()),
+        None => tx.get(scope, image),
+    }
+}
+
 /// Makes a volume with the disk of an image in it.
 pub async fn create_volume(
     ports: &Ports,
@@ -81,10 +97,11 @@ pub async fn create_volume(
     let project = new.options.project.unwrap_or(actor.project);
     may(actor, Power::Write, Some(project))?;
     names::check(&new.naming.name)?;
+    let foreign = foreign(ports, actor, image).await?;
     let id = new.id.unwrap_or_else(|| VolumeId(ports.entropy.uuid()));
     let (ports_in, actor, stamp) = (ports.clone(), actor.clone(), Stamp::at(ports.clock.now()));
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
-        let i: Image = tx.read().get(actor.scope, image)?;
+        let i = found(tx.read(), &foreign, actor.scope, image)?;
         let mut v = draft(tx, actor.scope, id, project, &new, None, stamp)?;
         check(&i, v.size)?;
         known(&i)?;
@@ -110,12 +127,13 @@ pub async fn refill(
     reserved: bool,
     attributes: Attributes,
 ) -> Result<Started<Volume>, Condition> {
+    let foreign = foreign(ports, actor, image).await?;
     let open = ports.sessions.of(access::plain_export(of.into()));
     let (ports_in, actor) = (ports.clone(), actor.clone());
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor.scope, of)?;
         may(&actor, Power::Write, Some(v.project))?;
-        let i: Image = tx.read().get(actor.scope, image)?;
+        let i = found(tx.read(), &foreign, actor.scope, image)?;
         at_rest(&v)?;
         if !open.is_empty() {
             return Err(access::in_use_by(Kind::Volume, &v.handle, &open));
@@ -176,7 +194,7 @@ impl JobStep for Fill {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let i: Image = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.image)).await?;
+            let i = super::of_job(&cx.world, args.image).await?;
             let session = data::open_for_job(&cx.world, args.volume.into(), Rights::ReadWrite).await?;
             let format = known(&i)?;
             let progress = data::progress(cx, i.virtual_size.unwrap_or(0));

@@ -4,7 +4,10 @@ use parpen_base::Boxed;
 use parpen_block::Rights;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{ImageState, Usage, Work};
-use parpen_model::{Condition, Image, ImageId, Scope, SnapshotId, Stamp, Volume, VolumeId, read, write};
+use parpen_model::ports::ImageStore;
+use parpen_model::{
+    Condition, Image, ImageId, Job, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId, read, write,
+};
 use serde::{Deserialize, Serialize};
 
 use super::bytes::settle;
@@ -33,6 +36,9 @@ struct Args {
     image: ImageId,
     volume: VolumeId,
     snapshot: SnapshotId,
+    /// The image, where another service has its record.
+    #[serde(default)]
+    foreign: Option<Image>,
 }
 
 /// Makes an image of a volume: both as they stand while the job works.
@@ -40,6 +46,8 @@ pub async fn save(ports: &Ports, actor: &Actor, s: Save) -> Result<(Volume, Imag
     let id = s.image.id.unwrap_or_else(|| ImageId(ports.entropy.uuid()));
     let snapshot = SnapshotId(ports.entropy.uuid());
     let (ports_in, actor, stamp) = (ports.clone(), actor.clone(), Stamp::at(ports.clock.now()));
+    let elsewhere = ports.images.elsewhere();
+    let foreign = elsewhere.is_some();
     let ((v, i, job), _) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor.scope, s.of)?;
         may(&actor, Power::Write, Some(v.project))?;
@@ -51,17 +59,45 @@ pub async fn save(ports: &Ports, actor: &Actor, s: Save) -> Result<(Volume, Imag
         (taken.transient, taken.auto_named) = (true, true);
         tx.insert(&mut taken)?;
         let mut i = draft(tx, &actor, &s.image, id, ImageState::Saving, stamp)?;
-        tx.insert(&mut i)?;
+        if !foreign {
+            tx.insert(&mut i)?;
+        }
         v.work.push(Work::Uploading);
         tx.update(&mut v)?;
-        let args = Args { image: id, volume: v.id, snapshot };
+        let args = Args { image: id, volume: v.id, snapshot, foreign: foreign.then(|| i.clone()) };
         let mut job = plan(&ports_in, KIND, v.project, Some(v.id.into()), &args)?;
         tx.insert(&mut job)?;
         Ok((v, i, job.id))
     })
     .await?;
+    // The caller may look for the image at once. The job does it again, should we end before it is done.
+    if let Some(elsewhere) = elsewhere
+        && let Err(why) = elsewhere.announce(&i).await
+    {
+        forget_half(&*ports.images, id).await;
+        write(&*ports.meta, move |tx| {
+            tx.delete::<Snapshot>(snapshot)?;
+            tx.delete::<Job>(job)?;
+            work_done(Work::Uploading, v.id, |_| ())(tx)
+        })
+        .await?;
+        return Err(why);
+    }
     ports.jobs.begin(job);
     Ok((v, i))
+}
+
+/// Removes an image at another service unless it is whole.
+async fn forget_half(images: &dyn ImageStore, id: ImageId) {
+    let Some(elsewhere) = images.elsewhere() else { return };
+    let gone = match elsewhere.find(id).await {
+        Ok(Some(i)) if matches!(i.state, ImageState::Queued | ImageState::Saving) => images.remove(id).await,
+        Ok(_) => Ok(()),
+        Err(e) => Err(e),
+    };
+    if let Err(e) = gone {
+        tracing::warn!(image = %id, error = %e, "half an image stays behind at {}", elsewhere.address());
+    }
 }
 
 struct Take;
@@ -72,12 +108,18 @@ impl JobStep for Take {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
+            if let (Some(elsewhere), Some(i)) = (cx.world.copies.images.elsewhere(), &args.foreign) {
+                elsewhere.announce(i).await?;
+            }
             snapshots::take(cx, vec![args.snapshot]).await
         })
     }
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
+            if args.foreign.is_some() {
+                forget_half(&*cx.world.copies.images, args.image).await;
+            }
             let mut dropped = snapshots::remove(cx, vec![args.snapshot]).await?;
             let mut rested = work_done(Work::Uploading, args.volume, |_| ());
             let commit: Commit = Box::new(move |tx| {
@@ -102,7 +144,10 @@ impl JobStep for Store {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let i: Image = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.image)).await?;
+            let i = match args.foreign {
+                Some(i) => i,
+                None => read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.image)).await?,
+            };
             let source = data::open_for_job(&cx.world, args.snapshot.into(), Rights::ReadOnly).await?;
             let progress = data::progress(cx, source.opened()?.geometry().size);
             let format = i.disk_format.as_deref().unwrap_or("raw");
@@ -118,6 +163,9 @@ impl JobStep for Store {
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
+            if args.foreign.is_some() {
+                return Ok(crate::jobs::nothing());
+            }
             let i: Option<Image> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, args.image)).await?;
             // What is whole stays, whatever else of the job failed.
             if i.is_none_or(|i| i.state == ImageState::Saving)
