@@ -17,7 +17,7 @@ use parpen_engine::{BLOCK, Disk, Engine, EngineError, Format, OpenError, Rules};
 use uuid::Uuid;
 
 use crate::Array;
-use crate::codec::{Entry, Members, members_of, table_of};
+use crate::codec::{Entry, Members, is_balancing, members_of, table_of};
 use crate::member::{About, Eject, Member, Standing, Unclean};
 use crate::place::Family;
 use crate::resync::adopt;
@@ -271,6 +271,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let array = Array::new(authority.store_id(), object_bytes, entropy, witness, members, table);
         array.mark.set(EraMark { era: newest, nonce: 0 });
         array.witnessed.set(noted.unwrap_or(record.mark));
+        let balancing = is_balancing(&authority.records());
+        array.mover.resume.set(balancing);
+        array.mover.noted.set(balancing);
         array.begin(&authority, &candidates).await?;
         Ok(Rc::new(array))
     }

@@ -16,8 +16,10 @@ use crate::member::{Lacks, Member, Standing, Unclean};
 use crate::mover::Class;
 use crate::place::{Family, Tuple};
 
-/// A disk that was left behind comes back by itself when it has this much more room than then, in bytes.
+/// A disk that was left behind comes back by itself when it has this much more room than then, in bytes; a small
+/// disk when it is this part of what it can hold.
 const MORE_ROOM: u64 = 1 << 20;
+const MORE_SHARE: u64 = 32;
 
 impl<D: Disk, R: Rules> Array<D, R> {
     /// Works on members that are behind; `false`: there is nothing to do for any.
@@ -45,7 +47,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
     async fn readmit(&self, m: &Rc<Member<D, R>>) -> Result<bool, EngineError> {
         let well = m.engine().filter(|e| m.failed.get() && !e.is_fenced());
         let again = m.again.replace(false);
-        let roomier = |e: &Rc<Engine<D, R>>| again || e.space().free > m.room.get() + MORE_ROOM;
+        let roomier = |e: &Rc<Engine<D, R>>| {
+            let space = e.space();
+            again || space.free > m.room.get() + MORE_ROOM.min(space.capacity / MORE_SHARE)
+        };
         let Some(engine) = well.filter(|e| roomier(e) && self.lead().is_ok()) else {
             return Ok(false);
         };

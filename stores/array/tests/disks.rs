@@ -238,7 +238,7 @@ fn a_plan_shows_before_and_after_and_comes_true() {
     );
     assert!(w.work(100, 1 << 20));
     assert_eq!(member(&w, 2).objects, 0, "nothing moves before it is committed");
-    w.array.commit_balance().unwrap();
+    block_on(w.array.commit_balance()).unwrap();
     assert!(w.work(1000, 1 << 20));
     let used: Vec<u64> = w.array.members().iter().map(|m| m.space.unwrap().data).collect();
     assert_eq!(used, [data / 2, data / 2]);
