@@ -155,6 +155,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// Keeps a tree's placement on all disks. The caller holds the catalogue.
     pub(crate) async fn put_tree(&self, root: u64, tree: Tree) -> Result<(), EngineError> {
+        tracing::debug!(tree = root, sets = ?tree.sets, "a tree has its places");
         let bytes = encode_tree(&tree);
         let (key, bytes) = (Key::Tree(root).uuid(), &bytes);
         self.on_all(&|e| Box::pin(async move { e.put_record(key, bytes).await })).await?;
@@ -200,7 +201,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// Refuses what changes the content of a volume while objects of its tree may be only on disks that are away:
     /// such a disk would come back with what they were before. (Asked again afterwards, too: without an answer
     /// the content is either, and whoever asks again gets it right.)
-    fn check_reach(&self, tree: u64) -> Result<(), EngineError> {
+    pub(crate) fn check_reach(&self, tree: u64) -> Result<(), EngineError> {
         let table = self.table.borrow();
         let noted = table.overrides.range((tree, 0)..=(tree, u64::MAX)).map(|(_, t)| t);
         let sets = table.trees.get(&tree).map_or(std::slice::from_ref(&table.home), |t| t.sets.as_slice());

@@ -207,6 +207,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 self.mover.count(m.class, whose, |c| c.done += 1);
                 // When the queue is through, what came meanwhile is looked for.
                 self.mover.look_eject.set(true);
+                if m.class == Class::Recovery && self.shortage(m.family).is_some() {
+                    // It was short of more than one copy.
+                    self.mover.look.set(true);
+                }
             }
             Err(error) => {
                 tracing::info!(tree = m.family.0, object = m.family.1, %error, "a family was not moved");

@@ -20,6 +20,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     pub(crate) async fn put_places(&self, places: &BTreeMap<Family, Tuple>) -> Result<(), EngineError> {
         let mut pages: BTreeMap<(u64, u64), BTreeMap<u64, Tuple>> = BTreeMap::new();
         for (f, tuple) in places {
+            tracing::debug!(tree = f.0, object = f.1, disks = ?tuple.disks(), "an object gets another place");
             let table = self.table.borrow();
             let page = pages.entry((f.0, f.1 / PAGE)).or_insert_with(|| table.page(*f).into_iter().collect());
             page.insert(f.1, *tuple);
@@ -232,6 +233,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         if self.table.borrow().place(f).has(number) || self.filling.borrow().get(&f) == Some(&number) {
             return Ok(());
         }
+        tracing::debug!(tree = f.0, object = f.1, disk = number, "a copy that has no place is given up");
         let result = engine.evict(f.0, f.1).await;
         self.notice(&member);
         match result {

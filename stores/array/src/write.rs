@@ -202,7 +202,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
     async fn change_piece(&self, id: Uuid, piece: Piece, what: &Change<'_>) -> Result<(), Trouble> {
         let passing = self.holds.eras.pass().await;
         let targets = self.targets(piece.family);
-        if !targets.iter().any(|t| t.clean) {
+        let believed = |t: &Target<D, R>| t.clean && self.is_believed(piece.family, &t.member);
+        if !targets.iter().any(believed) {
             return Err(self.unreachable(piece.family).into());
         }
         let all = targets.iter().map(|t| apply(&t.engine, id, piece, what)).collect();
@@ -242,6 +243,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 Err(_) if !must(t) && self.stop_filling(piece.family, t.member.number) => {}
                 Err(e) => self.mark_failed(&t.member, &format!("it could not follow a write: {e}")),
             }
+        }
+        if !targets.iter().any(|t| t.member.live().is_some() && believed(t)) {
+            // Only disks are left that the next start would not believe.
+            return Err(EngineError::Io.into());
         }
         if have == 1 {
             self.note_alone(&targets[good].member, id);
@@ -309,7 +314,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
             return engine.flush().await;
         }
         self.flush_all().await?;
-        if self.lost.borrow().is_empty() { Ok(()) } else { Err(EngineError::Io) }
+        // (Of what was deleted nobody misses anything.)
+        let lost = self.lost.borrow().iter().any(|id| self.identify(*id).is_ok());
+        if lost { Err(EngineError::Io) } else { Ok(()) }
     }
 
     /// [`Array::flush`] for one volume: another volume's loss is not told here.
@@ -321,7 +328,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         if self.lost.borrow().contains(&id) { Err(EngineError::Io) } else { Ok(()) }
     }
 
-    async fn flush_all(&self) -> Result<(), EngineError> {
+    pub(crate) async fn flush_all(&self) -> Result<(), EngineError> {
         let live = self.live();
         if !live.iter().any(|t| t.clean) {
             return Err(EngineError::Io);
