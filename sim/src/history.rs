@@ -26,6 +26,19 @@ pub struct Outcome {
 
 /// Runs the history that `seed` names against an engine with these rules. A panic is a failure like others.
 pub fn run<R: Rules>(seed: u64, profile: Profile, keep_trace: bool) -> Outcome {
+    if profile.is_array() {
+        return run_array::<R>(seed, profile, keep_trace);
+    }
+    run_engine::<R>(seed, profile, keep_trace)
+}
+
+/// [`run`] for profiles of several disks as one store.
+pub fn run_array<R: Rules>(seed: u64, profile: Profile, keep_trace: bool) -> Outcome {
+    crate::array::run::<R>(seed, profile, keep_trace)
+}
+
+/// [`run`] for profiles of one engine.
+pub fn run_engine<R: Rules>(seed: u64, profile: Profile, keep_trace: bool) -> Outcome {
     let trace = Trace::new(keep_trace);
     let mut world = World::<R>::new(seed, profile, trace.clone());
     let failure = match catch_unwind(AssertUnwindSafe(|| world.live())) {
@@ -42,7 +55,7 @@ pub fn run<R: Rules>(seed: u64, profile: Profile, keep_trace: bool) -> Outcome {
 }
 
 /// The words of a panic.
-fn told(panic: &(dyn std::any::Any + Send)) -> &str {
+pub(crate) fn told(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words")
 }

@@ -42,6 +42,10 @@ struct State {
     /// A request on it failed, or a snapshot was taken while one ran: any version from this index on may be
     /// the present one, until a read tells.
     unsure: Option<usize>,
+    /// Since then disks are gone that alone may have had what no flush covered.
+    doubt: Option<u64>,
+    /// A read has shown that answered writes are gone.
+    lost: bool,
 }
 
 impl State {
@@ -52,6 +56,8 @@ impl State {
             running: Vec::new(),
             mixed: false,
             unsure: None,
+            doubt: None,
+            lost: false,
         }
     }
 
@@ -66,7 +72,8 @@ impl State {
 
     /// The first version that may have been the present one at `time` or later.
     fn possible_since(&self, time: u64) -> usize {
-        self.at(time).min(self.unsure.unwrap_or(usize::MAX))
+        let surely = if self.doubt.is_some() { self.durable } else { usize::MAX };
+        self.at(time).min(self.unsure.unwrap_or(usize::MAX)).min(surely)
     }
 
     /// Whether `found` may be read when everything from version `from` on is possible.
@@ -87,7 +94,7 @@ impl State {
             out.versions.push(Version { content, done: 0 });
         }
         out.versions.iter_mut().for_each(|v| v.done = 0);
-        out.durable = 0;
+        (out.durable, out.doubt, out.lost) = (0, None, false);
         out.unsure = (out.versions.len() > 1).then_some(0);
         out.mixed &= out.unsure.is_some();
         out
@@ -95,12 +102,15 @@ impl State {
 
     fn pin(&mut self, found: Block, now: u64) {
         self.versions.push(Version { content: found, done: now });
-        self.unsure = None;
+        (self.unsure, self.doubt) = (None, None);
     }
 
     fn flushed(&mut self, submitted: u64) {
         let first_unsure = self.unsure.unwrap_or(usize::MAX);
         self.durable = self.at(submitted).min(first_unsure).max(self.durable);
+        if self.doubt.is_some_and(|since| since < submitted) {
+            self.doubt = None;
+        }
         if self.durable + 1 == self.versions.len() && self.running.is_empty() {
             self.mixed = false;
         }
@@ -185,7 +195,9 @@ impl Image {
         pieces(first, stamps).any(|(block, from, n)| {
             let state = &self.blocks[block];
             let clash = |p: &Patch| p.from < from + n && from < p.from + p.stamps.len();
-            state.unsure.is_some() || state.running.len() > 1 || state.running.iter().any(|(_, p)| clash(p))
+            state.unsure.or(state.doubt.map(|_| 0)).is_some()
+                || state.running.len() > 1
+                || state.running.iter().any(|(_, p)| clash(p))
         })
     }
 
@@ -231,6 +243,25 @@ impl Image {
         self.blocks.iter_mut().for_each(|b| b.flushed(submitted));
     }
 
+    /// Disks are gone that alone may have had what no flush covered.
+    pub fn doubt(&mut self, now: u64) {
+        for state in &mut self.blocks {
+            if state.durable + 1 < state.versions.len() || !state.running.is_empty() {
+                state.doubt = Some(now);
+            }
+        }
+    }
+
+    /// Whether anything is gone, or may be, that was answered and not flushed.
+    pub fn is_doubtful(&self) -> bool {
+        self.blocks.iter().any(|b| b.doubt.is_some() || b.lost)
+    }
+
+    /// Whether a read has shown that answered writes are gone: then no flush may be answered well any more.
+    pub fn has_lost(&self) -> bool {
+        self.blocks.iter().any(|b| b.lost)
+    }
+
     /// Forgets what neither a read nor a crash can show any more. Not while a snapshot is under way, which
     /// may show it.
     pub fn trim(&mut self) {
@@ -246,12 +277,14 @@ impl Image {
             seen[from..from + n].copy_from_slice(&found[at..at + n]);
             let quiet = state.running.is_empty();
             let since = state.possible_since(submitted);
+            let kept = state.at(submitted).min(state.unsure.unwrap_or(usize::MAX));
+            state.lost |= state.doubt.is_some() && !state.allows(kept, &seen, n < CELLS || !quiet);
             if !state.allows(since, &seen, n < CELLS || !quiet) {
                 let allowed = state.versions[since..].iter().map(|v| v.content).collect();
                 return Err(Wrong { block, found: seen, allowed });
             }
             let later = state.versions.last().is_some_and(|v| v.done < submitted);
-            if state.unsure.is_some() && n == CELLS && quiet && later {
+            if (state.unsure.is_some() || state.doubt.is_some()) && n == CELLS && quiet && later {
                 state.pin(seen, now);
             }
         }

@@ -23,11 +23,19 @@ pub enum Profile {
     Flush,
     /// Lost and misdirected writes, misdirected reads, flipped bits: nothing says so.
     Silent,
+    /// Several disks as one store, which go and come back, with power cuts of all.
+    Array,
+    /// The same, nearly always full.
+    ArrayFull,
+    /// The same, with reads, writes and flushes that fail on some disks.
+    ArrayErrors,
+    /// The same, with a disk on which bits flip.
+    ArraySilent,
 }
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Profile; 9] = [
+    pub const ALL: [Profile; 13] = [
         Profile::Crash,
         Profile::CrashAtomic,
         Profile::Recovery,
@@ -37,6 +45,10 @@ impl Profile {
         Profile::Errors,
         Profile::Flush,
         Profile::Silent,
+        Profile::Array,
+        Profile::ArrayFull,
+        Profile::ArrayErrors,
+        Profile::ArraySilent,
     ];
 
     /// Its name on the command line.
@@ -51,12 +63,21 @@ impl Profile {
             Profile::Errors => "errors",
             Profile::Flush => "flush",
             Profile::Silent => "silent",
+            Profile::Array => "array",
+            Profile::ArrayFull => "array-full",
+            Profile::ArrayErrors => "array-errors",
+            Profile::ArraySilent => "array-silent",
         }
     }
 
     /// The profile of that name.
     pub fn named(name: &str) -> Option<Profile> {
         Profile::ALL.into_iter().find(|p| p.name() == name)
+    }
+
+    /// Whether it is about several disks as one store.
+    pub fn is_array(self) -> bool {
+        matches!(self, Profile::Array | Profile::ArrayFull | Profile::ArrayErrors | Profile::ArraySilent)
     }
 
     /// Whether volumes are frozen and cut off. The seeds that are kept as regressions are older than that.
@@ -78,6 +99,9 @@ impl Profile {
     pub(crate) fn faults(self) -> Faults {
         match self {
             Profile::Errors => Faults { read_error: 5_000, write_error: 3_000, ..Faults::default() },
+            Profile::ArrayErrors => {
+                Faults { read_error: 8_000, write_error: 3_000, flush_error: 4_000, ..Faults::default() }
+            }
             Profile::Flush => Faults { flush_error: 40_000, ..Faults::default() },
             Profile::Silent => Faults {
                 lost_write: 2_000,
@@ -101,12 +125,17 @@ impl Profile {
 
     /// Whether a request may be refused for want of space.
     pub(crate) fn may_be_full(self) -> bool {
-        matches!(self, Profile::Full | Profile::Host)
+        matches!(self, Profile::Full | Profile::Host | Profile::ArrayFull)
     }
 
     /// Whether a request may end in an error of the medium.
     pub(crate) fn may_fail(self) -> bool {
         matches!(self, Profile::Errors | Profile::Flush | Profile::Silent)
+    }
+
+    /// Whether some disks, which the driver knows, may fail a request or forget what they hold.
+    pub(crate) fn may_fail_somewhere(self) -> bool {
+        matches!(self, Profile::ArrayErrors | Profile::ArraySilent)
     }
 
     /// Power cuts per hundred steps of the driver.
@@ -116,6 +145,8 @@ impl Profile {
             Profile::Crash | Profile::CrashAtomic | Profile::Moves => 8,
             Profile::Flush | Profile::Errors => 6,
             Profile::Full | Profile::Host | Profile::Silent => 3,
+            Profile::Array => 4,
+            Profile::ArrayFull | Profile::ArrayErrors | Profile::ArraySilent => 2,
         }
     }
 

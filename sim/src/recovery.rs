@@ -262,7 +262,7 @@ impl<R: Rules> World<R> {
 }
 
 /// Blocks of stamps; the last one is filled up with zeros.
-fn split(id: Id, first: usize, bytes: &[u8]) -> Result<Vec<Option<Block>>, Failure> {
+pub(crate) fn split(id: Id, first: usize, bytes: &[u8]) -> Result<Vec<Option<Block>>, Failure> {
     let stamps = read_cells(bytes)
         .map_err(|cell| format!("{id:?}: the bytes of cell {} are nobody's", first + cell))?;
     let block = |cells: &[u32]| {

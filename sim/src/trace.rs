@@ -28,6 +28,13 @@ impl Trace {
         }
     }
 
+    /// A line that is no event of the history.
+    pub fn say(&self, text: String) {
+        if let Some(lines) = &self.0.lines {
+            lines.borrow_mut().push(text);
+        }
+    }
+
     /// A number that two runs share only if they did the same things in the same order.
     pub fn digest(&self) -> u64 {
         self.0.digest.get()

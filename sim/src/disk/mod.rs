@@ -65,17 +65,21 @@ struct State {
     silent: u64,
     violation: Option<String>,
     trace: Trace,
+    /// What the trace calls it.
+    name: String,
+    /// How often the disk was pulled out; handles from before get nothing but errors.
+    life: u64,
 }
 
 /// A disk whose requests stand still until [`SimDisk::step`] ends one of them. Clones are handles of one
 /// disk.
 #[derive(Clone)]
-pub struct SimDisk(Rc<RefCell<State>>);
+pub struct SimDisk(Rc<RefCell<State>>, u64);
 
 impl SimDisk {
     /// An empty disk of `size` bytes that writes `atomic` bytes (512 or 4096) at once.
     pub fn new(size: u64, atomic: usize, rng: Rng, trace: Trace) -> SimDisk {
-        SimDisk(Rc::new(RefCell::new(State {
+        let state = Rc::new(RefCell::new(State {
             medium: Medium::new(size, atomic),
             faults: Faults::default(),
             pending: Vec::new(),
@@ -87,7 +91,16 @@ impl SimDisk {
             silent: 0,
             violation: None,
             trace,
-        })))
+            name: "disk".to_owned(),
+            life: 0,
+        }));
+        SimDisk(state, 0)
+    }
+
+    /// The same disk; the trace calls it so.
+    pub fn named(self, name: String) -> SimDisk {
+        self.0.borrow_mut().name = name;
+        self
     }
 
     /// What goes wrong from now on.
@@ -185,6 +198,53 @@ impl SimDisk {
         state.trace.note(1, || "== power cut".to_owned());
     }
 
+    /// The disk is pulled out (with its power, if `power`): requests under way end in errors, and so does everything
+    /// that is asked of handles from before. Any part of the writes that were under way has arrived.
+    pub fn vanish(&self, power: bool) {
+        if power {
+            self.fail_pending();
+            self.crash();
+        } else {
+            self.fail_pending();
+        }
+        let mut state = self.0.borrow_mut();
+        state.life += 1;
+        state.failures = 0;
+    }
+
+    fn fail_pending(&self) {
+        let mut state = self.0.borrow_mut();
+        for mut request in std::mem::take(&mut state.pending) {
+            let State { medium, rng, now, .. } = &mut *state;
+            if let (Kind::Write, Some(buf)) = (request.kind, &request.buf) {
+                for (i, bytes) in buf.chunks_exact(PAGE).enumerate() {
+                    if rng.percent(50) {
+                        medium.write(request.first + i, page_of(bytes), *now);
+                    }
+                }
+            }
+            let mut outcome = request.outcome.borrow_mut();
+            outcome.result = Some((Err(DiskError::Io), request.buf.take()));
+            outcome.waker.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// A handle of the disk as it is now, after it was pulled out.
+    pub fn again(&self) -> SimDisk {
+        let life = self.0.borrow().life;
+        SimDisk(self.0.clone(), life)
+    }
+
+    /// A bit of a stored page flips for good; nobody is told.
+    pub fn rot(&self, page: usize) {
+        let mut state = self.0.borrow_mut();
+        let (byte, bit) = (state.rng.below(PAGE), state.rng.below(8));
+        if state.medium.holds(page) {
+            state.medium.rot(page, |bytes| bytes[byte] ^= 1 << bit);
+            state.silent += 1;
+        }
+    }
+
     /// The pages of the writes that wait.
     pub fn waiting_writes(&self) -> Vec<usize> {
         let state = self.0.borrow();
@@ -202,6 +262,10 @@ impl SimDisk {
         let outcome = Rc::new(RefCell::new(Outcome::default()));
         let mut state = self.0.borrow_mut();
         state.now += 1;
+        if self.1 != state.life {
+            outcome.borrow_mut().result = Some((Err(DiskError::Io), buf));
+            return outcome;
+        }
         if let Some(story) = state.breach(kind, offset, len) {
             state.violation.get_or_insert(story);
             outcome.borrow_mut().result = Some((Err(DiskError::Io), buf));
@@ -264,8 +328,8 @@ impl State {
                 Err(DiskError::Io) => " -> error",
             };
             match kind {
-                Kind::Flush => format!("      disk flush{end}"),
-                _ => format!("      disk {kind:?} page {first} +{pages}{end}"),
+                Kind::Flush => format!("      {} flush{end}", self.name),
+                _ => format!("      {} {kind:?} page {first} +{pages}{end}", self.name),
             }
         });
     }

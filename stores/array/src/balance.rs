@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use parpen_engine::{BLOCK, Disk, EngineError, Rules};
 
 use crate::Array;
+use crate::codec::{Key, encode_balancing};
 use crate::member::Eject;
 use crate::mover::{Class, Move};
 use crate::place::Family;
@@ -117,8 +118,14 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.mover.plan.borrow().clone()
     }
 
-    /// Carries the plan out, in the background.
-    pub fn commit_balance(&self) -> Result<(), EngineError> {
+    /// Carries the plan out, in the background, also after a restart.
+    pub async fn commit_balance(&self) -> Result<(), EngineError> {
+        self.queue_balance()?;
+        self.note_balance(true).await
+    }
+
+    /// Carries the plan out; it is noted that it is when its first move begins.
+    pub(crate) fn queue_balance(&self) -> Result<(), EngineError> {
         let mut plan = self.mover.plan.borrow_mut();
         let plan = plan.as_mut().filter(|p| !p.committed);
         let plan = plan.ok_or(EngineError::Invalid("there is no balancing plan; compute one first"))?;
@@ -136,6 +143,39 @@ impl<D: Disk, R: Rules> Array<D, R> {
         Ok(())
     }
 
+    /// A plan that a restart interrupted is made anew and goes on.
+    pub(crate) fn resume_balance(&self) {
+        if self.mover.resume.replace(false) && self.mover.balance.borrow().is_empty() {
+            let plan = self.compute_balance();
+            tracing::info!(moves = plan.moves.len(), "balancing goes on where a restart interrupted it");
+            if let Err(error) = self.queue_balance() {
+                tracing::warn!(%error, "balancing does not go on after the restart");
+            }
+        }
+    }
+
+    /// The next move of the plan; it is kept on all disks that there is one, and when there is none any more.
+    pub(crate) async fn next_balance(&self) -> Option<Move> {
+        self.resume_balance();
+        let next = self.mover.balance.borrow_mut().pop_front();
+        if let Err(error) = self.note_balance(next.is_some()).await {
+            tracing::debug!(%error, "it could not be noted whether a plan is carried out");
+        }
+        next
+    }
+
+    /// Keeps on all disks whether a plan is being carried out.
+    async fn note_balance(&self, is_on: bool) -> Result<(), EngineError> {
+        if self.mover.noted.get() == is_on {
+            return Ok(());
+        }
+        let _one = self.holds.catalogue().await;
+        let (key, bytes) = (Key::Balancing.uuid(), &encode_balancing(is_on));
+        self.on_all(&|e| Box::pin(async move { e.put_record(key, bytes).await })).await?;
+        self.mover.noted.set(is_on);
+        Ok(())
+    }
+
     /// Whether a plan is made and carried out by itself when a disk is added.
     pub fn set_auto_balance(&self, on: bool) {
         self.auto_balance.set(on);
@@ -144,8 +184,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// Stops balancing; what has moved stays where it is.
     pub async fn stop_balance(&self) -> Result<(), EngineError> {
         self.mover.balance.borrow_mut().clear();
+        self.mover.resume.set(false);
         *self.mover.plan.borrow_mut() = None;
         self.mover.counts.borrow_mut().retain(|(class, _), _| *class != Class::Balance);
-        self.abandon(|m| m.class == Class::Balance).await
+        self.abandon(|m| m.class == Class::Balance).await?;
+        self.note_balance(false).await
     }
 }

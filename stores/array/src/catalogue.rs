@@ -15,8 +15,10 @@ use crate::hold::Careful;
 use crate::local::LocalTask;
 use crate::place::{Policy, Tree};
 
-/// Room that every disk must have before a change that makes the catalogue larger, besides its labels, in bytes.
+/// Room that every disk must have before a change that makes the catalogue larger, besides its labels, in bytes;
+/// on a small disk this part of what it can hold.
 const MARGIN: u64 = 128 << 10;
+const MARGIN_SHARE: u64 = 32;
 
 type Change<'a, D, R> = &'a dyn Fn(Rc<Engine<D, R>>) -> LocalTask<'a, Result<(), EngineError>>;
 
@@ -84,8 +86,11 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// Refuses a change that some disk has no room for, before any disk has made it.
     fn check_room(&self, labels: usize) -> Result<(), EngineError> {
         let live = self.live();
-        let need = MARGIN + 4 * labels as u64;
-        if live.len() > 1 && live.iter().any(|t| t.engine.space().free < need) {
+        let is_full = |t: &Target<D, R>| {
+            let space = t.engine.space();
+            space.free < MARGIN.min(space.capacity / MARGIN_SHARE) + 4 * labels as u64
+        };
+        if live.len() > 1 && live.iter().any(is_full) {
             return Err(EngineError::NoSpace);
         }
         Ok(())
@@ -150,6 +155,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// Keeps a tree's placement on all disks. The caller holds the catalogue.
     pub(crate) async fn put_tree(&self, root: u64, tree: Tree) -> Result<(), EngineError> {
+        tracing::debug!(tree = root, sets = ?tree.sets, "a tree has its places");
         let bytes = encode_tree(&tree);
         let (key, bytes) = (Key::Tree(root).uuid(), &bytes);
         self.on_all(&|e| Box::pin(async move { e.put_record(key, bytes).await })).await?;
@@ -195,7 +201,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// Refuses what changes the content of a volume while objects of its tree may be only on disks that are away:
     /// such a disk would come back with what they were before. (Asked again afterwards, too: without an answer
     /// the content is either, and whoever asks again gets it right.)
-    fn check_reach(&self, tree: u64) -> Result<(), EngineError> {
+    pub(crate) fn check_reach(&self, tree: u64) -> Result<(), EngineError> {
         let table = self.table.borrow();
         let noted = table.overrides.range((tree, 0)..=(tree, u64::MAX)).map(|(_, t)| t);
         let sets = table.trees.get(&tree).map_or(std::slice::from_ref(&table.home), |t| t.sets.as_slice());
@@ -206,11 +212,23 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     /// Deletes a volume or snapshot, in any order; one that is not there is deleted already.
+    ///
+    /// Nobody else waits while its space is taken back, which may be long.
     pub async fn delete(&self, id: Uuid) -> Result<(), EngineError> {
-        let _held = self.hold([id], 0, u64::MAX).await;
-        let _one = self.holds.catalogue().await;
-        self.on_all(&|e| Box::pin(async move { e.delete(id).await })).await?;
-        self.lost.borrow_mut().remove(&id);
+        {
+            let _held = self.hold([id], 0, u64::MAX).await;
+            let _one = self.holds.catalogue().await;
+            self.on_all(&|e| Box::pin(async move { e.forget(id).await })).await?;
+            self.lost.borrow_mut().remove(&id);
+        }
+        let live = self.live();
+        let taken = join_all(live.iter().map(|t| t.engine.reclaim_quietly()).collect()).await;
+        for (t, result) in live.iter().zip(taken) {
+            self.notice(&t.member);
+            if let Err(error) = result {
+                tracing::warn!(disk = t.member.number, %error, "space is taken back later");
+            }
+        }
         // There may be room now for copies that were wanting.
         self.members.borrow().iter().for_each(|m| m.again.set(m.failed.get()));
         self.mover.has_room();

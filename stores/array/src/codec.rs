@@ -22,6 +22,8 @@ pub(crate) enum Key {
     Tree(u64),
     /// Tree and number of the page.
     Overrides(u64, u32),
+    /// It is there while a plan of balancing is carried out.
+    Balancing,
 }
 
 impl Key {
@@ -31,6 +33,7 @@ impl Key {
             Key::Groups => (2, 0, 0),
             Key::Tree(tree) => (3, tree, 0),
             Key::Overrides(tree, page) => (4, tree, page),
+            Key::Balancing => (5, 0, 0),
         };
         let mut b = [0; 16];
         b[..4].copy_from_slice(&PREFIX.to_be_bytes());
@@ -54,6 +57,7 @@ impl Key {
             2 => Some(Key::Groups),
             3 => Some(Key::Tree(tree)),
             4 => Some(Key::Overrides(tree, page)),
+            5 => Some(Key::Balancing),
             _ => None,
         }
     }
@@ -278,12 +282,23 @@ pub(crate) fn members_of(records: &[(Uuid, Vec<u8>)]) -> Result<Option<Members>,
     found.map(|(_, value)| Members::decode(value).ok_or(())).transpose()
 }
 
+/// What is kept while a plan of balancing is carried out. The plan itself follows from what the disks hold, so it is
+/// made anew when it has to go on after a restart.
+pub(crate) fn encode_balancing(is_on: bool) -> Vec<u8> {
+    if is_on { Out::new().0 } else { Vec::new() }
+}
+
+/// Whether a plan of balancing was being carried out.
+pub(crate) fn is_balancing(records: &[(Uuid, Vec<u8>)]) -> bool {
+    records.iter().any(|(key, value)| *key == Key::Balancing.uuid() && !value.is_empty())
+}
+
 /// The placement that the records say; `Err`: one makes no sense.
 pub(crate) fn table_of(home: u16, records: &[(Uuid, Vec<u8>)]) -> Result<Table, ()> {
     let mut table = Table::new(home);
     for (key, value) in records {
         match Key::of(*key) {
-            Some(Key::Members) | None => {}
+            Some(Key::Members | Key::Balancing) | None => {}
             Some(Key::Groups) => table.groups = decode_groups(value).ok_or(())?,
             Some(Key::Tree(tree)) => {
                 table.trees.insert(tree, decode_tree(value).ok_or(())?);
@@ -358,7 +373,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 1u8..5) {
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 1u8..6) {
             let mut key = Key::Members.uuid().into_bytes();
             key[4] = kind;
             let records = [(Uuid::from_bytes(key), bytes)];

@@ -54,8 +54,19 @@ impl<D: Disk, R: Rules> Array<D, R> {
         }
     }
 
+    /// Looks at everybody: a disk may also be fenced by what it does by itself, a checkpoint for example, and whoever
+    /// goes on without it must know.
+    fn notice_all(&self) {
+        let members = self.members.borrow();
+        let unnoticed = |m: &&Rc<Member<D, R>>| !m.failed.get() && m.engine().is_some_and(|e| e.is_fenced());
+        let fenced: Vec<Rc<Member<D, R>>> = members.iter().filter(unnoticed).cloned().collect();
+        drop(members);
+        fenced.iter().for_each(|m| self.notice(m));
+    }
+
     /// Ends when whoever missed something is durably out. Answers to what they missed wait for it.
     pub(crate) async fn settle(&self) -> Result<(), EngineError> {
+        self.notice_all();
         if self.is_settled() {
             return Ok(());
         }
@@ -65,6 +76,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// [`Array::settle`] for who holds the catalogue.
     pub(crate) async fn settle_locked(&self) -> Result<(), EngineError> {
+        self.notice_all();
         if self.is_settled() {
             return Ok(());
         }

@@ -108,7 +108,7 @@ pub use device::StoreDevice;
 pub use local::{LocalTask, NewVolume};
 pub use manage::{MemberInfo, State, TaskInfo};
 pub use member::{About, Faults};
-pub use mover::{Class, Did};
+pub use mover::{Class, Did, Health};
 pub use open::{ArrayError, NewDisk, Offer, Opening};
 pub use order::Order;
 pub use pace::{Host, Rates, Sleep, Spawn};

@@ -17,12 +17,34 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// A part of a rebase, which copies about `most` bytes on each disk: see
     /// [`Engine::rebase_step`](parpen_engine::Engine::rebase_step). Said again until it is done.
     ///
-    /// Every disk makes what it holds independent in its own time; only then the link moves, on all as one change of
-    /// the catalogue.
+    /// Every disk makes what it holds independent in its own time; only when that is durable on all of them the link
+    /// moves, on all as one change of the catalogue. A disk that is away takes the moved link when it comes back, so
+    /// this is refused while objects may be only on such disks: they would lose what they share.
     pub async fn rebase_step(&self, id: Uuid, onto: Option<Uuid>, most: u64) -> Result<Rebased, EngineError> {
         if let Some(engine) = self.sole() {
             return engine.rebase_step(id, onto, most).await;
         }
+        self.check_reach(self.identify(id)?.tree)?;
+        let mut all = self.prepare_rebase(id, onto, most).await?;
+        if all.done {
+            let _held = self.hold([id], 0, u64::MAX).await;
+            let _one = self.holds.catalogue().await;
+            // What came meanwhile (a family that moved to another disk shares what it can).
+            all.copied += self.prepare_rebase(id, onto, u64::MAX).await?.copied;
+            for t in self.live() {
+                if let Err(e) = t.engine.flush().await {
+                    self.mark_failed(&t.member, &format!("a flush failed: {e}"));
+                }
+            }
+            self.settle_locked().await?;
+            self.check_reach(self.identify(id)?.tree)?;
+            self.on_all(&|e| Box::pin(async move { e.rebase(id, onto).await })).await?;
+        }
+        Ok(all)
+    }
+
+    /// Each disk makes some of what it holds independent.
+    async fn prepare_rebase(&self, id: Uuid, onto: Option<Uuid>, most: u64) -> Result<Rebased, EngineError> {
         let live = self.live();
         let parts = live.iter().map(|t| t.engine.rebase_prepare(id, onto, most)).collect();
         let mut all = Rebased { copied: 0, done: true };
@@ -37,11 +59,6 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 Err(_) if t.engine.is_fenced() => all.done = false,
                 Err(e) => return Err(e),
             }
-        }
-        if all.done {
-            let _held = self.hold([id], 0, u64::MAX).await;
-            let _one = self.holds.catalogue().await;
-            self.on_all(&|e| Box::pin(async move { e.rebase(id, onto).await })).await?;
         }
         Ok(all)
     }

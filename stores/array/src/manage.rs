@@ -192,7 +192,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.save_members().await?;
         self.mover.look_again();
         if self.auto_balance.get() && !self.compute_balance().moves.is_empty() {
-            self.commit_balance()?;
+            self.queue_balance()?;
         }
         self.work.fire();
         Ok(())

@@ -36,6 +36,19 @@ pub struct Did {
     pub bytes: u64,
 }
 
+/// How safe what a store holds is. An object here is one in all its versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Objects of which any disk that is there knows.
+    pub objects: u64,
+    /// Of those, objects with fewer good copies than their policy asks for.
+    pub short: u64,
+    /// Of those, objects of which no disk that is there has the newest, but one that is away may.
+    pub away: u64,
+    /// Of those, objects all of whose disks are gone for good.
+    pub lost: u64,
+}
+
 /// Families that are looked at in one go.
 const STRIDE: usize = 256;
 
@@ -73,6 +86,10 @@ pub(crate) struct Mover {
     pub(crate) recovery: RefCell<VecDeque<Move>>,
     pub(crate) plan: RefCell<Option<Plan>>,
     pub(crate) balance: RefCell<VecDeque<Move>>,
+    /// A plan was being carried out when the store was opened.
+    pub(crate) resume: Cell<bool>,
+    /// The disks say that a plan is carried out.
+    pub(crate) noted: Cell<bool>,
     pub(crate) scrub: RefCell<BTreeMap<u16, Scrub>>,
     pub(crate) counts: RefCell<BTreeMap<(Class, u16), Count>>,
     /// Moves are made. (Disks that came back are brought up to date in any case.)
@@ -93,6 +110,8 @@ impl Default for Mover {
             recovery: RefCell::default(),
             plan: RefCell::default(),
             balance: RefCell::default(),
+            resume: Cell::new(false),
+            noted: Cell::new(false),
             scrub: RefCell::default(),
             counts: RefCell::default(),
             relocator: Cell::new(true),
@@ -171,7 +190,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
             self.find_short().await;
         }
         let recovery = self.mover.recovery.borrow_mut().pop_front();
-        recovery.or_else(|| self.next_eject()).or_else(|| self.mover.balance.borrow_mut().pop_front())
+        match recovery.or_else(|| self.next_eject()) {
+            Some(urgent) => Some(urgent),
+            None => self.next_balance().await,
+        }
     }
 
     async fn run(&self, m: Move, left: &mut u64) {
@@ -185,6 +207,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 self.mover.count(m.class, whose, |c| c.done += 1);
                 // When the queue is through, what came meanwhile is looked for.
                 self.mover.look_eject.set(true);
+                if m.class == Class::Recovery && self.shortage(m.family).is_some() {
+                    // It was short of more than one copy.
+                    self.mover.look.set(true);
+                }
             }
             Err(error) => {
                 tracing::info!(tree = m.family.0, object = m.family.1, %error, "a family was not moved");
@@ -223,6 +249,27 @@ impl<D: Disk, R: Rules> Array<D, R> {
         }
         *self.mover.recovery.borrow_mut() = queue;
         self.mover.wanting.set(wanting);
+    }
+
+    /// How safe what is stored is at this moment. Looks at everything that is stored.
+    pub fn health(&self) -> Health {
+        let noted: Vec<Family> = self.table.borrow().overrides.keys().copied().collect();
+        let families: BTreeSet<Family> = self.families().into_iter().chain(noted).collect();
+        let mut health = Health { objects: families.len() as u64, ..Health::default() };
+        for f in families {
+            let copies = self.sources(f).len();
+            let (tuple, policy) = {
+                let table = self.table.borrow();
+                (table.place(f), table.policy(f.0))
+            };
+            match copies {
+                0 if self.unreachable(f) == EngineError::DataLost => health.lost += 1,
+                0 => health.away += 1,
+                n if n < usize::from(policy.replicas) || n < tuple.disks().len() => health.short += 1,
+                _ => {}
+            }
+        }
+        health
     }
 
     /// What a family needs: a disk to leave (or none), and one to go to if there is any.

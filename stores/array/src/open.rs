@@ -17,10 +17,10 @@ use parpen_engine::{BLOCK, Disk, Engine, EngineError, Format, OpenError, Rules};
 use uuid::Uuid;
 
 use crate::Array;
-use crate::codec::{Entry, Members, members_of, table_of};
+use crate::codec::{Entry, Members, is_balancing, members_of, table_of};
 use crate::member::{About, Eject, Member, Standing, Unclean};
 use crate::place::Family;
-use crate::resync::adopt;
+use crate::resync::{adopt, follow};
 use crate::witness::{EraMark, Witness};
 
 /// Why a store was not opened: one sentence that says what to do.
@@ -271,6 +271,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let array = Array::new(authority.store_id(), object_bytes, entropy, witness, members, table);
         array.mark.set(EraMark { era: newest, nonce: 0 });
         array.witnessed.set(noted.unwrap_or(record.mark));
+        let balancing = is_balancing(&authority.records());
+        array.mover.resume.set(balancing);
+        array.mover.noted.set(balancing);
         array.begin(&authority, &candidates).await?;
         Ok(Rc::new(array))
     }
@@ -309,7 +312,11 @@ impl<D: Disk, R: Rules> Array<D, R> {
             if same || !R::ADOPT_AUTHORITY {
                 continue;
             }
-            if let Err(e) = adopt(authority, &t.engine).await {
+            let adopted = match t.clean && mark == theirs {
+                true => follow(authority, &t.engine).await,
+                false => adopt(authority, &t.engine).await,
+            };
+            if let Err(e) = adopted {
                 self.mark_failed(&t.member, &format!("it could not take the store's catalogue: {e}"));
             }
         }
@@ -349,6 +356,14 @@ impl<D: Disk, R: Rules> Array<D, R> {
                     continue;
                 }
                 let mut all = u64::MAX;
+                let (one, two) = (first.member.number, other.member.number);
+                tracing::debug!(
+                    tree = f.0,
+                    object = f.1,
+                    from = one,
+                    to = two,
+                    "copies differ and are made equal"
+                );
                 let copied = self.copy_family(f, &first.engine, &other.engine, &mut all, true).await;
                 self.notice(&first.member);
                 if let Err(e) = copied {

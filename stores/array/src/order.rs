@@ -62,7 +62,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 self.stop_scrub(disk);
                 Ok(())
             }
-            Order::CommitBalance => self.commit_balance(),
+            Order::CommitBalance => self.commit_balance().await,
             Order::StopBalance => self.stop_balance().await,
             Order::AutoBalance(on) => {
                 self.set_auto_balance(on);

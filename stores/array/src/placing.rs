@@ -11,14 +11,16 @@ use crate::copy::Progress;
 use crate::mover::Move;
 use crate::place::{Family, PAGE, Policy, Tree, Tuple};
 
-/// Room that a disk must have beyond a family that it takes, in bytes.
+/// Room that a disk must have beyond a family that it takes, in bytes; a small disk this part of what it can hold.
 const SPARE: u64 = 4 << 20;
+const SPARE_SHARE: u64 = 32;
 
 impl<D: Disk, R: Rules> Array<D, R> {
     /// Keeps new places of families on all disks; then they hold. The caller holds the catalogue.
     pub(crate) async fn put_places(&self, places: &BTreeMap<Family, Tuple>) -> Result<(), EngineError> {
         let mut pages: BTreeMap<(u64, u64), BTreeMap<u64, Tuple>> = BTreeMap::new();
         for (f, tuple) in places {
+            tracing::debug!(tree = f.0, object = f.1, disks = ?tuple.disks(), "an object gets another place");
             let table = self.table.borrow();
             let page = pages.entry((f.0, f.1 / PAGE)).or_insert_with(|| table.page(*f).into_iter().collect());
             page.insert(f.1, *tuple);
@@ -45,13 +47,17 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// A disk for one more copy of a family, at the place of `from`: the one with the most room.
     pub(crate) fn choose(&self, f: Family, from: Option<u16>) -> Option<u16> {
-        let need = self.size_of(f) + SPARE;
+        let need = self.size_of(f);
+        let spare = |disk: u16| {
+            let capacity = self.member(disk).and_then(|m| m.live()).map_or(0, |e| e.space().capacity);
+            SPARE.min(capacity / SPARE_SHARE)
+        };
         let table = self.table.borrow();
         let tuple = table.place(f);
         let policy = table.policy(f.0);
         let last = from.is_some() && tuple.disks().last().copied() == from;
         let fits = |(disk, free): &(u16, u64)| {
-            !tuple.has(*disk) && *free >= need && table.admits(&policy, last, *disk)
+            !tuple.has(*disk) && *free >= need + spare(*disk) && table.admits(&policy, last, *disk)
         };
         let all = self.open_disks();
         all.into_iter().filter(fits).max_by_key(|(disk, free)| (*free, std::cmp::Reverse(*disk))).map(|d| d.0)
@@ -64,8 +70,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
         sources.iter().map(|t| owned(&t.engine)).max().unwrap_or(0) * BLOCK
     }
 
-    /// A disk is full for a family: the family moves to one with room, or the full disk gives its copy up when
-    /// others have one. No lock is held.
+    /// A disk is full for a family: the family moves to one with room. When there is none, what needs the room is
+    /// refused: a copy is never given up for it. No lock is held.
     pub(crate) async fn make_way(&self, f: Family, full: u16) -> Result<(), EngineError> {
         if self.filling.borrow().contains_key(&f) {
             self.filled.wait().await;
@@ -74,24 +80,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
         if !self.table.borrow().place(f).has(full) {
             return Ok(());
         }
-        if let Some(to) = self.choose(f, Some(full)) {
-            match self.relocate(f, Some(full), to).await {
-                Err(EngineError::NoSpace) => {}
-                result => return result,
-            }
-        }
-        let others = self.sources(f).iter().any(|t| t.member.number != full);
-        let Some(left) = self.table.borrow().place(f).without(full).filter(|_| others) else {
-            return Err(EngineError::NoSpace);
-        };
-        tracing::warn!(tree = f.0, object = f.1, disk = full, "a copy is given up for want of room");
-        {
-            let _one = self.holds.catalogue().await;
-            self.put_places(&BTreeMap::from([(f, left)])).await?;
-        }
-        self.mover.look_again();
-        self.work.fire();
-        self.give_up(f, full).await
+        let to = self.choose(f, Some(full)).ok_or(EngineError::NoSpace)?;
+        self.relocate(f, Some(full), to).await
     }
 
     /// Moves a family (or copies it to one more disk) at once.
@@ -243,6 +233,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         if self.table.borrow().place(f).has(number) || self.filling.borrow().get(&f) == Some(&number) {
             return Ok(());
         }
+        tracing::debug!(tree = f.0, object = f.1, disk = number, "a copy that has no place is given up");
         let result = engine.evict(f.0, f.1).await;
         self.notice(&member);
         match result {

@@ -4,10 +4,11 @@
 //! Whatever was written while it was away has an era in its origin that the disk cannot have, so comparing maps
 //! says exactly what it lacks; nothing is read to find out.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use parpen_engine::{Disk, Engine, EngineError, Rules};
+use parpen_engine::{Disk, Engine, EngineError, Heads, Rules};
 
 use crate::Array;
 use crate::array::Target;
@@ -16,8 +17,10 @@ use crate::member::{Lacks, Member, Standing, Unclean};
 use crate::mover::Class;
 use crate::place::{Family, Tuple};
 
-/// A disk that was left behind comes back by itself when it has this much more room than then, in bytes.
+/// A disk that was left behind comes back by itself when it has this much more room than then, in bytes; a small
+/// disk when it is this part of what it can hold.
 const MORE_ROOM: u64 = 1 << 20;
+const MORE_SHARE: u64 = 32;
 
 impl<D: Disk, R: Rules> Array<D, R> {
     /// Works on members that are behind; `false`: there is nothing to do for any.
@@ -45,7 +48,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
     async fn readmit(&self, m: &Rc<Member<D, R>>) -> Result<bool, EngineError> {
         let well = m.engine().filter(|e| m.failed.get() && !e.is_fenced());
         let again = m.again.replace(false);
-        let roomier = |e: &Rc<Engine<D, R>>| again || e.space().free > m.room.get() + MORE_ROOM;
+        let roomier = |e: &Rc<Engine<D, R>>| {
+            let space = e.space();
+            again || space.free > m.room.get() + MORE_ROOM.min(space.capacity / MORE_SHARE)
+        };
         let Some(engine) = well.filter(|e| roomier(e) && self.lead().is_ok()) else {
             return Ok(false);
         };
@@ -173,14 +179,23 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     /// Whether a disk was there at least as long as any other of a tuple that may come back.
+    ///
+    /// Of two that went out together it is always the one with the lower number: if either would do, each could go
+    /// on without the other, and after the next start nobody could tell which one did.
     fn is_longest(&self, tuple: &Tuple, m: &Member<D, R>) -> bool {
         let until = |m: &Member<D, R>| match m.standing.get() {
-            Standing::InSync => u32::MAX,
-            Standing::Out { era } => era,
-            Standing::Forgotten => 0,
+            Standing::InSync => (u32::MAX, Reverse(m.number)),
+            Standing::Out { era } => (era, Reverse(m.number)),
+            Standing::Forgotten => (0, Reverse(m.number)),
         };
         let others = tuple.disks().iter().filter(|n| **n != m.number).filter_map(|n| self.member(*n));
         others.into_iter().all(|o| until(&o) <= until(m))
+    }
+
+    /// Whether the next start would believe a disk about a family whatever other disks say: then what is written
+    /// to it is not forgotten for an older one. A disk that is in sync, or was there longest.
+    pub(crate) fn is_believed(&self, f: Family, m: &Member<D, R>) -> bool {
+        m.in_sync() || self.is_best(f, m)
     }
 
     /// Whether it can be told now what a disk lacks of a tuple: another disk knows, or this one was there longest.
@@ -237,6 +252,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// A member that lacks nothing counts again, durably.
     async fn come_in_sync(&self, m: &Rc<Member<D, R>>, engine: &Rc<Engine<D, R>>) -> Result<(), EngineError> {
+        // What others had alone is on this one, too: durably, before anybody else may go.
+        self.flush_all().await?;
         let _one = self.holds.catalogue().await;
         self.settle_locked().await?;
         engine.flush().await?;
@@ -258,5 +275,13 @@ pub(crate) async fn adopt<D: Disk, R: Rules>(
     lead: &Engine<D, R>,
     engine: &Engine<D, R>,
 ) -> Result<(), EngineError> {
-    engine.adopt(lead.catalogue_seq(), lead.next_lineage(), &lead.catalogue()).await
+    engine.adopt(lead.catalogue_seq(), lead.next_lineage(), &lead.catalogue(), Heads::Bases).await
+}
+
+/// [`adopt`] for one that was there all the time and lacks the last change only, which was never answered.
+pub(crate) async fn follow<D: Disk, R: Rules>(
+    lead: &Engine<D, R>,
+    engine: &Engine<D, R>,
+) -> Result<(), EngineError> {
+    engine.adopt(lead.catalogue_seq(), lead.next_lineage(), &lead.catalogue(), Heads::Gone).await
 }

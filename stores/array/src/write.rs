@@ -13,6 +13,8 @@ use crate::place::Family;
 const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the volume");
 /// How often a write moves families to disks with room before it gives up.
 const MOVES: usize = 8;
+/// How often what a refused write left on other disks is tried to be taken back.
+const TRIES: usize = 4;
 
 /// What happens to a range.
 enum Change<'a> {
@@ -125,25 +127,33 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     async fn change(&self, id: Uuid, offset: u64, len: u64, what: &Change<'_>) -> Result<(), EngineError> {
+        let mut refused = Err(EngineError::NoSpace);
         for _ in 0..=MOVES {
             match self.try_change(id, offset, len, what).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Other(e)) => return Err(e),
-                Err(Trouble::Full(family, number)) => self.move_on(family, number).await?,
+                Err(Trouble::Full(family, number)) => refused = self.move_on(family, number).await,
+            }
+            if refused.is_err() {
+                break;
             }
         }
-        Err(EngineError::NoSpace)
+        match (refused, what) {
+            // What is given back is a hint: on a full disk it may stay.
+            (Err(EngineError::NoSpace) | Ok(()), Change::Discard) => Ok(()),
+            (refused, _) => refused.and(Err(EngineError::NoSpace)),
+        }
     }
 
-    /// After a disk had no room: it has a new place for the family, or is out if the others have what it lacks.
+    /// After a disk had no room: `Ok` when the family has a new place, or it is worth looking for another.
     async fn move_on(&self, family: Family, full: u16) -> Result<(), EngineError> {
-        let Err(e) = self.make_way(family, full).await else { return Ok(()) };
-        let others = self.sources(family).iter().any(|t| t.member.number != full);
-        match self.member(full).filter(|_| others) {
-            Some(m) => self.mark_failed(&m, &format!("it has no room and could not be relieved: {e}")),
-            None => return Err(e),
+        match self.make_way(family, full).await {
+            // The disk that it was to go to failed.
+            Err(EngineError::Io | EngineError::Fenced) if !self.sources(family).is_empty() => Ok(()),
+            // A family with a lost block stays where it is.
+            Err(EngineError::DataLost) => Err(EngineError::NoSpace),
+            other => other,
         }
-        Ok(())
     }
 
     async fn try_change(&self, id: Uuid, offset: u64, len: u64, what: &Change<'_>) -> Result<(), Trouble> {
@@ -192,7 +202,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
     async fn change_piece(&self, id: Uuid, piece: Piece, what: &Change<'_>) -> Result<(), Trouble> {
         let passing = self.holds.eras.pass().await;
         let targets = self.targets(piece.family);
-        if !targets.iter().any(|t| t.clean) {
+        let believed = |t: &Target<D, R>| t.clean && self.is_believed(piece.family, &t.member);
+        if !targets.iter().any(believed) {
             return Err(self.unreachable(piece.family).into());
         }
         let all = targets.iter().map(|t| apply(&t.engine, id, piece, what)).collect();
@@ -205,7 +216,13 @@ impl<D: Disk, R: Rules> Array<D, R> {
             .find(|i| results[*i].is_ok() && targets[*i].clean && targets[*i].member.live().is_some());
         let Some(good) = good else {
             let refused = targets.iter().zip(&results).filter(|(t, _)| t.clean);
-            return Err(self.refusal(piece.family, refused.map(|(t, r)| (t.member.number, *r))));
+            let trouble = self.refusal(piece.family, refused.map(|(t, r)| (t.member.number, *r)));
+            if let Trouble::Full(_, number) = trouble
+                && let Some(full) = targets.iter().position(|t| t.member.number == number)
+            {
+                self.take_back(piece, &targets, full).await;
+            }
+            return Err(trouble);
         };
         let mut have = 1;
         for (i, t) in targets.iter().enumerate().filter(|(i, _)| *i != good) {
@@ -220,11 +237,16 @@ impl<D: Disk, R: Rules> Array<D, R> {
             match done {
                 Ok(()) => have += usize::from(must(t)),
                 Err(EngineError::NoSpace) if must(t) => {
+                    self.take_back(piece, &targets, i).await;
                     return Err(Trouble::Full(piece.family, t.member.number));
                 }
                 Err(_) if !must(t) && self.stop_filling(piece.family, t.member.number) => {}
                 Err(e) => self.mark_failed(&t.member, &format!("it could not follow a write: {e}")),
             }
+        }
+        if !targets.iter().any(|t| t.member.live().is_some() && believed(t)) {
+            // Only disks are left that the next start would not believe.
+            return Err(EngineError::Io.into());
         }
         if have == 1 {
             self.note_alone(&targets[good].member, id);
@@ -249,6 +271,33 @@ impl<D: Disk, R: Rules> Array<D, R> {
         Trouble::Other(worst)
     }
 
+    /// After a disk had no room for a piece: the other disks that have the family's newest become what it is there,
+    /// so that copies do not differ though the change is refused.
+    async fn take_back(&self, piece: Piece, targets: &[Target<D, R>], full: usize) {
+        let kept = |t: &Target<D, R>| t.clean || self.has_newest(piece.family, &t.member);
+        for (i, t) in targets.iter().enumerate() {
+            if i == full || !kept(t) || t.member.live().is_none() {
+                continue;
+            }
+            let mut done = self.align(piece, &targets[full], t).await;
+            for _ in 1..TRIES {
+                if done != Err(EngineError::NoSpace) || t.engine.flush().await.is_err() {
+                    break;
+                }
+                // What the change gave back can be used again now.
+                done = self.align(piece, &targets[full], t).await;
+            }
+            self.notice(&t.member);
+            self.notice(&targets[full].member);
+            if let Err(e) = done
+                && t.member.live().is_some()
+            {
+                let why = format!("it had no room for a write, which could not be taken back elsewhere: {e}");
+                self.mark_failed(&targets[full].member, &why);
+            }
+        }
+    }
+
     /// Makes a piece on one disk what it is on another. The caller holds the lock on it.
     async fn align(&self, piece: Piece, from: &Target<D, R>, to: &Target<D, R>) -> Result<(), EngineError> {
         let start = (piece.offset / BLOCK % self.object_blocks()) as u32;
@@ -265,7 +314,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
             return engine.flush().await;
         }
         self.flush_all().await?;
-        if self.lost.borrow().is_empty() { Ok(()) } else { Err(EngineError::Io) }
+        // (Of what was deleted nobody misses anything.)
+        let lost = self.lost.borrow().iter().any(|id| self.identify(*id).is_ok());
+        if lost { Err(EngineError::Io) } else { Ok(()) }
     }
 
     /// [`Array::flush`] for one volume: another volume's loss is not told here.
@@ -277,7 +328,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         if self.lost.borrow().contains(&id) { Err(EngineError::Io) } else { Ok(()) }
     }
 
-    async fn flush_all(&self) -> Result<(), EngineError> {
+    pub(crate) async fn flush_all(&self) -> Result<(), EngineError> {
         let live = self.live();
         if !live.iter().any(|t| t.clean) {
             return Err(EngineError::Io);

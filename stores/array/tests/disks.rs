@@ -223,6 +223,53 @@ fn a_full_disk_sends_objects_elsewhere_before_anything_is_refused() {
 }
 
 #[test]
+fn a_full_disk_refuses_rather_than_gives_a_copy_up() {
+    let mut w = Test::new(1, 14);
+    let small = TestDisk::new(2 << 20);
+    block_on(w.array.add_disk(new_disk(2, small.clone()))).unwrap();
+    w.disks.insert(2, small);
+    let mut refused = 0;
+    for _ in 0..12 {
+        let Some(id) = w.create(2, None) else { break };
+        for first in (0..BLOCKS).step_by(8) {
+            let tag = w.fresh();
+            let result = block_on(w.write_at(id, first, 8, tag));
+            refused += usize::from(result == Err(EngineError::NoSpace));
+            w.wrote(id, first, 8, tag, result);
+        }
+    }
+    assert!(refused > 0, "the small disk has room for all");
+    let health = w.array.health();
+    assert_eq!((health.short, health.away, health.lost), (0, 0, 0), "{health:?}");
+    assert!(w.array.members().iter().all(|m| m.state == State::InSync));
+    assert_eq!(w.array.check(), [], "what was refused differs on the disks");
+    w.check();
+    w.settle();
+}
+
+#[test]
+fn a_plan_goes_on_after_a_restart() {
+    let mut w = Test::new(1, 15);
+    let ids: Vec<Uuid> = (0..4).map(|_| w.create(1, None).unwrap()).collect();
+    ids.iter().for_each(|id| fill(&mut w, *id));
+    let fresh = TestDisk::new(DISK);
+    block_on(w.array.add_disk(new_disk(2, fresh.clone()))).unwrap();
+    w.disks.insert(2, fresh);
+    w.array.compute_balance();
+    block_on(w.array.commit_balance()).unwrap();
+    w.work(2, 1 << 20);
+    w.crash(&[]);
+    assert!(w.work(1000, 1 << 20));
+    let used: Vec<u64> = w.array.members().iter().map(|m| m.space.unwrap().data).collect();
+    assert_eq!(used, [2 * BLOCKS * BLOCK; 2]);
+    // It is through: the next start begins nothing.
+    w.crash(&[]);
+    assert!(w.work(10, 1 << 20));
+    assert_eq!(w.array.balance_plan(), None);
+    w.settle();
+}
+
+#[test]
 fn a_plan_shows_before_and_after_and_comes_true() {
     let mut w = Test::new(1, 11);
     let ids: Vec<Uuid> = (0..4).map(|_| w.create(1, None).unwrap()).collect();
@@ -238,7 +285,7 @@ fn a_plan_shows_before_and_after_and_comes_true() {
     );
     assert!(w.work(100, 1 << 20));
     assert_eq!(member(&w, 2).objects, 0, "nothing moves before it is committed");
-    w.array.commit_balance().unwrap();
+    block_on(w.array.commit_balance()).unwrap();
     assert!(w.work(1000, 1 << 20));
     let used: Vec<u64> = w.array.members().iter().map(|m| m.space.unwrap().data).collect();
     assert_eq!(used, [data / 2, data / 2]);

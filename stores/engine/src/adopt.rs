@@ -74,6 +74,16 @@ pub(crate) fn image(lineage: u64, n: &Node) -> NodeImage {
     }
 }
 
+/// What becomes of the head of a volume that has another one over there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heads {
+    /// Much may have happened meanwhile: the new head goes on from the old one where it can, as the base of what
+    /// somebody else will say that differs.
+    Bases,
+    /// Nothing but one change was missed, so the volume was rolled back, and what it held is gone.
+    Gone,
+}
+
 /// Lineages that lose their name in one operation of a clearing.
 const CLEARED: usize = 256;
 
@@ -89,13 +99,19 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     ///
     /// It may be repeated and cut off anywhere: until it is complete, the count of operations says 0. Nobody
     /// else may use the disk meanwhile.
-    pub async fn adopt(&self, seq: u64, next_lineage: u64, nodes: &[NodeImage]) -> Result<(), EngineError> {
+    pub async fn adopt(
+        &self,
+        seq: u64,
+        next_lineage: u64,
+        nodes: &[NodeImage],
+        heads: Heads,
+    ) -> Result<(), EngineError> {
         self.alive()?;
         validate(next_lineage, nodes)?;
         {
             let _one = self.lock_catalogue().await;
-            self.clear_for(nodes).await?;
-            let way = self.state.borrow().way_to(nodes);
+            self.clear_for(nodes, heads).await?;
+            let way = self.state.borrow().way_to(nodes, heads);
             self.go(way, seq, next_lineage).await?;
             self.flush().await?;
         }
@@ -106,11 +122,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// Dissolves, step by step, what stands in the way.
-    async fn clear_for(&self, nodes: &[NodeImage]) -> Result<(), EngineError> {
+    async fn clear_for(&self, nodes: &[NodeImage], heads: Heads) -> Result<(), EngineError> {
         loop {
             let (ghosts, blocked, next_lineage) = {
                 let state = self.state.borrow();
-                let clear = state.way_to(nodes).clear;
+                let clear = state.way_to(nodes, heads).clear;
                 let named = |l: &u64| state.nodes.get(l).is_some_and(|n| n.is_named());
                 let ghosts: Vec<u64> = clear.iter().copied().filter(named).take(CLEARED).collect();
                 (ghosts, !clear.is_empty(), state.next_lineage)

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use crate::EngineError;
-use crate::adopt::{ImageKind, NodeImage, image};
+use crate::adopt::{Heads, ImageKind, NodeImage, image};
 use crate::layout::{LABEL_MAX, VOLUME_MAX};
 use crate::state::{LINEAGES, Node, NodeKind, State};
 
@@ -211,7 +211,7 @@ impl<'a> Both<'a> {
 
 impl State {
     /// How to get from this catalogue to `nodes`.
-    pub(crate) fn way_to(&self, nodes: &[NodeImage]) -> Way {
+    pub(crate) fn way_to(&self, nodes: &[NodeImage], heads: Heads) -> Way {
         let lineages = nodes.iter().filter(|n| n.kind != ImageKind::Record);
         let wanted = lineages.map(|n| (n.lineage, n)).collect();
         let records: BTreeSet<u64> =
@@ -219,7 +219,7 @@ impl State {
         let gone = self.records.values().copied().filter(|l| !records.contains(l)).collect();
         let mut both = Both { state: self, wanted, records, clear: BTreeSet::new() };
         both.find_strangers();
-        let bases = both.bases();
+        let bases = if heads == Heads::Bases { both.bases() } else { BTreeMap::new() };
         let ghosts = both.judge_the_rest(&bases);
         let local = |want: &NodeImage| NodeImage { parent: both.parent_of(want, &bases), ..want.clone() };
         let differs =

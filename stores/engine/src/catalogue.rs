@@ -236,23 +236,28 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// Deletes a volume or snapshot, in any order; one that is not there is deleted already. Other volumes
     /// and snapshots keep every byte.
     pub async fn delete(&self, id: Uuid) -> Result<(), EngineError> {
-        {
-            let _one = self.lock_catalogue().await;
-            let _all = self.lock_blocks(id, 0, u64::MAX).await;
-            self.alive()?;
-            self.make_room(SHRINK).await?;
-            match self.find(id, |lineage, _| lineage) {
-                Ok(lineage) => self.change(Op::Forget { lineage })?,
-                Err(EngineError::NotFound) => {}
-                Err(e) => return Err(e),
-            }
-            self.flush().await?;
-        }
+        self.forget(id).await?;
         self.reclaim_quietly().await
     }
 
-    /// The name is gone for good; space that cannot be taken back right now is taken back later.
-    pub(crate) async fn reclaim_quietly(&self) -> Result<(), EngineError> {
+    /// [`Engine::delete`] to the point where it is durable; its space is taken back by
+    /// [`Engine::reclaim_quietly`].
+    pub async fn forget(&self, id: Uuid) -> Result<(), EngineError> {
+        let _one = self.lock_catalogue().await;
+        let _all = self.lock_blocks(id, 0, u64::MAX).await;
+        self.alive()?;
+        self.make_room(SHRINK).await?;
+        match self.find(id, |lineage, _| lineage) {
+            Ok(lineage) => self.change(Op::Forget { lineage })?,
+            Err(EngineError::NotFound) => {}
+            Err(e) => return Err(e),
+        }
+        self.flush().await
+    }
+
+    /// Takes back the space of what was deleted. The names are gone for good: space that cannot be taken back
+    /// right now is taken back later.
+    pub async fn reclaim_quietly(&self) -> Result<(), EngineError> {
         match self.reclaim().await {
             Err(EngineError::NoSpace) => Ok(()),
             other => other,

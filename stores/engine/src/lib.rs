@@ -57,7 +57,7 @@ mod wal;
 mod wants;
 mod write;
 
-pub use adopt::{ImageKind, NodeImage};
+pub use adopt::{Heads, ImageKind, NodeImage};
 pub use disk::{Disk, DiskError, FileDisk, FileError, Part, RamDisk};
 pub use engine::Engine;
 pub use error::{EngineError, OpenError};

@@ -15,7 +15,8 @@ use std::task::{Context, Poll, Waker};
 use common::{block_on, formatted};
 use parpen_base::{Buf, SeededEntropy};
 use parpen_engine::{
-    BLOCK, Disk, DiskError, Engine, EngineError, Found, ImageKind, Kind, Layout, NodeImage, RamDisk, Sound,
+    BLOCK, Disk, DiskError, Engine, EngineError, Found, Heads, ImageKind, Kind, Layout, NodeImage, RamDisk,
+    Sound,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -211,7 +212,7 @@ impl Pair {
         let (seq, next, nodes) = (a.catalogue_seq(), a.next_lineage(), a.catalogue());
         for polls in cuts {
             let b = self.engines[1].clone();
-            let mut adopting = pin!(b.adopt(seq, next, &nodes));
+            let mut adopting = pin!(b.adopt(seq, next, &nodes, Heads::Bases));
             let mut context = Context::from_waker(Waker::noop());
             if (0..*polls).any(|_| adopting.as_mut().poll(&mut context).is_ready()) {
                 break;
@@ -222,14 +223,14 @@ impl Pair {
         }
         for _ in 0..2 {
             let b = &self.engines[1];
-            block_on(b.adopt(seq, next, &nodes)).unwrap();
+            block_on(b.adopt(seq, next, &nodes, Heads::Bases)).unwrap();
             assert_eq!(block_on(b.check()), []);
             assert_eq!((b.catalogue_seq(), b.next_lineage()), (seq, next));
             assert_eq!(named(&b.catalogue()), named(&nodes));
             assert_eq!(b.records(), a.records());
         }
         let before = self.disks[1].1.get();
-        block_on(self.engines[1].adopt(seq, next, &nodes)).unwrap();
+        block_on(self.engines[1].adopt(seq, next, &nodes, Heads::Bases)).unwrap();
         assert_eq!(self.disks[1].1.get(), before, "once more writes nothing");
     }
 
@@ -379,7 +380,7 @@ fn what_is_no_catalogue_is_refused_and_nothing_happens() {
     let odd = |spoil: &dyn Fn(&mut Vec<NodeImage>)| {
         let mut nodes = good.clone();
         spoil(&mut nodes);
-        let refused = block_on(e.adopt(seq, next, &nodes));
+        let refused = block_on(e.adopt(seq, next, &nodes, Heads::Bases));
         assert!(matches!(refused, Err(EngineError::Invalid(_))), "{refused:?}");
         assert_eq!((e.catalogue(), e.catalogue_seq()), (good.clone(), seq));
     };
