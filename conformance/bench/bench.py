@@ -19,6 +19,7 @@ import time
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parent.parent)]
 import extras  # noqa: E402
+import openstack  # noqa: E402
 import report  # noqa: E402
 import targets  # noqa: E402
 from jobs import GIB, JOBS  # noqa: E402
@@ -152,6 +153,7 @@ def main():
             found["deletion"] = extras.deletion(by_name["parpen"], args.rounds, args.seconds, targets.SIZE)
             found["engine"] = extras.engine_times(by_name["engine"], args.rounds)
             found["api"] = extras.api_times(by_name["parpen"].server, args.rounds)
+            found["openstack"] = openstack.times(args.rounds)
         text = report.text(results, jobs, measured, found, args, folder)
         pathlib.Path(args.out).write_text(text)
         print(f"\n{text}\nwritten to {args.out} after {(time.monotonic() - began) / 60:.1f} minutes")

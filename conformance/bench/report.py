@@ -6,6 +6,7 @@ import pathlib
 import platform
 
 import harness
+import openstack
 import targets
 from extras import CHANGED, middle
 from jobs import GIB, RATIOS
@@ -150,6 +151,12 @@ def extra_tables(extras):
         quiet, busy = (middle([pair[n] for pair in extras["deletion"]]) for n in (0, 1))
         text = f"p99 of a mixed load, 4 in flight: {quiet:.0f} us; while a snapshot with at least {CHANGED:.0%} changed"
         lines += ["", f"{text} is deleted: {busy:.0f} us."]
+    if extras.get("openstack"):
+        found = extras["openstack"]
+        head = ["OpenStack, one client on one connection", "wanted", "measured", ""]
+        cpu = f"{found['list cpu']:.1f} ms for the list, {found['show cpu']:.3f} ms for a show"
+        lines += ["", "## OpenStack", ""] + table(head, openstack.rows(found))
+        lines += ["", f"The server's processor time: {cpu}."]
     return lines
 
 

@@ -17,7 +17,7 @@ pub fn random_secret(entropy: &dyn Entropy) -> String {
 
 /// The hash under which a token is kept: tokens are random and long, so a fast hash is enough.
 pub(crate) fn token_hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+    format!("{:x}", Sha256::digest(text.as_bytes()))
 }
 
 /// A random key of 64 bits for people to pass on by hand; it fits one thing for a short time.

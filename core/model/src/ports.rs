@@ -25,6 +25,9 @@ pub trait MetaStore: Send + Sync {
     fn read(&self, f: ReadWork) -> Boxed<'_, Result<(), Condition>>;
     /// Runs `f` alone and commits durably unless it fails; answers the generation after the commit.
     fn write(&self, f: WriteWork) -> Boxed<'_, Result<u64, Condition>>;
+    /// How many writes there were, each counted before it is answered: while it stays the same, what was read stays
+    /// true. None where others may write unseen.
+    fn writes(&self) -> Option<u64>;
 }
 
 /// What became of a create.

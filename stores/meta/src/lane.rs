@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -69,11 +70,17 @@ impl Jobs {
     }
 }
 
-/// Starts a lane. It ends when its jobs are closed and done, and gives its connection back.
-pub fn start(name: &str, conn: Connection, jobs: Arc<Jobs>) -> std::io::Result<JoinHandle<Connection>> {
+/// Starts a lane that counts its commits in `writes`. It ends when its jobs are closed and done, and gives its
+/// connection back.
+pub fn start(
+    name: &str,
+    conn: Connection,
+    jobs: Arc<Jobs>,
+    writes: Arc<AtomicU64>,
+) -> std::io::Result<JoinHandle<Connection>> {
     // SQLite blocks: on a thread of its own it holds up neither the control runtime nor a reactor.
     std::thread::Builder::new().name(name.to_string()).spawn(move || {
-        let mut lane = Lane { conn, broken: false };
+        let mut lane = Lane { conn, broken: false, writes };
         while let Some(job) = jobs.pop() {
             lane.run(job);
         }
@@ -85,6 +92,7 @@ struct Lane {
     conn: Connection,
     /// The medium failed during a write: what the kernel's cache shows now may not be on it.
     broken: bool,
+    writes: Arc<AtomicU64>,
 }
 
 /// Why a write did not commit.
@@ -149,7 +157,10 @@ impl Lane {
             return Err(Failure::Sql(e));
         }
         let generation = result.map_err(Failure::Final)?;
-        self.conn.execute_batch("COMMIT").map_err(Failure::Sql)?;
+        let committed = self.conn.execute_batch("COMMIT");
+        // One that failed may be there nevertheless.
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        committed.map_err(Failure::Sql)?;
         Ok(generation)
     }
 
@@ -193,7 +204,7 @@ mod tests {
         let mut conn = Connection::open_in_memory().unwrap();
         crate::migrate::run(&mut conn).unwrap();
         conn.execute_batch("PRAGMA max_page_count = 40").unwrap();
-        Lane { conn, broken: false }
+        Lane { conn, broken: false, writes: Arc::default() }
     }
 
     fn ids(lane: &mut Lane) -> Vec<u128> {

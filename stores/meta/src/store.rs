@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,6 +31,8 @@ const CACHE: i64 = 4096;
 pub struct Store {
     reads: Arc<Jobs>,
     writes: Arc<Jobs>,
+    /// How many transactions were committed.
+    written: Arc<AtomicU64>,
     /// Readers first, the writer last.
     lanes: Mutex<Vec<JoinHandle<Connection>>>,
 }
@@ -75,12 +78,13 @@ impl Store {
     fn with(writer: Connection, readers: Vec<Connection>) -> Result<Store, OpenError> {
         let writes = Arc::new(Jobs::default());
         let reads = if readers.is_empty() { writes.clone() } else { Arc::default() };
+        let written = Arc::new(AtomicU64::new(0));
         let mut lanes = Vec::new();
         for conn in readers {
-            lanes.push(start("meta-read", conn, reads.clone())?);
+            lanes.push(start("meta-read", conn, reads.clone(), written.clone())?);
         }
-        lanes.push(start("meta-write", writer, writes.clone())?);
-        Ok(Store { reads, writes, lanes: Mutex::new(lanes) })
+        lanes.push(start("meta-write", writer, writes.clone(), written.clone())?);
+        Ok(Store { reads, writes, written, lanes: Mutex::new(lanes) })
     }
 
     /// Finishes what was asked for, refuses everything later, and closes the database. Blocks until that is
@@ -136,5 +140,9 @@ impl MetaStore for Store {
             self.writes.push(Job::Write(f, answer)).map_err(|_| closed())?;
             result.await.unwrap_or_else(|_| Err(closed()))
         })
+    }
+
+    fn writes(&self) -> Option<u64> {
+        Some(self.written.load(Ordering::SeqCst))
     }
 }

@@ -13,6 +13,7 @@ const ROUNDS: u128 = 25;
 
 pub fn run(make: &dyn Fn() -> Arc<dyn MetaStore>) {
     block_on(a_failed_write_changes_nothing(&*make()));
+    block_on(a_write_that_was_answered_is_counted(&*make()));
     block_on(a_panic_is_a_failed_write(&*make()));
     block_on(a_stale_revision_changes_nothing(&*make()));
     block_on(removing_says_whether_there_was_one(&*make()));
@@ -42,6 +43,14 @@ async fn a_failed_write_changes_nothing(meta: &dyn MetaStore) {
     assert_eq!(named(meta, "handle", "a").await, Some((Kind::Volume, id(1))));
     assert_eq!((named(meta, "handle", "b").await, named(meta, "handle", "c").await), (None, None));
     assert_eq!(generation(meta).await, before);
+}
+
+async fn a_write_that_was_answered_is_counted(meta: &dyn MetaStore) {
+    let before = meta.writes();
+    get(meta, Kind::Volume, 1).await;
+    assert_eq!(meta.writes(), before, "a read is none");
+    add(meta, Kind::Volume, row(1, "{}", &[])).await.expect("a fresh store");
+    assert!(before.is_none() || meta.writes() > before, "{before:?}");
 }
 
 async fn a_panic_is_a_failed_write(meta: &dyn MetaStore) {

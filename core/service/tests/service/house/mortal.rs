@@ -74,4 +74,7 @@ impl MetaStore for Mortal {
             done
         })
     }
+    fn writes(&self) -> Option<u64> {
+        self.rows.writes()
+    }
 }
