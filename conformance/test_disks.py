@@ -17,6 +17,7 @@ import unittest
 
 import harness
 import sequenced
+from test_bad_input import openstack_token
 
 ROUNDS = int(os.environ.get("PARPEN_DISK_ROUNDS", "5"))
 SEED = int(os.environ.get("PARPEN_DISK_SEED", "0")) or random.SystemRandom().getrandbits(32)
@@ -255,6 +256,12 @@ class Disks(unittest.TestCase):
         self.assertGreaterEqual(cli_json(self.server, "pool", "show", "local")["stored"], 2 * len(data))
         holders = [n for n, d in disks(self.server).items() if d["objects"]]
         self.assertEqual(len(holders), 2, "a volume that asks for nothing gets what the pool gives")
+        token = {"X-Auth-Token": openstack_token(self.server)}
+        path = "/volume/v3/scheduler-stats/get_pools?detail=True"
+        stats = {p["name"]: p["capabilities"] for p in self.server.http("GET", path, headers=token).json()["pools"]}
+        told = stats["parpen@local#local"]
+        self.assertAlmostEqual(told["total_capacity_gb"], twice["usable"] / (1 << 30), places=1)
+        self.assertLess(told["free_capacity_gb"], told["total_capacity_gb"])
         refused = self.server.cli("pool", "edit", "local", "--replication", "4", check=False)
         self.assertIn("1, 2 or 3", refused.stderr)
 

@@ -60,14 +60,18 @@ pub async fn list(ports: &Ports, actor: &Actor) -> Result<Vec<Alarm>, Condition>
 
 /// Looks each minute until `stop` is told.
 pub async fn keep_watch(ports: Ports, mut stop: watch::Receiver<bool>) {
-    loop {
-        if let Err(error) = look(&ports, SignedDuration::ZERO).await {
-            tracing::warn!(%error, "the alarms could not be looked after");
+    let round = async {
+        loop {
+            if let Err(error) = look(&ports, SignedDuration::ZERO).await {
+                tracing::warn!(%error, "the alarms could not be looked after");
+            }
+            tokio::time::sleep(ROUND).await;
         }
-        tokio::select! {
-            _ = stop.wait_for(|s| *s) => return,
-            () = tokio::time::sleep(ROUND) => {}
-        }
+    };
+    // A look may wait long for a store; the end of the service does not.
+    tokio::select! {
+        _ = stop.wait_for(|s| *s) => {}
+        () = round => {}
     }
 }
 

@@ -70,7 +70,14 @@ pub(super) fn of_pool(pool: &Pool, facts: &Facts, before: impl Fn(&str) -> Optio
     let name = &pool.name;
     let room = &facts.room;
     let used = room.usable.saturating_sub(room.usable_free);
-    if let Some(level) = step(&POOL_STEPS, used, room.usable, before(&format!("pool-full:{name}"))) {
+    if room.usable == 0 && facts.disks.iter().any(|d| d.state.is_there()) {
+        let text = format!(
+            "pool {name:?} has too few disks for {} copies: `parpen disk add` one, or `parpen pool edit {name} \
+             --replication` fewer",
+            room.copies
+        );
+        found.push(about.full("pool-full", 100, text));
+    } else if let Some(level) = step(&POOL_STEPS, used, room.usable, before(&format!("pool-full:{name}"))) {
         let more = if facts.disks.is_empty() { "" } else { ", or `parpen disk add` one" };
         let text = format!(
             "pool {name:?} is over {level} % full, {} are left for volumes: delete or discard something{more}",

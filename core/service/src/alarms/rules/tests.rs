@@ -102,6 +102,17 @@ fn a_pool_is_full_when_its_copies_have_no_room() {
 }
 
 #[test]
+fn a_pool_with_fewer_disks_than_copies_has_no_room() {
+    let twice = Pool { replication: 2, ..pool(1) };
+    let all = of_pool(&twice, &facts(&twice, vec![disk(1, 10)]), |_| None);
+    assert_eq!(
+        all.iter().map(|f| (f.id(), f.severity)).collect::<Vec<_>>(),
+        [("pool-full:local".into(), Severity::Critical)]
+    );
+    assert!(all[0].text.contains("too few disks for 2 copies"), "{}", all[0].text);
+}
+
+#[test]
 fn a_disk_that_is_away_is_told_unless_it_is_ignored() {
     let p = pool(2);
     let away = |state, ignored| {
