@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import unittest
 
 import harness
 import sequenced
+from test_bad_input import openstack_token
 
 ROUNDS = int(os.environ.get("PARPEN_DISK_ROUNDS", "5"))
 SEED = int(os.environ.get("PARPEN_DISK_SEED", "0")) or random.SystemRandom().getrandbits(32)
@@ -28,6 +30,10 @@ def cli_json(server, *command):
 
 def disks(server):
     return {d["disk"]: d for d in cli_json(server, "disk", "list")}
+
+
+def alarms(server):
+    return {a["id"]: a for a in cli_json(server, "status")["alarms"]}
 
 
 def wait_for(what, seconds=120):
@@ -106,6 +112,9 @@ class Disks(unittest.TestCase):
         mended = lambda: sum(d["repaired_blocks"] for d in disks(self.server).values())
         wait_for(lambda: found() >= hurt and all(d["scrub"] == "idle" for d in disks(self.server).values()))
         self.assertEqual((found(), mended()), (hurt, hurt))
+        said = {a["kind"]: a for a in alarms(self.server).values()}
+        self.assertEqual(set(said), {"bad-blocks"})
+        self.assertIn(f"{hurt} of them are mended", said["bad-blocks"]["text"])
         self.assertEqual(self.get("books"), data)
         self.server.stop()
         self.server.cli("fsck", "--data")
@@ -162,6 +171,134 @@ class Disks(unittest.TestCase):
         self.server.cli("meta", "restore", copy)
         self.server.start()
         self.assertEqual(self.get("books"), data)
+
+
+    def test_a_disk_that_is_away_is_told_once_and_can_be_ignored(self):
+        data = self.volume("books", 8 * MIB, "--replication", "2")
+        self.assertEqual(alarms(self.server), {})
+        holders = [n for n, d in disks(self.server).items() if d["objects"]]
+        gone = holders[0]
+        path = disks(self.server)[gone]["path"]
+        refused = self.server.cli("disk", "ignore", gone, check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("eject", refused.stderr)
+        self.server.cli("disk", "eject", gone)
+        away = f"disk-away:{gone}"
+        for _ in range(3):
+            said = alarms(self.server)
+            self.assertEqual(said[away]["severity"], "critical")
+            self.assertIn(f"parpen disk return {gone}", said[away]["text"])
+        wait_for(lambda: "objects-short:local" in alarms(self.server), 30)
+        self.assertEqual(self.lines(away), 1, "a crossing is one line, however often somebody looks")
+        gauge = f'parpen_alarms{{kind="disk-away",pool="local",disk="{gone}",severity="critical"}} 1'
+        self.assertIn(gauge, self.metrics())
+        for command in (("status",), ("disk", "list"), ("disk", "show", gone), ("pool", "show", "local")):
+            self.assertIn(f"parpen disk forget {gone}", self.server.cli(*command).stdout, command)
+
+        self.assertTrue(cli_json(self.server, "disk", "ignore", gone)["ignored"])
+        self.assertEqual(alarms(self.server), {})
+        self.assertNotIn("parpen_alarms{", self.metrics())
+        self.server.stop()
+        file = pathlib.Path(path)
+        aside = file.with_suffix(".away")
+        file.rename(aside)
+        self.server.start()
+        still = disks(self.server)[gone]
+        self.assertIn(still["state"], ("absent", "failed"))
+        self.assertTrue(still["ignored"], "the pool's row keeps it")
+        self.assertEqual(alarms(self.server), {})
+        self.server.cli("disk", "ignore", gone, "--undo")
+        self.assertIn(away, alarms(self.server))
+        self.server.cli("disk", "ignore", gone)
+
+        aside.rename(file)
+        self.server.cli("disk", "return", gone)
+        wait_for(lambda: disks(self.server)[gone]["state"] == "up")
+        wait_for(lambda: alarms(self.server) == {})
+        self.assertEqual(self.get("books"), data)
+        self.server.cli("disk", "eject", gone)
+        self.assertFalse(disks(self.server)[gone]["ignored"], "it was ignored until it was whole")
+        self.assertIn(away, alarms(self.server))
+
+    def lines(self, alarm):
+        """How often the log tells that an alarm stands."""
+        log = self.server.log.read_text(errors="replace").splitlines()
+        return sum(f'"{alarm}"' in line and "it is over" not in line for line in log)
+
+    def metrics(self):
+        return self.server.http("GET", "/metrics").body.decode()
+
+    def test_a_pool_that_fills_says_so_in_steps(self):
+        self.server.cli("pool", "create", "small", "--driver", "local", "--capacity", "128MiB")
+        self.server.cli("volume", "create", "heap", "--size", "256MiB", "--pool", "small")
+        seen = []
+        for at in range(0, 256, 2):
+            written = harness.qemu_io(
+                self.server.nbd_uri("heap"), f"write -P {at % 250 + 1} {at}M 2M", "flush", check=False
+            )
+            said = alarms(self.server).get("pool-full:small")
+            step = said and (said["severity"], said["text"].split(" % ")[0].split()[-1])
+            if step and step not in seen:
+                seen.append(step)
+            if not written:
+                break
+        self.assertEqual(seen, [("warning", "80"), ("warning", "90"), ("critical", "95")])
+        self.assertEqual(self.lines("pool-full:small"), 3)
+        self.server.cli("volume", "delete", "heap")
+        wait_for(lambda: "pool-full:small" not in alarms(self.server))
+
+    def test_room_is_told_by_the_copies_that_volumes_get(self):
+        once = cli_json(self.server, "pool", "show", "local")
+        self.assertEqual((once["replication"], once["usable_free"]), (1, once["free"]))
+        twice = cli_json(self.server, "pool", "edit", "local", "--replication", "2")
+        self.assertAlmostEqual(twice["usable"] / once["usable"], 0.5, places=2)
+        data = self.volume("books", 16 * MIB)
+        self.assertGreaterEqual(cli_json(self.server, "pool", "show", "local")["stored"], 2 * len(data))
+        holders = [n for n, d in disks(self.server).items() if d["objects"]]
+        self.assertEqual(len(holders), 2, "a volume that asks for nothing gets what the pool gives")
+        token = {"X-Auth-Token": openstack_token(self.server)}
+        path = "/volume/v3/scheduler-stats/get_pools?detail=True"
+        stats = {p["name"]: p["capabilities"] for p in self.server.http("GET", path, headers=token).json()["pools"]}
+        told = stats["parpen@local#local"]
+        self.assertAlmostEqual(told["total_capacity_gb"], twice["usable"] / (1 << 30), places=1)
+        self.assertLess(told["free_capacity_gb"], told["total_capacity_gb"])
+        refused = self.server.cli("pool", "edit", "local", "--replication", "4", check=False)
+        self.assertIn("1, 2 or 3", refused.stderr)
+
+    def test_a_pool_of_one_disk_as_the_first_version_knew_it_grows(self):
+        self.server.cli("pool", "create", "old", "--driver", "local", "--capacity", "1GiB")
+        data = self.volume("books", 64 * MIB, "--pool", "old")
+        self.server.stop()
+        self.as_the_first_version("old")
+        self.server.start()
+        old = [d for d in disks(self.server).values() if d["pool"] == "old"]
+        self.assertEqual([(d["state"], pathlib.Path(d["path"]).name) for d in old], [("up", "old.disk")])
+        self.assertEqual(self.get("books"), data)
+        added = [cli_json(self.server, "disk", "add", "--pool", "old", "--capacity", "1GiB") for _ in range(2)]
+        self.assertEqual({d["state"] for d in added}, {"up"})
+        more = self.volume("more", 64 * MIB, "--pool", "old", "--replication", "2")
+        self.assertTrue(any(disks(self.server)[d["disk"]]["objects"] for d in added), "they take data")
+        self.server.cli("disk", "soft-eject", old[0]["disk"])
+        wait_for(lambda: disks(self.server)[old[0]["disk"]]["objects"] == 0)
+        self.server.cli("disk", "forget", old[0]["disk"])
+        self.server.restart()
+        self.assertEqual((self.get("books"), self.get("more")), (data, more))
+        self.server.stop()
+        self.server.cli("fsck", "--data")
+
+    def as_the_first_version(self, name):
+        """Makes a pool's row what it was when a pool had one disk, and takes away what it did not have then."""
+        folder = pathlib.Path(self.server.data)
+        database = sqlite3.connect(folder / "meta.sqlite")
+        with database:
+            rows = database.execute("SELECT id, doc FROM rows WHERE kind = 'pool'").fetchall()
+            [(key, pool)] = [(key, p) for key, p in ((k, json.loads(d)) for k, d in rows) if p["name"] == name]
+            [disk] = pool.pop("disks")
+            del pool["spent"], pool["replication"]
+            pool.update(path=disk["path"], disk=disk["number"])
+            database.execute("UPDATE rows SET doc = ? WHERE id = ?", (json.dumps(pool), key))
+        database.close()
+        (folder / "pools" / f"{pool['id']}.witness").unlink()
 
 
 class Losses(unittest.TestCase):

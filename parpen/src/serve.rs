@@ -97,7 +97,8 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     parpen_service::open_pools(&ports).await;
 
     let nbd = Arc::new(Server::start(&reactor, doors.nbd, Arc::new(exports.clone()), NBD_LIMITS));
-    let metrics = Arc::new(metrics::Metrics::new(gate, nbd.clone()));
+    let metrics = Arc::new(metrics::Metrics::new(gate, nbd.clone(), ports.alarms.clone()));
+    let alarms = tokio::spawn(parpen_service::alarms::keep_watch(ports.clone(), stopped.clone()));
     let apis = wiring::apis(
         &s,
         wiring::Parts {
@@ -132,6 +133,7 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     wait_for_signal().await?;
     tracing::info!("stopping: no new work, open connections have 5 s");
     stop.send_replace(true);
+    alarms.await.context("the watch over alarms ended badly")?;
     let nbd_drain = tokio::task::spawn_blocking(move || nbd.drain(DRAIN));
     for server in servers {
         server.await.context("a listener ended badly")?;

@@ -5,20 +5,19 @@ mod copies;
 mod data;
 mod disks;
 mod lineage;
+mod of_pools;
 
 use http::StatusCode;
 use parpen_http::path::Params;
 use parpen_http::{HttpRequest, Reply};
 use parpen_identity::{Actor, Power, may};
-use parpen_model::{Condition, JobId, Kind, Pool};
+use parpen_model::{Condition, JobId, Kind};
 use parpen_service::media::WantedPlacement;
 use parpen_service::names::Naming;
-use parpen_service::{Ports, hosts, pools, projects, snapshots, volumes};
+use parpen_service::{alarms, hosts, pools, projects, snapshots, volumes};
 use serde::Serialize;
 
-use crate::doc::{
-    JoinWish, PoolDoc, PoolWish, RollbackWish, RotateWish, SnapshotWish, StatusDoc, VolumeChange, VolumeWish,
-};
+use crate::doc::{JoinWish, RollbackWish, RotateWish, SnapshotWish, StatusDoc, VolumeChange, VolumeWish};
 use crate::router::{self, Endpoint};
 use crate::{House, from_wire, to_wire};
 
@@ -46,23 +45,11 @@ pub(crate) async fn call(
     match e {
         Endpoint::Health | Endpoint::Metrics => Err(Condition::internal("answered before")),
         Endpoint::Status => status(house, actor).await,
-        Endpoint::PoolList => {
-            let mut out = Vec::new();
-            for p in pools::list(ports, actor).await? {
-                out.push(pool_doc(ports, actor, &p).await);
-            }
-            ok(&out)
-        }
-        Endpoint::PoolCreate => pool_create(ports, actor, request.json(BODY).await?).await,
-        Endpoint::PoolShow => {
-            let p = pools::get(ports, actor, params.get("pool")).await?;
-            ok(&pool_doc(ports, actor, &p).await)
-        }
-        Endpoint::PoolDelete => {
-            let p = pools::get(ports, actor, params.get("pool")).await?;
-            ports.jobs.wait(pools::delete(ports, actor, p.id).await?.job).await?;
-            gone()
-        }
+        Endpoint::PoolList
+        | Endpoint::PoolCreate
+        | Endpoint::PoolShow
+        | Endpoint::PoolChange
+        | Endpoint::PoolDelete => of_pools::call(ports, e, actor, params, request).await,
         Endpoint::BalanceShow
         | Endpoint::BalanceStart
         | Endpoint::BalanceStop
@@ -309,45 +296,9 @@ async fn snapshot(
     }
 }
 
-async fn pool_create(ports: &Ports, actor: &Actor, wish: PoolWish) -> Result<Reply, Condition> {
-    let new = pools::NewPool {
-        name: wish.name,
-        driver: from_wire::driver(&wish.driver)?,
-        disks: wish.disks.into_iter().map(pools::NewDisk::at).collect(),
-        capacity: wish.capacity,
-        description: wish.description,
-        attributes: Default::default(),
-    };
-    let started = pools::create(ports, actor, new).await?;
-    ports.jobs.wait(started.job).await?;
-    let pool = pools::get(ports, actor, &started.now.name).await?;
-    ok(&pool_doc(ports, actor, &pool).await)
-}
-
-/// A pool whose store does not answer is shown without figures; why stands in the log.
-async fn pool_doc(ports: &Ports, actor: &Actor, pool: &Pool) -> PoolDoc {
-    let mut doc = to_wire::pool(pool);
-    doc.remark = ports.figures.remark(pool);
-    match pools::space(ports, actor, pool).await {
-        Ok(space) => {
-            (doc.used, doc.free) = (Some(space.used), Some(space.free));
-            doc
-        }
-        Err(e) => {
-            tracing::warn!(pool = pool.name, error = ?e, "the figures of a pool cannot be had");
-            doc.state = "unavailable".into();
-            doc.fault = doc.fault.or(Some(e.to_string()));
-            doc
-        }
-    }
-}
-
 async fn status(house: &House, actor: &Actor) -> Result<Reply, Condition> {
     let ports = &house.ports;
-    let mut all = Vec::new();
-    for p in pools::list(ports, actor).await? {
-        all.push(pool_doc(ports, actor, &p).await);
-    }
+    let alarms = alarms::list(ports, actor).await?;
     let running = ports.jobs.list(actor).await?;
     ok(&StatusDoc {
         version: house.version.into(),
@@ -355,7 +306,8 @@ async fn status(house: &House, actor: &Actor) -> Result<Reply, Condition> {
         volumes: volumes::list(ports, actor, Default::default()).await?.len(),
         snapshots: snapshots::list(ports, actor, None, false).await?.len(),
         jobs: running.iter().filter(|j| !j.is_final()).map(to_wire::job).collect(),
-        pools: all,
+        pools: of_pools::docs(ports, actor, &alarms).await?,
         sessions: ports.sessions.all().iter().map(to_wire::session).collect(),
+        alarms: alarms.iter().map(to_wire::alarm).collect(),
     })
 }

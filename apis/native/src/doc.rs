@@ -29,18 +29,49 @@ pub struct PoolDoc {
     pub state: String,
     /// The files or devices.
     pub disks: Vec<String>,
-    /// How far it may grow.
+    /// How far it may grow: all disks, every copy counted.
     pub capacity: u64,
-    /// Used bytes; absent when the store does not answer.
+    /// Used bytes on its disks; absent when the store does not answer.
     pub used: Option<u64>,
-    /// Free bytes; absent when the store does not answer.
+    /// Free bytes on its disks; absent when the store does not answer.
     pub free: Option<u64>,
+    /// Bytes of volumes and snapshots on its disks, every copy counted; absent when the store does not answer.
+    pub stored: Option<u64>,
+    /// Replicas of a volume that asks for no number.
+    pub replication: u8,
+    /// What such volumes could hold together; absent when the store does not answer.
+    pub usable: Option<u64>,
+    /// What they can still take; absent when the store does not answer.
+    pub usable_free: Option<u64>,
     /// In words.
     pub description: String,
     /// Why it is in error.
     pub fault: Option<String>,
     /// What one should know of its media.
     pub remark: Option<String>,
+    /// What to look at.
+    #[serde(default)]
+    pub alarms: Vec<AlarmDoc>,
+}
+
+/// Something to look at.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AlarmDoc {
+    /// `<kind>:<subject>`, the same as long as it stands.
+    pub id: String,
+    /// `pool-full`, `pool-unavailable`, `disk-full`, `disk-away`, `objects-short`, `objects-away`, `data-lost`,
+    /// `blocks-lost` or `bad-blocks`.
+    pub kind: String,
+    /// The pool's name.
+    pub pool: String,
+    /// The disk, if it is about one.
+    pub disk: Option<u16>,
+    /// `warning` or `critical`.
+    pub severity: String,
+    /// What is so, and what to do.
+    pub text: String,
+    /// Since when, or since the server was started.
+    pub since: String,
 }
 
 /// Who holds a volume.
@@ -188,6 +219,8 @@ pub struct StatusDoc {
     pub pools: Vec<PoolDoc>,
     /// Open sessions.
     pub sessions: Vec<SessionDoc>,
+    /// What to look at, the gravest first.
+    pub alarms: Vec<AlarmDoc>,
 }
 
 /// `POST /api/pools`.
@@ -203,9 +236,21 @@ pub struct PoolWish {
     pub disks: Vec<String>,
     /// How far it may grow.
     pub capacity: Option<u64>,
+    /// Replicas of a volume that asks for no number; absent: one.
+    pub replication: Option<u8>,
     /// In words.
     #[serde(default)]
     pub description: String,
+}
+
+/// `PATCH /api/pools/{pool}`. What is absent stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolChange {
+    /// Replicas of the next volumes that ask for no number.
+    pub replication: Option<u8>,
+    /// In words.
+    pub description: Option<String>,
 }
 
 /// `POST /api/volumes`. The source is a volume's handle or id, or a snapshot's.

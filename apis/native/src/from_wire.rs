@@ -118,9 +118,19 @@ pub(crate) fn limits(wish: &LimitsWish) -> Result<WantedLimits, Condition> {
     })
 }
 
+/// What may be asked of a disk.
+pub(crate) enum DiskAct {
+    /// Of the disk itself.
+    Verb(DiskVerb),
+    /// Of what is counted: without it, or with it.
+    Ignore(bool),
+}
+
 /// What may be asked of a disk, by its word.
-pub(crate) fn disk_verb(word: &str) -> Result<DiskVerb, Condition> {
+pub(crate) fn disk_act(word: &str) -> Result<DiskAct, Condition> {
     let verb = match word {
+        "ignore" => return Ok(DiskAct::Ignore(true)),
+        "undo-ignore" => return Ok(DiskAct::Ignore(false)),
         "soft-eject" => DiskVerb::SoftEject,
         "pause-eject" => DiskVerb::PauseEject,
         "cancel-eject" => DiskVerb::CancelEject,
@@ -134,10 +144,10 @@ pub(crate) fn disk_verb(word: &str) -> Result<DiskVerb, Condition> {
         _ => {
             return Err(Condition::invalid(
                 "verb",
-                "a disk knows soft-eject, pause-eject, cancel-eject, eject, forget, return, scrub, pause-scrub, \
-                 continue-scrub and stop-scrub",
+                "a disk knows soft-eject, pause-eject, cancel-eject, eject, forget, return, ignore, \
+                 undo-ignore, scrub, pause-scrub, continue-scrub and stop-scrub",
             ));
         }
     };
-    Ok(verb)
+    Ok(DiskAct::Verb(verb))
 }

@@ -27,6 +27,7 @@ endpoints! {
     PoolList = GET "/api/pools",
     PoolCreate = POST "/api/pools",
     PoolShow = GET "/api/pools/{pool}",
+    PoolChange = PATCH "/api/pools/{pool}",
     PoolDelete = DELETE "/api/pools/{pool}",
     BalanceShow = GET "/api/pools/{pool}/balance",
     BalanceStart = POST "/api/pools/{pool}/balance",

@@ -3,16 +3,17 @@
 use parpen_block::SessionInfo;
 use parpen_model::ports::Figures;
 use parpen_model::{Api, BalancePlan, Disk, Host, Job, JobState, Pool, Rights, Task};
+use parpen_service::alarms::Alarm;
 use parpen_service::{names, snapshots, volumes};
 
 use parpen_model::Image;
 use parpen_service::backups;
 
-use crate::doc::{BackupDoc, ImageDoc};
 use crate::doc::{
-    BalanceDoc, CostDoc, DiskDoc, FillDoc, HolderDoc, HostDoc, JobDoc, PoolDoc, SessionDoc, SnapshotDoc,
-    TaskDoc, VolumeDoc,
+    AlarmDoc, BalanceDoc, CostDoc, DiskDoc, FillDoc, HolderDoc, HostDoc, JobDoc, PoolDoc, SessionDoc,
+    SnapshotDoc, TaskDoc, VolumeDoc,
 };
+use crate::doc::{BackupDoc, ImageDoc};
 
 /// The sides that know things by a name of their own.
 const SHOWN: [Api; 5] = [Api::StorPool, Api::Lxd, Api::Cern, Api::Rapyuta, Api::Native];
@@ -39,9 +40,14 @@ pub(crate) fn pool(p: &Pool) -> PoolDoc {
         capacity: p.capacity,
         used: None,
         free: None,
+        stored: None,
+        replication: p.replication,
+        usable: None,
+        usable_free: None,
         description: p.description.clone(),
         fault: p.fault.clone(),
         remark: None,
+        alarms: Vec::new(),
     }
 }
 
@@ -140,7 +146,19 @@ pub(crate) fn session(s: &SessionInfo) -> SessionDoc {
     }
 }
 
-pub(crate) fn disk(d: &Disk, pool: String) -> DiskDoc {
+pub(crate) fn alarm(a: &Alarm) -> AlarmDoc {
+    AlarmDoc {
+        id: a.id.clone(),
+        kind: a.kind.into(),
+        pool: a.pool.clone(),
+        disk: a.disk,
+        severity: a.severity.word().into(),
+        text: a.text.clone(),
+        since: a.since.to_string(),
+    }
+}
+
+pub(crate) fn disk(d: &Disk, pool: String, alarms: &[Alarm]) -> DiskDoc {
     let scrub = match (d.scrub.running, d.scrub.paused) {
         (_, true) => "paused",
         (true, false) => "running",
@@ -155,6 +173,7 @@ pub(crate) fn disk(d: &Disk, pool: String) -> DiskDoc {
         path: d.path.clone(),
         size: d.size,
         used: d.used,
+        free: d.free,
         objects: d.objects,
         scrub: scrub.into(),
         scrubbed: [d.scrub.bytes, d.scrub.of],
@@ -162,6 +181,8 @@ pub(crate) fn disk(d: &Disk, pool: String) -> DiskDoc {
         repaired_blocks: d.scrub.repaired,
         description: d.description.clone(),
         fault: d.fault.clone(),
+        ignored: d.ignored,
+        alarms: alarms.iter().filter(|a| a.disk == Some(d.id)).map(alarm).collect(),
     }
 }
 

@@ -5,9 +5,10 @@ use parpen_base::GIB;
 use parpen_http::Reply;
 use parpen_identity::{Power, may};
 use parpen_model::lifecycle::Life;
-use parpen_model::{Condition, Pool, ProjectId, Space, VolumeType};
+use parpen_model::{Condition, Pool, ProjectId, VolumeType};
+use parpen_service::capacity::Room;
 use parpen_service::volumes::{Filter, View};
-use parpen_service::{parts, pools, snapshots, types, volumes};
+use parpen_service::{capacity, parts, pools, snapshots, types, volumes};
 use serde_json::{Value, json};
 
 use crate::cx::{Cx, one};
@@ -28,7 +29,7 @@ fn promised(pool: &Pool, all: &[View]) -> u64 {
     all.iter().filter(|v| v.volume.pool == pool.id).map(|v| gib(v.volume.size)).sum()
 }
 
-fn figures(cx: &Cx, pool: &Pool, space: Space, all: &[View]) -> Value {
+fn figures(cx: &Cx, pool: &Pool, room: Room, all: &[View]) -> Value {
     let promised = promised(pool, all);
     json!({
         "volume_backend_name": pool.name,
@@ -36,8 +37,8 @@ fn figures(cx: &Cx, pool: &Pool, space: Space, all: &[View]) -> Value {
         "vendor_name": "parpen",
         "driver_version": env!("CARGO_PKG_VERSION"),
         "storage_protocol": "nbd",
-        "total_capacity_gb": space.capacity as f64 / GIB as f64,
-        "free_capacity_gb": space.free as f64 / GIB as f64,
+        "total_capacity_gb": room.usable as f64 / GIB as f64,
+        "free_capacity_gb": room.usable_free as f64 / GIB as f64,
         "allocated_capacity_gb": promised,
         "provisioned_capacity_gb": promised,
         "total_volumes": all.iter().filter(|v| v.volume.pool == pool.id).count(),
@@ -90,7 +91,7 @@ pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
         }
         let mut one = json!({ "name": pool_name(pool) });
         if detail {
-            one["capabilities"] = figures(&cx, pool, pools::space(ports, actor, pool).await?, &all);
+            one["capabilities"] = figures(&cx, pool, capacity::of(ports, actor, pool).await?, &all);
         }
         items.push(one);
     }

@@ -35,6 +35,7 @@ fn pool() -> Pool {
         driver: Driver::Memory,
         disks: Vec::new(),
         spent: Vec::new(),
+        replication: 1,
         capacity: 1 << 40,
         description: String::new(),
         attributes: Attributes::default(),

@@ -9,7 +9,7 @@ use parpen_block::BlockDevice;
 
 use crate::{
     BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Label, NewBytes, Pool,
-    ReadTx, SnapshotId, Source, Space, Subject, Task, VolumeId, WriteTx,
+    PoolHealth, ReadTx, SnapshotId, Source, Space, Subject, Task, VolumeId, WriteTx,
 };
 
 pub use copies::*;
@@ -170,6 +170,8 @@ pub trait Lineage: Send + Sync {
 pub trait Media: Send + Sync {
     /// All of them.
     fn disks(&self) -> Boxed<'_, Result<Vec<Disk>, Condition>>;
+    /// How safe what they hold is, where these disks are left out: nobody counts on them. Looks at every object.
+    fn health<'a>(&'a self, left_out: &'a [u16]) -> Boxed<'a, Result<PoolHealth, Condition>>;
     /// What they do in the background.
     fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>>;
     /// Takes one more: a blank one is formatted, one that the pool knows comes back.

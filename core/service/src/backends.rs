@@ -7,8 +7,8 @@ use parpen_base::Boxed;
 use parpen_block::{BlockDevice, Route, SectorCipher, Turns, WeakRoute};
 use parpen_model::ports::{Change, Drivers, Figures as Cost, KeyManager, VolumeBackend};
 use parpen_model::{
-    BalancePlan, Condition, DataKey, Disk, Driver, Found, KeyId, Kind, Label, Pool, PoolId, Space, Subject,
-    Task, VolumeId,
+    BalancePlan, Condition, DataKey, Disk, Driver, Found, KeyId, Kind, Label, Pool, PoolHealth, PoolId,
+    Space, Subject, Task, VolumeId,
 };
 use tokio::sync::Mutex;
 
@@ -139,6 +139,18 @@ impl Figures for Backends {
             match self.of(pool).await?.media() {
                 Some(m) => m.disks().await,
                 None => Ok(Vec::new()),
+            }
+        })
+    }
+    fn health<'a>(
+        &'a self,
+        pool: &'a Pool,
+        left_out: &'a [u16],
+    ) -> Boxed<'a, Result<Option<PoolHealth>, Condition>> {
+        Box::pin(async move {
+            match self.of(pool).await?.media() {
+                Some(m) => m.health(left_out).await.map(Some),
+                None => Ok(None),
             }
         })
     }

@@ -5,8 +5,8 @@ use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::ports::{Media, VolumeBackend};
 use parpen_model::{
-    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Kind, Pool, PoolId, Query, Scope, Task,
-    WriteTx, read, write,
+    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Kind, Pool, PoolId, Query,
+    Scope, Task, WriteTx, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,16 +48,31 @@ async fn all_pools(ports: &Ports) -> Result<Vec<Pool>, Condition> {
 pub async fn list(ports: &Ports, actor: &Actor) -> Result<Vec<Disk>, Condition> {
     may(actor, Power::Read, None)?;
     let mut all = Vec::new();
-    for pool in all_pools(ports).await?.iter().filter(|p| !p.disks.is_empty()) {
-        for mut d in ports.figures.disks(pool).await? {
-            if let Some(place) = pool.disks.iter().find(|p| p.number == d.id) {
-                d.description = place.description.clone();
-            }
-            all.push(d);
-        }
+    for pool in all_pools(ports).await?.iter() {
+        all.extend(of_pool(ports, pool).await?);
     }
     all.sort_by_key(|d| d.id);
     Ok(all)
+}
+
+/// The disks of one pool, with what its row says of them.
+pub(crate) async fn of_pool(ports: &Ports, pool: &Pool) -> Result<Vec<Disk>, Condition> {
+    if pool.disks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut all = ports.figures.disks(pool).await?;
+    for d in &mut all {
+        if let Some(place) = pool.disks.iter().find(|p| p.number == d.id) {
+            d.description = place.description.clone();
+            d.ignored = place.ignored && !is_whole(d);
+        }
+    }
+    Ok(all)
+}
+
+/// Whether a disk serves and has everything: nobody misses it any more.
+fn is_whole(d: &Disk) -> bool {
+    d.state.is_there() && d.state != DiskState::Resyncing
 }
 
 /// One disk.
@@ -111,7 +126,14 @@ pub async fn add(
         let path = new.path.clone().unwrap_or_else(|| ports_in.figures.default_path(&p.name, Some(next)));
         let capacity = ports_in.figures.capacity_for(p.driver, Some(&path), capacity, 1)?;
         let ssd = new.ssd.unwrap_or_else(|| ports_in.figures.is_ssd(&path));
-        let wanted = DiskPlace { number: 0, path, capacity, ssd, description: new.description.clone() };
+        let wanted = DiskPlace {
+            number: 0,
+            path,
+            capacity,
+            ssd,
+            description: new.description.clone(),
+            ignored: false,
+        };
         let given = pools::numbered(tx.read(), &[wanted])?;
         p.disks.extend(given.iter().cloned());
         tx.update(&mut p)?;
@@ -160,6 +182,45 @@ pub async fn describe(ports: &Ports, actor: &Actor, number: u16, text: &str) -> 
     })
     .await
     .map(|_| ())
+}
+
+/// Leaves a disk that cannot be reached out of what is counted and warned of, or counts it again. It is counted again by
+/// itself when it has come back and has everything.
+pub async fn ignore(ports: &Ports, actor: &Actor, number: u16, on: bool) -> Result<(), Condition> {
+    may(actor, Power::Operate, None)?;
+    let now = get(ports, actor, number).await?;
+    if on && now.state.is_there() {
+        return Err(Condition::Conflict(format!(
+            "disk {number} is there and in use; only one that is away can be ignored: soft-eject it, or eject it first"
+        )));
+    }
+    mark(ports, now.pool, vec![number], on).await
+}
+
+async fn mark(ports: &Ports, pool: PoolId, numbers: Vec<u16>, on: bool) -> Result<(), Condition> {
+    write(&*ports.meta, move |tx| {
+        let mut p: Pool = tx.read().get(Scope::All, pool)?;
+        for d in p.disks.iter_mut().filter(|d| numbers.contains(&d.number)) {
+            d.ignored = on;
+        }
+        tx.update(&mut p)
+    })
+    .await
+    .map(|_| ())
+}
+
+/// Counts those disks again that were ignored and are whole.
+pub(crate) async fn stop_ignoring_returned(
+    ports: &Ports,
+    pool: &Pool,
+    disks: &[Disk],
+) -> Result<(), Condition> {
+    let back = |p: &&DiskPlace| p.ignored && disks.iter().any(|d| d.id == p.number && is_whole(d));
+    let back: Vec<u16> = pool.disks.iter().filter(back).map(|p| p.number).collect();
+    match back.is_empty() {
+        true => Ok(()),
+        false => mark(ports, pool.id, back, false).await,
+    }
 }
 
 /// Begins or ends balancing a pool.

@@ -6,9 +6,11 @@
 
 pub mod access;
 pub mod adopt;
+pub mod alarms;
 pub mod attachments;
 mod backends;
 pub mod backups;
+pub mod capacity;
 mod copies;
 pub mod data;
 pub mod disks;

@@ -44,6 +44,11 @@ pub fn group_names(pool: &Pool) -> Vec<String> {
     }
 }
 
+/// The disks where a volume of a pool is placed that asks for no group.
+pub(crate) fn default_disks(pool: &Pool) -> Vec<u16> {
+    group_names(pool).first().map(|name| members(name, pool)).unwrap_or_default()
+}
+
 fn groups_of(pools: &[Pool]) -> Vec<PlacementGroup> {
     let named = pools.iter().flat_map(|p| group_names(p).into_iter().map(move |n| (n, p)));
     let group = |(i, (name, p)): (usize, (String, &Pool))| PlacementGroup {
@@ -108,7 +113,7 @@ pub(crate) fn place(
         .ok_or_else(|| Condition::internal("a pool without group"))?;
     let all = all.unwrap_or(first);
     let tail = tail.unwrap_or(all);
-    let replication = want.replication.unwrap_or(1);
+    let replication = want.replication.unwrap_or(pool.replication);
     // The last replica is on a disk of `tail`, the others on other disks of `all`. A pool without disks has one copy.
     let apart = tail.disks.iter().any(|d| !all.disks.contains(d));
     let room = (all.disks.len() + usize::from(apart)).max(1);

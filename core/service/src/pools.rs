@@ -29,6 +29,8 @@ pub struct NewPool {
     pub disks: Vec<NewDisk>,
     /// How far it may grow, in bytes, all disks together; absent: what the media below allow.
     pub capacity: Option<u64>,
+    /// Replicas of its volumes that ask for no number; absent: one.
+    pub replication: Option<u8>,
     /// In words.
     pub description: String,
     /// What the API keeps with it.
@@ -70,6 +72,8 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewPool) -> Result<Starte
         Driver::Local => places.iter().map(|d| d.capacity).sum(),
         Driver::Memory => ports.figures.capacity_for(new.driver, None, new.capacity, 1)?,
     };
+    let replication = new.replication.unwrap_or(1);
+    check_replication(replication, places.len())?;
     let (ports_in, project) = (ports.clone(), actor.project);
     let (id, stamp) = (PoolId(ports.entropy.uuid()), Stamp::at(ports.clock.now()));
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
@@ -83,6 +87,7 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewPool) -> Result<Starte
             disks: numbered(tx.read(), &places)?,
             spent: Vec::new(),
             capacity,
+            replication,
             description: new.description.clone(),
             attributes: new.attributes.clone(),
             life: Life::Creating,
@@ -97,6 +102,20 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewPool) -> Result<Starte
     .await?;
     ports.jobs.begin(job);
     Ok(Started { now, job, generation })
+}
+
+/// Refuses a number of replicas that a pool with so many disks cannot have. A pool without disks of its own has one.
+fn check_replication(replication: u8, disks: usize) -> Result<(), Condition> {
+    if !(1..=3).contains(&replication) {
+        return Err(Condition::invalid("replication", "replication is 1, 2 or 3"));
+    }
+    if usize::from(replication) > disks.max(1) {
+        return Err(Condition::invalid(
+            "replication",
+            format!("replication {replication} needs as many disks; the pool has {disks}"),
+        ));
+    }
+    Ok(())
 }
 
 /// Where the disks of a new pool will be; their numbers are not known yet.
@@ -114,7 +133,7 @@ fn places(ports: &Ports, new: &NewPool) -> Result<Vec<DiskPlace>, Condition> {
         let share = new.capacity.map(|c| c / wanted.len() as u64);
         let capacity = ports.figures.capacity_for(new.driver, Some(&path), share, wanted.len() as u64)?;
         let ssd = d.ssd.unwrap_or_else(|| ports.figures.is_ssd(&path));
-        Ok(DiskPlace { number: 0, path, capacity, ssd, description: d.description.clone() })
+        Ok(DiskPlace { number: 0, path, capacity, ssd, description: d.description.clone(), ignored: false })
     };
     wanted.iter().enumerate().map(place).collect()
 }
@@ -156,12 +175,13 @@ pub async fn space(ports: &Ports, actor: &Actor, pool: &Pool) -> Result<Space, C
     ports.figures.space(pool).await
 }
 
-/// Changes what is said of a pool and kept with it.
+/// Changes what is said of a pool and kept with it, and how many replicas its next volumes get that ask for no number.
 pub async fn edit(
     ports: &Ports,
     actor: &Actor,
     id: PoolId,
     description: Option<String>,
+    replication: Option<u8>,
     mut attributes: Option<ChangeAttributes>,
 ) -> Result<(Pool, u64), Condition> {
     may(actor, Power::Operate, None)?;
@@ -170,6 +190,10 @@ pub async fn edit(
         let mut p: Pool = tx.read().get(Scope::All, id)?;
         if let Some(d) = &description {
             p.description = d.clone();
+        }
+        if let Some(r) = replication {
+            check_replication(r, p.disks.len())?;
+            p.replication = r;
         }
         if let Some(change) = &mut attributes {
             change(&mut p.attributes);

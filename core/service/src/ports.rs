@@ -6,10 +6,11 @@ use parpen_base::{Boxed, Clock, Entropy};
 use parpen_block::{Ceilings, ExportId, SessionInfo, filter};
 use parpen_model::ports::{Change, Figures as Cost, ImageStore, MetaStore};
 use parpen_model::{
-    BalancePlan, Condition, Disk, Driver, Found, JobId, Label, Limits, Pool, PoolId, Space, Subject, Task,
-    Volume,
+    BalancePlan, Condition, Disk, Driver, Found, JobId, Label, Limits, Pool, PoolHealth, PoolId, Space,
+    Subject, Task, Volume,
 };
 
+use crate::alarms::Alarms;
 use crate::jobs::Jobs;
 
 /// The ports of the use cases. The gate and the stores themselves are the job runner's alone; here they can only be
@@ -26,6 +27,8 @@ pub struct Ports {
     pub images: Arc<dyn ImageStore>,
     /// Who has what open.
     pub sessions: Arc<dyn OpenSessions>,
+    /// What operators should look at.
+    pub alarms: Alarms,
     /// The ceilings in force.
     pub ceilings: Arc<Ceilings>,
     /// Time.
@@ -61,6 +64,13 @@ pub trait Figures: Send + Sync {
     fn space<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Space, Condition>>;
     /// The disks of a pool; none for a pool without media of its own.
     fn disks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Disk>, Condition>>;
+    /// How safe what a pool holds is, where nobody counts on these disks; `None` for a pool without media of its own.
+    /// Looks at every object.
+    fn health<'a>(
+        &'a self,
+        pool: &'a Pool,
+        left_out: &'a [u16],
+    ) -> Boxed<'a, Result<Option<PoolHealth>, Condition>>;
     /// What the disks of a pool do in the background.
     fn tasks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Task>, Condition>>;
     /// What balancing a pool would do, or does.

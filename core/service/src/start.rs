@@ -16,6 +16,7 @@ use parpen_model::{
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use crate::alarms::Alarms;
 use crate::exports::Doors;
 use crate::jobs::{Runner, World};
 use crate::media::FIRST_POOL;
@@ -82,6 +83,7 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
         figures: backends,
         images: s.copies.images,
         sessions: Arc::new(s.gate),
+        alarms: Alarms::default(),
         ceilings,
         clock: s.clock,
         entropy: s.entropy,
@@ -207,6 +209,7 @@ pub async fn first_pools(ports: &Ports, actor: &Actor) -> Result<(), Condition> 
             driver,
             disks: if driver == Driver::Local { first_disks() } else { Vec::new() },
             capacity: None,
+            replication: None,
             description: description.to_string(),
             attributes: Attributes::default(),
         };

@@ -5,7 +5,7 @@ mod volume;
 
 use clap::{Subcommand, ValueEnum};
 use parpen_base::parse_size;
-use parpen_native::doc::{HostDoc, JoinWish, PoolDoc, PoolWish, SnapshotDoc, StatusDoc};
+use parpen_native::doc::{HostDoc, JoinWish, PoolChange, PoolDoc, PoolWish, SnapshotDoc, StatusDoc};
 
 pub(super) use volume::Volume;
 
@@ -36,6 +36,9 @@ pub(super) enum Pool {
         /// How far it may grow [default: 90 % of what the file system has free]
         #[arg(long, value_parser = parse_size)]
         capacity: Option<u64>,
+        /// Replicas of its volumes that ask for no number, 1 to 3 [default: 1]
+        #[arg(long)]
+        replication: Option<u8>,
         /// In words
         #[arg(long, default_value = "")]
         description: String,
@@ -51,6 +54,19 @@ pub(super) enum Pool {
     Show {
         /// Its name
         name: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Change what is said of a pool, and what its next volumes get
+    Edit {
+        /// Its name
+        name: String,
+        /// Replicas of volumes that ask for no number, 1 to 3; those that are there keep theirs
+        #[arg(long)]
+        replication: Option<u8>,
+        /// In words
+        #[arg(long)]
+        description: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -87,13 +103,20 @@ pub(super) enum Pool {
 impl Pool {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
-            Pool::Create { name, driver, disks, capacity, description, common } => {
+            Pool::Create { name, driver, disks, capacity, replication, description, common } => {
                 let driver = match driver {
                     Driver::Local => "local",
                     Driver::Memory => "memory",
                 };
-                let wish = PoolWish { name, driver: driver.into(), disks, capacity, description };
+                let wish =
+                    PoolWish { name, driver: driver.into(), disks, capacity, replication, description };
                 let pool: PoolDoc = Client::of(&common)?.post("/pools", &wish)?;
+                print::one(&common, &pool)
+            }
+            Pool::Edit { name, replication, description, common } => {
+                let change = PoolChange { replication, description };
+                let path = format!("/pools/{}", segment(&name));
+                let pool: PoolDoc = Client::of(&common)?.patch(&path, &change)?;
                 print::one(&common, &pool)
             }
             Pool::List { common } => {
@@ -102,7 +125,8 @@ impl Pool {
             }
             Pool::Show { name, common } => {
                 let pool: PoolDoc = Client::of(&common)?.get(&format!("/pools/{}", segment(&name)))?;
-                print::one(&common, &pool)
+                print::one(&common, &pool)?;
+                print::alarms(&common, &pool.alarms)
             }
             Pool::Balance { name, commit, stop, common } => {
                 super::disk::balance(&common, &name, commit, stop)

@@ -97,6 +97,16 @@ pub(super) enum Disk {
         #[command(flatten)]
         common: Common,
     },
+    /// Leave a disk that cannot be reached out of what is counted and warned of, until it has come back whole
+    Ignore {
+        /// Its number
+        disk: u16,
+        /// Count it again
+        #[arg(long)]
+        undo: bool,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Say that a disk never comes back; refused while it holds the only good copy of anything
     Forget {
         /// Its number
@@ -118,7 +128,13 @@ pub(super) enum Disk {
 
 fn act(common: &Common, disk: u16, verb: &str) -> anyhow::Result<()> {
     let doc: DiskDoc = Client::of(common)?.post(&format!("/disks/{disk}/{verb}"), &serde_json::json!({}))?;
-    print::one(common, &doc)
+    shown(common, &doc)
+}
+
+/// A disk and what to look at.
+fn shown(common: &Common, doc: &DiskDoc) -> anyhow::Result<()> {
+    print::one(common, doc)?;
+    print::alarms(common, &doc.alarms)
 }
 
 impl Disk {
@@ -132,11 +148,12 @@ impl Disk {
             }
             Disk::List { common } => {
                 let all: Vec<DiskDoc> = Client::of(&common)?.get("/disks")?;
-                print::list(&common, &all)
+                print::list(&common, &all)?;
+                print::alarms(&common, all.iter().flat_map(|d| &d.alarms))
             }
             Disk::Show { disk, common } => {
                 let doc: DiskDoc = Client::of(&common)?.get(&format!("/disks/{disk}"))?;
-                print::one(&common, &doc)
+                shown(&common, &doc)
             }
             Disk::Describe { disk, text, common } => {
                 let change = DiskChange { description: text };
@@ -153,6 +170,9 @@ impl Disk {
             }
             Disk::Eject { disk, common } => act(&common, disk, "eject"),
             Disk::Return { disk, common } => act(&common, disk, "return"),
+            Disk::Ignore { disk, undo, common } => {
+                act(&common, disk, if undo { "undo-ignore" } else { "ignore" })
+            }
             Disk::Forget { disk, common } => {
                 Client::of(&common)?.post_quietly(&format!("/disks/{disk}/forget"), &serde_json::json!({}))
             }
@@ -242,6 +262,7 @@ impl Tabular for DiskDoc {
             Some(fault) => format!("{}: {fault}", self.state),
             None => self.state.clone(),
         };
+        let state = if self.ignored { format!("{state} (ignored)") } else { state };
         let bad = match self.bad_blocks {
             0 => "0".into(),
             n => format!("{n}, {} repaired", self.repaired_blocks),

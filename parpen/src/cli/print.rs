@@ -4,7 +4,7 @@ use std::io::Write;
 
 use comfy_table::{Table, presets};
 use parpen_base::{GIB, KIB, MIB, TIB, format_size};
-use parpen_native::doc::{HostDoc, PoolDoc, SnapshotDoc, StatusDoc, VolumeDoc};
+use parpen_native::doc::{AlarmDoc, HostDoc, PoolDoc, SnapshotDoc, StatusDoc, VolumeDoc};
 use serde::Serialize;
 
 use super::{Common, Output};
@@ -49,7 +49,9 @@ pub(super) fn one<T: Serialize>(common: &Common, document: &T) -> anyhow::Result
     }
     let value = serde_json::to_value(document)?;
     let fields = value.as_object().cloned().unwrap_or_default();
-    let rows = fields.into_iter().filter(|(_, v)| !v.is_null()).map(|(name, v)| vec![cell(&name, &v), name]);
+    // Alarms are sentences; they stand below.
+    let fields = fields.into_iter().filter(|(name, v)| !v.is_null() && name != "alarms");
+    let rows = fields.map(|(name, v)| vec![cell(&name, &v), name]);
     let rows = rows.map(|mut r| {
         r.reverse();
         r
@@ -74,6 +76,8 @@ fn cell(name: &str, v: &serde_json::Value) -> String {
                     | "unique"
                     | "shared"
                     | "freed_if_deleted"
+                    | "usable"
+                    | "usable_free"
             ) =>
         {
             n.as_u64()
@@ -103,7 +107,7 @@ fn figure(bytes: Option<u64>) -> String {
 
 impl Tabular for PoolDoc {
     fn head() -> Vec<&'static str> {
-        vec!["name", "driver", "state", "capacity", "used", "free", "disks"]
+        vec!["name", "driver", "state", "capacity", "used", "free", "copies", "usable free", "disks"]
     }
     fn row(&self) -> Vec<String> {
         let disks = self.disks.join("\n");
@@ -115,6 +119,8 @@ impl Tabular for PoolDoc {
             about(self.capacity),
             used,
             free,
+            self.replication.to_string(),
+            figure(self.usable_free),
             disks,
         ]
     }
@@ -181,6 +187,17 @@ pub(super) fn rebuilt(common: &Common, all: &[crate::drivers::rebuild::Rebuilt])
     Ok(())
 }
 
+/// What to look at, a line each; JSON has it in its documents.
+pub(super) fn alarms<'a>(common: &Common, all: impl IntoIterator<Item = &'a AlarmDoc>) -> anyhow::Result<()> {
+    if common.output == Output::Json {
+        return Ok(());
+    }
+    for a in all {
+        say(format_args!("{} since {}: {}", a.severity, a.since, a.text))?;
+    }
+    Ok(())
+}
+
 /// The service at a glance.
 pub(super) fn status(common: &Common, s: &StatusDoc) -> anyhow::Result<()> {
     if common.output == Output::Json {
@@ -199,6 +216,7 @@ pub(super) fn status(common: &Common, s: &StatusDoc) -> anyhow::Result<()> {
             say(format_args!("\npool {}: {text}", p.name))?;
         }
     }
+    alarms(common, &s.alarms)?;
     if !s.jobs.is_empty() {
         let row = |j: &parpen_native::doc::JobDoc| vec![j.kind.clone(), j.state.clone(), j.created.clone()];
         say(format_args!("\n{}", table(vec!["job", "state", "since"], s.jobs.iter().map(row).collect())))?;

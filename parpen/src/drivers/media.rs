@@ -5,8 +5,8 @@ use parpen_base::Boxed;
 use parpen_engine::{BLOCK, EngineError};
 use parpen_model::ports::Media;
 use parpen_model::{
-    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Kind, ScrubVerb, Scrubbed,
-    Task, TaskClass,
+    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Kind, PoolHealth, ScrubVerb,
+    Scrubbed, Task, TaskClass,
 };
 
 use super::files;
@@ -67,6 +67,7 @@ fn scrubbed(m: &MemberInfo, tasks: &[TaskInfo]) -> Scrubbed {
         of: m.space.map_or(0, |s| s.data),
         bad: m.faults.bad,
         repaired: m.faults.healed,
+        lost: m.faults.lost,
     }
 }
 
@@ -87,6 +88,10 @@ impl PoolStore {
             fault: trouble.or((lost > 0).then(|| format!("{lost} blocks are damaged and have no good copy"))),
             size,
             used: space.map_or(0, |s| s.data + s.metadata + s.deferred),
+            free: space.map_or(0, |s| s.free),
+            stored: space.map_or(0, |s| s.data),
+            // The row says it.
+            ignored: false,
             objects: m.map_or(0, |m| m.objects),
             objects_max: size / OBJECT * 4,
             entries: space.map_or(0, |s| s.data / BLOCK),
@@ -145,6 +150,13 @@ impl Media for PoolStore {
             let tasks = self.store.tasks().await.map_err(condition)?;
             let of = |place: &DiskPlace| members.iter().find(|m| m.number == place.number);
             Ok(self.places().iter().map(|place| self.disk(place, of(place), &tasks)).collect())
+        })
+    }
+
+    fn health<'a>(&'a self, left_out: &'a [u16]) -> Boxed<'a, Result<PoolHealth, Condition>> {
+        Box::pin(async move {
+            let h = self.store.health(left_out.to_vec()).await.map_err(condition)?;
+            Ok(PoolHealth { objects: h.objects, short: h.short, away: h.away, lost: h.lost })
         })
     }
 

@@ -145,7 +145,8 @@ async fn look(
         let number = seen.disks.len() as u16 + 1;
         let capacity = std::fs::metadata(&path)?.len();
         let ssd = super::medium::is_ssd(&path);
-        let place = DiskPlace { number, path: text, capacity, ssd, description: String::new() };
+        let place =
+            DiskPlace { number, path: text, capacity, ssd, description: String::new(), ignored: false };
         seen.disks.push((uuid, place));
     }
     Ok(stores)
@@ -165,6 +166,7 @@ fn row_of(store: Uuid, seen: &Seen, known: &[Pool], now: jiff::Timestamp) -> Poo
         disks: seen.disks.iter().map(|(_, d)| d.clone()).collect(),
         spent: Vec::new(),
         capacity: seen.disks.iter().map(|(_, d)| d.capacity).sum(),
+        replication: 1,
         description: "rebuilt from its disks".into(),
         attributes: Attributes::default(),
         life: Life::Ready,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parpen_block::Gate;
+use parpen_service::alarms::Alarms;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -24,6 +25,15 @@ struct ApiLabels {
     api: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlarmLabels {
+    kind: String,
+    pool: String,
+    /// Empty where it is about no disk.
+    disk: String,
+    severity: String,
+}
+
 /// All figures of the process.
 pub struct Metrics {
     registry: Registry,
@@ -31,13 +41,15 @@ pub struct Metrics {
     seconds: Family<ApiLabels, Histogram>,
     sessions: Gauge,
     connections: Gauge,
+    standing: Family<AlarmLabels, Gauge>,
+    alarms: Alarms,
     gate: Gate,
     nbd: Arc<parpen_nbd::Server>,
 }
 
 impl Metrics {
-    /// Figures of requests, sessions and NBD connections.
-    pub fn new(gate: Gate, nbd: Arc<parpen_nbd::Server>) -> Metrics {
+    /// Figures of requests, sessions, NBD connections and alarms.
+    pub fn new(gate: Gate, nbd: Arc<parpen_nbd::Server>, alarms: Alarms) -> Metrics {
         let mut registry = Registry::with_prefix("parpen");
         let requests = Family::<RequestLabels, Counter>::default();
         registry.register("http_requests", "Requests answered", requests.clone());
@@ -48,13 +60,22 @@ impl Metrics {
         let (sessions, connections) = (Gauge::default(), Gauge::default());
         registry.register("sessions", "Open sessions on devices", sessions.clone());
         registry.register("nbd_connections", "Open NBD connections", connections.clone());
-        Metrics { registry, requests, seconds, sessions, connections, gate, nbd }
+        let standing = Family::<AlarmLabels, Gauge>::default();
+        registry.register("alarms", "Alarms that stand: 1 for each", standing.clone());
+        Metrics { registry, requests, seconds, sessions, connections, standing, alarms, gate, nbd }
     }
 
     /// The text of `/metrics`.
     pub fn text(&self) -> String {
         self.sessions.set(self.gate.all_sessions().len() as i64);
         self.connections.set(self.nbd.connection_count() as i64);
+        self.standing.clear();
+        for a in self.alarms.current() {
+            let disk = a.disk.map(|d| d.to_string()).unwrap_or_default();
+            let severity = a.severity.word().into();
+            let labels = AlarmLabels { kind: a.kind.into(), pool: a.pool, disk, severity };
+            self.standing.get_or_create(&labels).set(1);
+        }
         let mut out = String::new();
         match encode(&mut out, &self.registry) {
             Ok(()) => out,

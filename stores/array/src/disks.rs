@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::balance::Plan;
 use crate::local::NewVolume;
 use crate::manage::{MemberInfo, TaskInfo};
+use crate::mover::Health;
 use crate::open::NewDisk;
 use crate::order::Order;
 use crate::pace::Rates;
@@ -50,6 +51,11 @@ impl Store {
     /// [`crate::Array::tasks`].
     pub async fn tasks(&self) -> Result<Vec<TaskInfo>, EngineError> {
         self.call(vec![], |a| Box::pin(async move { Ok(a.tasks()) })).await
+    }
+
+    /// [`crate::Array::health_without`].
+    pub async fn health(&self, left_out: Vec<u16>) -> Result<Health, EngineError> {
+        self.call(vec![], move |a| Box::pin(async move { Ok(a.health(&left_out).await) })).await
     }
 
     /// [`crate::Array::order`].

@@ -13,7 +13,7 @@ use crate::Array;
 use crate::balance::Plan;
 use crate::device::{Line, work};
 use crate::manage::{MemberInfo, TaskInfo};
-use crate::mover::Did;
+use crate::mover::{Did, Health};
 use crate::open::NewDisk;
 use crate::order::Order;
 use crate::place::Policy;
@@ -50,6 +50,7 @@ pub(crate) trait Local {
     fn groups(&self) -> BTreeMap<String, Vec<u16>>;
     fn members(&self) -> Vec<MemberInfo>;
     fn tasks(&self) -> Vec<TaskInfo>;
+    fn health<'a>(&'a self, left_out: &'a [u16]) -> LocalTask<'a, Health>;
     fn order(&self, order: Order) -> Verb<'_>;
     /// `disk` is a `NewDisk` of the array's kind of disk.
     fn add_disk(&self, disk: Box<dyn Any>) -> Verb<'_>;
@@ -153,6 +154,9 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
     }
     fn tasks(&self) -> Vec<TaskInfo> {
         self.tasks()
+    }
+    fn health<'a>(&'a self, left_out: &'a [u16]) -> LocalTask<'a, Health> {
+        Box::pin(self.health_without(left_out))
     }
     fn order(&self, order: Order) -> Verb<'_> {
         Box::pin(self.order(order))

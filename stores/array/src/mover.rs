@@ -253,23 +253,48 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// How safe what is stored is at this moment. Looks at everything that is stored.
     pub fn health(&self) -> Health {
-        let noted: Vec<Family> = self.table.borrow().overrides.keys().copied().collect();
-        let families: BTreeSet<Family> = self.families().into_iter().chain(noted).collect();
+        let families = self.known_families();
         let mut health = Health { objects: families.len() as u64, ..Health::default() };
-        for f in families {
-            let copies = self.sources(f).len();
-            let (tuple, policy) = {
-                let table = self.table.borrow();
-                (table.place(f), table.policy(f.0))
-            };
-            match copies {
-                0 if self.unreachable(f) == EngineError::DataLost => health.lost += 1,
-                0 => health.away += 1,
-                n if n < usize::from(policy.replicas) || n < tuple.disks().len() => health.short += 1,
-                _ => {}
+        families.into_iter().for_each(|f| self.judge(f, &[], &mut health));
+        health
+    }
+
+    /// [`Array::health`] where nobody counts on some disks, as long as they lack something; lets others in between.
+    pub async fn health_without(&self, left_out: &[u16]) -> Health {
+        let away = |n: &u16| self.member(*n).is_some_and(|m| m.live().is_none() || !m.in_sync());
+        let left_out: Vec<u16> = left_out.iter().copied().filter(away).collect();
+        let families = self.known_families();
+        let mut health = Health { objects: families.len() as u64, ..Health::default() };
+        for (n, f) in families.into_iter().enumerate() {
+            if n % STRIDE == STRIDE - 1 {
+                yield_now().await;
             }
+            self.judge(f, &left_out, &mut health);
         }
         health
+    }
+
+    fn known_families(&self) -> BTreeSet<Family> {
+        let noted: Vec<Family> = self.table.borrow().overrides.keys().copied().collect();
+        self.families().into_iter().chain(noted).collect()
+    }
+
+    /// Counts a family where it belongs. A copy on a disk that is left out is not missed.
+    fn judge(&self, f: Family, left_out: &[u16], health: &mut Health) {
+        let copies = self.sources(f).len();
+        let (tuple, policy) = {
+            let table = self.table.borrow();
+            (table.place(f), table.policy(f.0))
+        };
+        let excused = tuple.disks().iter().filter(|n| left_out.contains(n)).count();
+        let wanted = usize::from(policy.replicas).max(tuple.disks().len()) - excused;
+        match copies {
+            0 if self.unreachable(f) == EngineError::DataLost => health.lost += 1,
+            0 if excused > 0 => {}
+            0 => health.away += 1,
+            n if n < wanted => health.short += 1,
+            _ => {}
+        }
     }
 
     /// What a family needs: a disk to leave (or none), and one to go to if there is any.

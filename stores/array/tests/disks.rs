@@ -248,6 +248,30 @@ fn a_full_disk_refuses_rather_than_gives_a_copy_up() {
 }
 
 #[test]
+fn copies_on_a_disk_that_is_left_out_are_not_missed_while_it_lacks_something() {
+    let mut w = Test::new(2, 21);
+    let both = w.create(2, None).unwrap();
+    fill(&mut w, both);
+    let without = |w: &Test, left_out: &[u16]| {
+        let h = block_on(w.array.health_without(left_out));
+        assert!(h.objects > 0);
+        (h.short > 0, h.away, h.lost)
+    };
+    assert_eq!(without(&w, &[2]), (false, 0, 0));
+    w.crash(&[2]);
+    w.write(both, 5, 1);
+    w.flush(both);
+    assert_eq!(without(&w, &[]), (true, 0, 0));
+    assert_eq!(without(&w, &[1]), (true, 0, 0), "it is another one that is away");
+    assert_eq!(without(&w, &[2]), (false, 0, 0));
+    w.come_back(2);
+    assert!(without(&w, &[]).0, "it lacks what was written meanwhile");
+    assert_eq!(without(&w, &[2]), (false, 0, 0));
+    assert!(w.work(1000, 1 << 20));
+    assert_eq!(without(&w, &[]), (false, 0, 0));
+}
+
+#[test]
 fn a_plan_goes_on_after_a_restart() {
     let mut w = Test::new(1, 15);
     let ids: Vec<Uuid> = (0..4).map(|_| w.create(1, None).unwrap()).collect();

@@ -1,21 +1,20 @@
 //! A disk written by the first version of the format opens with this one, every byte in its place.
 //!
 //! The images in `fixtures/` were made by the engine before catalogues were repeated (no feature bit is set in
-//! them): it lived [`life`], and was left without closing, so that checkpoint and log both hold something. They
-//! are sparse: for each block that is not zero its number (u32), then a length (u16) and that many bytes, the
-//! rest zeros; length 65535 says that four bytes repeat.
+//! them): it lived [`life`], and was left without closing, so that checkpoint and log both hold something.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod common;
+#[path = "common/sparse.rs"]
+mod sparse;
 
 use std::collections::BTreeMap;
 
 use common::{assert_sound, block_on, try_open};
 use parpen_base::Buf;
-use parpen_engine::{BLOCK, Disk, Kind, RamDisk};
+use parpen_engine::{BLOCK, Kind, RamDisk};
 use uuid::Uuid;
 
-const REPEATED: u16 = u16::MAX;
 /// Blocks of a volume at first.
 const BLOCKS: u64 = 2100;
 
@@ -172,26 +171,6 @@ fn model() -> BTreeMap<u128, Image> {
     all
 }
 
-fn image(bytes: u64, sparse: &[u8]) -> RamDisk {
-    let disk = RamDisk::new(bytes);
-    let mut rest = sparse;
-    while !rest.is_empty() {
-        let number = u32::from_le_bytes(rest[..4].try_into().unwrap());
-        let len = u16::from_le_bytes(rest[4..6].try_into().unwrap());
-        let mut block = Buf::zeroed(4096);
-        let taken = if len == REPEATED { 4 } else { usize::from(len) };
-        let given = &rest[6..6 + taken];
-        if len == REPEATED {
-            block.chunks_exact_mut(4).for_each(|w| w.copy_from_slice(given));
-        } else {
-            block[..taken].copy_from_slice(given);
-        }
-        block_on(disk.write(u64::from(number) * BLOCK, block)).0.unwrap();
-        rest = &rest[6 + taken..];
-    }
-    disk
-}
-
 fn assert_all(disk: &RamDisk, seed: u64) {
     let e = try_open(disk, seed).unwrap();
     assert_sound(&e);
@@ -213,8 +192,8 @@ fn assert_all(disk: &RamDisk, seed: u64) {
 
 #[test]
 fn a_fixture_written_by_the_first_version_opens_with_this_one() {
-    let small = image(2 << 20, include_bytes!("fixtures/first-small.sparse"));
-    let large = image(24 << 20, include_bytes!("fixtures/first-large.sparse"));
+    let small = block_on(sparse::image(2 << 20, include_bytes!("fixtures/first-small.sparse")));
+    let large = block_on(sparse::image(24 << 20, include_bytes!("fixtures/first-large.sparse")));
     for disk in [small, large] {
         // Twice: what the first opening made of it is read by the second.
         assert_all(&disk, 1);

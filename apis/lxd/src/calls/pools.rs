@@ -47,7 +47,7 @@ pub(super) async fn change(mut cx: Cx<'_>, replace: bool) -> Result<Reply, Condi
         Some(config) => Some(from_wire::patch_pool(&pool, config)?),
         None => None,
     };
-    pools::edit(cx.ports(), &cx.actor, pool.id, body.description, attributes).await?;
+    pools::edit(cx.ports(), &cx.actor, pool.id, body.description, None, attributes).await?;
     cx.bus().lifecycle(&cx.actor, "storage-pool-updated", &to_wire::pool_url(&pool.name));
     Ok(envelope::empty())
 }

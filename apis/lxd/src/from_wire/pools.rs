@@ -48,7 +48,7 @@ pub(crate) fn new_pool(body: PoolsPost) -> Result<NewPool, Condition> {
     set_config(&mut attributes, &config);
     let description = body.description.unwrap_or_default();
     let disks = path.into_iter().map(NewDisk::at).collect();
-    Ok(NewPool { name, driver: Driver::Local, disks, capacity, description, attributes })
+    Ok(NewPool { name, driver: Driver::Local, disks, capacity, replication: None, description, attributes })
 }
 
 /// What a `PUT` of a pool's config changes. Its source and size are facts that stay as they are.

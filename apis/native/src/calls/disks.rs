@@ -5,7 +5,7 @@ use parpen_http::{HttpRequest, Reply};
 use parpen_identity::Actor;
 use parpen_model::{BalanceVerb, Condition, Kind, Pool};
 use parpen_service::pools::NewDisk;
-use parpen_service::{Ports, disks, media, pools};
+use parpen_service::{Ports, alarms, disks, media, pools};
 
 use super::{BODY, gone, ok};
 use crate::doc::{DiskChange, DiskWish};
@@ -23,7 +23,9 @@ pub(super) async fn call(
         Endpoint::DiskList => {
             let pools = pools::list(ports, actor).await?;
             let all = disks::list(ports, actor).await?;
-            ok(&all.iter().map(|d| to_wire::disk(d, name_of(&pools, d.pool))).collect::<Vec<_>>())
+            let alarms = alarms::list(ports, actor).await?;
+            let doc = |d: &parpen_model::Disk| to_wire::disk(d, name_of(&pools, d.pool), &alarms);
+            ok(&all.iter().map(doc).collect::<Vec<_>>())
         }
         Endpoint::DiskAdd => add(ports, actor, request.json(BODY).await?).await,
         Endpoint::TaskList => {
@@ -60,18 +62,28 @@ async fn one(
             disks::describe(ports, actor, number, &wish.description).await?;
         }
         Endpoint::DiskVerb => {
-            let verb = from_wire::disk_verb(params.get("verb"))?;
-            let done = ports.jobs.wait(disks::change(ports, actor, number, verb).await?.job).await;
-            done?;
+            let verb = match from_wire::disk_act(params.get("verb"))? {
+                from_wire::DiskAct::Verb(verb) => verb,
+                from_wire::DiskAct::Ignore(on) => {
+                    disks::ignore(ports, actor, number, on).await?;
+                    return shown(ports, actor, number).await;
+                }
+            };
+            ports.jobs.wait(disks::change(ports, actor, number, verb).await?.job).await?;
             if verb == parpen_model::DiskVerb::Forget {
                 return gone();
             }
         }
         _ => {}
     }
+    shown(ports, actor, number).await
+}
+
+async fn shown(ports: &Ports, actor: &Actor, number: u16) -> Result<Reply, Condition> {
     let pools = pools::list(ports, actor).await?;
     let d = disks::get(ports, actor, number).await?;
-    ok(&to_wire::disk(&d, name_of(&pools, d.pool)))
+    let alarms = alarms::list(ports, actor).await?;
+    ok(&to_wire::disk(&d, name_of(&pools, d.pool), &alarms))
 }
 
 fn name_of(pools: &[Pool], id: parpen_model::PoolId) -> String {
@@ -89,6 +101,5 @@ async fn add(ports: &Ports, actor: &Actor, wish: DiskWish) -> Result<Reply, Cond
     let new = NewDisk { path: wish.path, ssd, description: wish.description };
     let started = disks::add(ports, actor, pool.id, new, wish.capacity).await?;
     ports.jobs.wait(started.job).await?;
-    let d = disks::get(ports, actor, started.now.number).await?;
-    ok(&to_wire::disk(&d, pool.name))
+    shown(ports, actor, started.now.number).await
 }

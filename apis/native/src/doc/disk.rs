@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::AlarmDoc;
+
 /// A disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DiskDoc {
@@ -22,6 +24,8 @@ pub struct DiskDoc {
     pub size: u64,
     /// Allocated bytes.
     pub used: u64,
+    /// Bytes still to be had; none while it does not serve.
+    pub free: u64,
     /// Objects it holds.
     pub objects: u64,
     /// `idle`, `running` or `paused`.
@@ -36,6 +40,10 @@ pub struct DiskDoc {
     pub description: String,
     /// Why it is not used.
     pub fault: Option<String>,
+    /// It is away, and left out of what is counted and warned of.
+    pub ignored: bool,
+    /// What to look at.
+    pub alarms: Vec<AlarmDoc>,
 }
 
 /// Background work of one disk.

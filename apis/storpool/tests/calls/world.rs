@@ -14,7 +14,7 @@ use parpen_meta::Store;
 use parpen_model::ports::{DataPath, Drivers, Made, Media, MetaStore, Rollback, VolumeBackend};
 use parpen_model::{
     Api, BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Driver, Found, Label,
-    NewBytes, Pool, PoolId, Scrubbed, SnapshotId, Source, Space, Subject, Task, VolumeId,
+    NewBytes, Pool, PoolHealth, PoolId, Scrubbed, SnapshotId, Source, Space, Subject, Task, VolumeId,
 };
 use parpen_service::{HouseExports, Ports, Start, first_pools, start};
 use parpen_storpool::StorPool;
@@ -152,6 +152,9 @@ impl Media for Sizes {
             fault: self.fault.clone(),
             size: 100 * GIB,
             used: 3 * GIB,
+            free: 97 * GIB,
+            stored: 3 * GIB,
+            ignored: false,
             objects: 96,
             objects_max: 3200,
             entries: 1000,
@@ -159,6 +162,9 @@ impl Media for Sizes {
             group_size: GIB,
         };
         Box::pin(async { Ok(vec![disk]) })
+    }
+    fn health<'a>(&'a self, _: &'a [u16]) -> Boxed<'a, Result<PoolHealth, Condition>> {
+        Box::pin(async { Ok(PoolHealth::default()) })
     }
     fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>> {
         Box::pin(async { Ok(Vec::new()) })

@@ -24,6 +24,14 @@ pub enum DiskState {
 }
 
 impl DiskState {
+    /// Whether it serves, if only in part.
+    pub fn is_there(self) -> bool {
+        match self {
+            DiskState::Up | DiskState::Resyncing | DiskState::Ejecting | DiskState::Paused => true,
+            DiskState::Absent | DiskState::Failed => false,
+        }
+    }
+
     /// Its word. Stable.
     pub fn word(self) -> &'static str {
         match self {
@@ -52,6 +60,21 @@ pub struct Scrubbed {
     pub bad: u64,
     /// Of those, blocks that were repaired from another replica.
     pub repaired: u64,
+    /// Of those, blocks of which no good copy was found.
+    pub lost: u64,
+}
+
+/// How safe what a pool holds is, in objects (32 MiB pieces of volumes).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolHealth {
+    /// Objects of which any disk that is there knows.
+    pub objects: u64,
+    /// Of those, objects with fewer good copies than they are to have.
+    pub short: u64,
+    /// Of those, objects that only a disk that is away may have.
+    pub away: u64,
+    /// Of those, objects all of whose disks are gone for good.
+    pub lost: u64,
 }
 
 /// One medium of a pool.
@@ -77,6 +100,12 @@ pub struct Disk {
     pub size: u64,
     /// Allocated bytes.
     pub used: u64,
+    /// Bytes still to be had; none while it does not serve.
+    pub free: u64,
+    /// Of the allocated bytes, those of volumes and snapshots.
+    pub stored: u64,
+    /// It is away, and an operator said that it is to be left out of what is counted.
+    pub ignored: bool,
     /// Objects (32 MiB pieces of volumes) it holds.
     pub objects: u64,
     /// Objects it could hold.

@@ -40,6 +40,9 @@ pub struct DiskPlace {
     pub ssd: bool,
     /// In words.
     pub description: String,
+    /// An operator said that nobody is to wait for it or to be warned of it while it is away.
+    #[serde(default)]
+    pub ignored: bool,
 }
 
 /// A place for volumes.
@@ -58,6 +61,8 @@ pub struct Pool {
     pub spent: Vec<u16>,
     /// How far it may grow, in bytes: what its disks have together.
     pub capacity: u64,
+    /// Replicas of a volume that asks for no number, 1 to 3.
+    pub replication: u8,
     /// In words.
     pub description: String,
     /// What APIs keep with it.
@@ -83,6 +88,8 @@ struct PoolDocument {
     path: Option<String>,
     disk: Option<u16>,
     capacity: u64,
+    #[serde(default = "one")]
+    replication: u8,
     description: String,
     attributes: Attributes,
     life: crate::lifecycle::Life,
@@ -95,7 +102,14 @@ impl From<PoolDocument> for Pool {
         let mut disks = d.disks;
         if let (true, Some(path), Some(number)) = (disks.is_empty(), d.path, d.disk) {
             let description = d.description.clone();
-            disks.push(DiskPlace { number, path, capacity: d.capacity, ssd: true, description });
+            disks.push(DiskPlace {
+                number,
+                path,
+                capacity: d.capacity,
+                ssd: true,
+                description,
+                ignored: false,
+            });
         }
         Pool {
             id: d.id,
@@ -104,6 +118,7 @@ impl From<PoolDocument> for Pool {
             disks,
             spent: d.spent,
             capacity: d.capacity,
+            replication: d.replication,
             description: d.description,
             attributes: d.attributes,
             life: d.life,
@@ -130,6 +145,10 @@ pub struct Project {
     pub default_type: Option<VolumeTypeId>,
     /// Order, revision, times.
     pub stamp: Stamp,
+}
+
+fn one() -> u8 {
+    1
 }
 
 fn yes() -> bool {
@@ -263,7 +282,7 @@ pub struct Found {
     pub label: Vec<u8>,
 }
 
-/// Capacity and use of a pool, in bytes.
+/// Capacity and use of a pool, in bytes on its disks: every copy counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
     /// How far it may grow.
@@ -357,6 +376,7 @@ mod tests {
             capacity: 1024,
             ssd: true,
             description: "d".into(),
+            ignored: false,
         };
         assert_eq!(pool.disks, [disk]);
         let again: Pool = serde_json::from_str(&serde_json::to_string(&pool).unwrap()).unwrap();

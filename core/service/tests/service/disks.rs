@@ -1,9 +1,9 @@
 //! Disks: the rows follow what the stores take, and nothing else.
 
 use parpen_base::GIB;
-use parpen_model::{Condition, DiskVerb, Pool, Scope, read};
-use parpen_service::disks;
+use parpen_model::{Condition, Disk as Medium, DiskState, DiskVerb, Pool, PoolHealth, Scope, Scrubbed, read};
 use parpen_service::pools::NewDisk;
+use parpen_service::{alarms, capacity, disks, pools};
 
 use super::house::{Disk, House};
 
@@ -57,5 +57,110 @@ async fn a_disk_that_is_not_taken_leaves_no_row_and_one_that_is_held_stays() {
     let job = disks::change(&house.ports, &house.actor, 1, DiskVerb::Forget).await.unwrap().job;
     assert!(house.ports.jobs.wait(job).await.is_err(), "it holds the only copy");
     assert_eq!(numbers(&pool(&house).await), [1, 2, 3]);
+    house.kill();
+}
+
+/// A disk as its store shows it, half full.
+fn medium(pool: &Pool, id: u16, state: DiskState) -> Medium {
+    let there = state.is_there();
+    Medium {
+        id,
+        uuid: uuid::Uuid::from_u128(u128::from(id)),
+        pool: pool.id,
+        path: format!("/dev/{id}"),
+        description: String::new(),
+        ssd: false,
+        state,
+        fault: None,
+        size: 10 * GIB,
+        used: if there { 5 * GIB } else { 0 },
+        free: if there { 5 * GIB } else { 0 },
+        stored: if there { 4 * GIB } else { 0 },
+        ignored: false,
+        objects: 0,
+        objects_max: 0,
+        entries: 0,
+        entries_max: 0,
+        group_size: GIB,
+        scrub: Scrubbed::default(),
+    }
+}
+
+async fn alarms(house: &House) -> Vec<String> {
+    let all = alarms::list(&house.ports, &house.actor).await.unwrap();
+    assert_eq!(house.ports.alarms.current(), all);
+    all.into_iter().map(|a| a.id).collect()
+}
+
+#[tokio::test]
+async fn an_ignored_disk_is_not_counted_until_it_is_whole_again() {
+    use DiskState::{Absent, Resyncing, Up};
+    let disk = Disk::new();
+    let house = disk.start().await;
+    let (ports, actor) = (&house.ports, &house.actor);
+    let p = pool(&house).await;
+    let show = |state| {
+        let all = vec![medium(&p, 1, Up), medium(&p, 2, state), medium(&p, 3, Up)];
+        disk.shown().lock().unwrap().disks = all;
+    };
+    show(Up);
+    let refused = disks::ignore(ports, actor, 2, true).await;
+    assert!(matches!(refused, Err(Condition::Conflict(why)) if why.contains("eject it first")));
+    assert!(matches!(disks::ignore(ports, actor, 9, true).await, Err(Condition::NotFound { .. })));
+    assert_eq!(alarms(&house).await, Vec::<String>::new());
+
+    show(Absent);
+    assert_eq!(alarms(&house).await, ["disk-away:2"]);
+    disks::ignore(ports, actor, 2, true).await.unwrap();
+    assert!(disks::get(ports, actor, 2).await.unwrap().ignored);
+    assert_eq!(alarms(&house).await, Vec::<String>::new());
+    assert_eq!(disk.shown().lock().unwrap().left_out, [2]);
+    assert!(pool(&house).await.disks[1].ignored, "a restart does not change it");
+    disks::ignore(ports, actor, 2, false).await.unwrap();
+    assert_eq!(alarms(&house).await, ["disk-away:2"]);
+    assert!(disk.shown().lock().unwrap().left_out.is_empty());
+
+    disks::ignore(ports, actor, 2, true).await.unwrap();
+    show(Resyncing);
+    alarms(&house).await;
+    assert!(disks::get(ports, actor, 2).await.unwrap().ignored, "it is not whole yet");
+    show(Up);
+    alarms(&house).await;
+    assert!(!disks::get(ports, actor, 2).await.unwrap().ignored);
+    show(Absent);
+    assert_eq!(alarms(&house).await, ["disk-away:2"], "it is another time that it is away");
+    house.kill();
+}
+
+#[tokio::test]
+async fn what_objects_are_short_of_is_asked_of_the_store() {
+    let disk = Disk::new();
+    let house = disk.start().await;
+    let p = pool(&house).await;
+    disk.shown().lock().unwrap().disks = vec![medium(&p, 1, DiskState::Up)];
+    disk.shown().lock().unwrap().health = PoolHealth { objects: 9, short: 2, away: 0, lost: 1 };
+    assert_eq!(alarms(&house).await, ["data-lost:local", "objects-short:local"]);
+    house.kill();
+}
+
+#[tokio::test]
+async fn a_pool_tells_what_its_copies_leave() {
+    let disk = Disk::new();
+    let house = disk.start().await;
+    let (ports, actor) = (&house.ports, &house.actor);
+    let p = pool(&house).await;
+    disk.shown().lock().unwrap().disks = (1..=3).map(|n| medium(&p, n, DiskState::Up)).collect();
+    let once = capacity::of(ports, actor, &p).await.unwrap();
+    assert_eq!((once.copies, once.usable, once.usable_free), (1, 30 * GIB, 15 * GIB));
+    assert_eq!(once.stored, 12 * GIB);
+    for (copies, usable) in [(2, 15), (3, 10)] {
+        let (p, _) = pools::edit(ports, actor, p.id, None, Some(copies), None).await.unwrap();
+        let room = capacity::of(ports, actor, &p).await.unwrap();
+        assert_eq!((room.copies, room.usable), (copies, usable * GIB));
+    }
+    for wrong in [0, 4] {
+        let refused = pools::edit(ports, actor, p.id, None, Some(wrong), None).await;
+        assert!(matches!(refused, Err(Condition::Invalid { .. })), "{wrong}");
+    }
     house.kill();
 }

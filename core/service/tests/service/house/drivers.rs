@@ -10,7 +10,7 @@ use parpen_model::ports::{
 };
 use parpen_model::{
     BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Label, NewBytes, Pool,
-    SnapshotId, Source, Space, Subject, Task, VolumeId,
+    PoolHealth, SnapshotId, Source, Space, Subject, Task, VolumeId,
 };
 use uuid::Uuid;
 
@@ -22,16 +22,26 @@ const AWAY: &str = " away";
 /// Where a test makes a store fail: the verb's name, once each.
 pub type Faults = Arc<Mutex<Vec<&'static str>>>;
 
+/// What the stores show of their disks, as a test wants it.
+#[derive(Default)]
+pub struct Shown {
+    pub disks: Vec<Disk>,
+    pub health: PoolHealth,
+    /// What was left out when the health was asked for.
+    pub left_out: Vec<u16>,
+}
+
 /// Stores by pool.
 pub struct TestDrivers {
     pools: Mutex<HashMap<Uuid, Arc<TestStore>>>,
     pub faults: Faults,
+    pub shown: Arc<Mutex<Shown>>,
     life: Arc<Life>,
 }
 
 impl TestDrivers {
     pub fn new(life: Arc<Life>) -> TestDrivers {
-        TestDrivers { pools: Mutex::default(), faults: Faults::default(), life }
+        TestDrivers { pools: Mutex::default(), faults: Faults::default(), shown: Arc::default(), life }
     }
 }
 
@@ -41,6 +51,7 @@ pub struct TestStore {
     /// What was said about disks.
     said: Mutex<Vec<String>>,
     faults: Faults,
+    shown: Arc<Mutex<Shown>>,
     life: Arc<Life>,
 }
 
@@ -84,7 +95,14 @@ impl TestStore {
 /// Disks of which only what was said is kept: the rows are what the tests are about.
 impl Media for TestStore {
     fn disks(&self) -> Boxed<'_, Result<Vec<Disk>, Condition>> {
-        Box::pin(async { Ok(Vec::new()) })
+        Box::pin(async { Ok(self.shown.lock().expect("no test panics with it").disks.clone()) })
+    }
+    fn health<'a>(&'a self, left_out: &'a [u16]) -> Boxed<'a, Result<PoolHealth, Condition>> {
+        Box::pin(async {
+            let mut shown = self.shown.lock().expect("no test panics with it");
+            shown.left_out = left_out.to_vec();
+            Ok(shown.health)
+        })
     }
     fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>> {
         Box::pin(async { Ok(Vec::new()) })
@@ -108,8 +126,8 @@ impl Drivers for TestDrivers {
         Box::pin(async move {
             let mut pools = self.pools.lock().expect("no test panics with it");
             let fresh = || {
-                let (faults, life) = (self.faults.clone(), self.life.clone());
-                Arc::new(TestStore { faults, life, held: Mutex::default(), said: Mutex::default() })
+                let (faults, shown, life) = (self.faults.clone(), self.shown.clone(), self.life.clone());
+                Arc::new(TestStore { faults, shown, life, held: Mutex::default(), said: Mutex::default() })
             };
             let store: Arc<dyn VolumeBackend> = pools.entry(pool.id.0).or_insert_with(fresh).clone();
             Ok(store)

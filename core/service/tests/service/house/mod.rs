@@ -16,7 +16,7 @@ use parpen_service::{Copies, HouseExports, Ports, Start, volumes};
 use tokio::sync::{oneshot, watch};
 
 use copies::MortalCopies;
-use drivers::{Faults, TestDrivers};
+use drivers::{Faults, Shown, TestDrivers};
 use mortal::{Life, Mortal};
 
 /// A thread on which queues live.
@@ -87,6 +87,11 @@ impl Disk {
     /// What the stores were told about disks.
     pub fn said(&self) -> Vec<String> {
         self.drivers.said()
+    }
+
+    /// What the stores show of their disks.
+    pub fn shown(&self) -> Arc<std::sync::Mutex<Shown>> {
+        self.drivers.shown.clone()
     }
 
     fn copies(&self) -> Copies {

@@ -23,6 +23,7 @@ fn second() -> NewPool {
         driver: Driver::Local,
         disks: Vec::new(),
         capacity: None,
+        replication: None,
         description: String::new(),
         attributes: Default::default(),
     }

@@ -205,6 +205,7 @@ async fn second_pool(house: &House) -> PoolId {
         driver: Driver::Local,
         disks: Vec::new(),
         capacity: None,
+        replication: None,
         description: String::new(),
         attributes: Attributes::default(),
     };
