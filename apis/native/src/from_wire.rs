@@ -136,6 +136,7 @@ pub(crate) fn disk_act(word: &str) -> Result<DiskAct, Condition> {
         "cancel-eject" => DiskVerb::CancelEject,
         "eject" => DiskVerb::Eject,
         "forget" => DiskVerb::Forget,
+        "abandon" => DiskVerb::Abandon,
         "return" => DiskVerb::Return,
         "scrub" => DiskVerb::Scrub(ScrubVerb::Start),
         "pause-scrub" => DiskVerb::Scrub(ScrubVerb::Pause),
@@ -144,7 +145,7 @@ pub(crate) fn disk_act(word: &str) -> Result<DiskAct, Condition> {
         _ => {
             return Err(Condition::invalid(
                 "verb",
-                "a disk knows soft-eject, pause-eject, cancel-eject, eject, forget, return, ignore, \
+                "a disk knows soft-eject, pause-eject, cancel-eject, eject, forget, abandon, return, ignore, \
                  undo-ignore, scrub, pause-scrub, continue-scrub and stop-scrub",
             ));
         }

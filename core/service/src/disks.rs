@@ -298,7 +298,7 @@ impl JobStep for Change {
             let args: ChangeArgs = cx.args()?;
             let store = cx.world.store(args.pool).await?;
             media(&*store)?.change(args.number, args.verb).await?;
-            if args.verb != DiskVerb::Forget {
+            if !args.verb.is_final() {
                 return Ok(nothing());
             }
             let commit: Commit = Box::new(move |tx| leave(tx, args.pool, args.number, true));

@@ -107,10 +107,13 @@ pub(super) enum Disk {
         #[command(flatten)]
         common: Common,
     },
-    /// Say that a disk never comes back; refused while it holds the only good copy of anything
+    /// Say that a disk never comes back; refused while it may hold the only good copy of anything
     Forget {
         /// Its number
         disk: u16,
+        /// What only this disk has is lost, and that is accepted
+        #[arg(long)]
+        lose_data: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -173,8 +176,9 @@ impl Disk {
             Disk::Ignore { disk, undo, common } => {
                 act(&common, disk, if undo { "undo-ignore" } else { "ignore" })
             }
-            Disk::Forget { disk, common } => {
-                Client::of(&common)?.post_quietly(&format!("/disks/{disk}/forget"), &serde_json::json!({}))
+            Disk::Forget { disk, lose_data, common } => {
+                let verb = if lose_data { "abandon" } else { "forget" };
+                Client::of(&common)?.post_quietly(&format!("/disks/{disk}/{verb}"), &serde_json::json!({}))
             }
             Disk::Scrub { disk, verb, common } => {
                 let verb = match verb {

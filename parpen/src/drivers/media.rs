@@ -111,7 +111,7 @@ impl PoolStore {
     }
 
     /// A disk that serves is let go when everything on it is elsewhere, too; one that is away, as it is.
-    async fn forget(&self, disk: u16) -> Result<(), Condition> {
+    async fn forget(&self, disk: u16, lose: bool) -> Result<(), Condition> {
         let member = match self.member(disk).await {
             Ok(m) if m.state != State::Forgotten => m,
             // Said twice, done once.
@@ -122,7 +122,7 @@ impl PoolStore {
         if served {
             self.order(disk, Order::Eject { disk, force: false }).await?;
         }
-        self.order(disk, Order::Forget(disk)).await?;
+        self.order(disk, Order::Forget { disk, lose }).await?;
         let place = self.places().iter().find(|p| p.number == disk).cloned();
         self.places().retain(|p| p.number != disk);
         self.tell_groups().await?;
@@ -200,7 +200,8 @@ impl Media for PoolStore {
                 DiskVerb::PauseEject => self.order(disk, Order::PauseEject(disk)).await,
                 DiskVerb::CancelEject => self.order(disk, Order::CancelEject(disk)).await,
                 DiskVerb::Eject => self.eject(disk).await,
-                DiskVerb::Forget => self.forget(disk).await,
+                DiskVerb::Forget => self.forget(disk, false).await,
+                DiskVerb::Abandon => self.forget(disk, true).await,
                 DiskVerb::Return => {
                     let place = self.places().iter().find(|p| p.number == disk).cloned();
                     let place = place.ok_or_else(|| Condition::not_found(Kind::Disk, disk))?;

@@ -137,7 +137,8 @@ impl<R: Rules> World<R> {
         }
         if let Some(number) = self.one_number(away) {
             let array = self.array();
-            let future = async move { array.order(Order::Forget(number)).await.map(|()| None) };
+            let future =
+                async move { array.order(Order::Forget { disk: number, lose: true }).await.map(|()| None) };
             self.submitted(What::Forget(number), future, || format!("forget disk {number}"));
         }
         Ok(())

@@ -242,7 +242,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             };
             if !force && self.on_disk(&m).iter().any(only) {
                 return Err(EngineError::Invalid(
-                    "objects would be out of reach; empty the disk first, or force",
+                    "it alone has some of the objects; empty it first (soft-eject)",
                 ));
             }
             if !self.live().iter().any(|t| t.clean && t.member.number != number) {
@@ -265,12 +265,20 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     /// A disk that is out will not come back: its copies are made anew elsewhere. What only it had is lost.
-    pub async fn forget(&self, number: u16) -> Result<(), EngineError> {
+    ///
+    /// Refused while it may alone have objects, unless these may be lost: which objects a disk has that is away is not
+    /// known, so it counts where they were placed.
+    pub async fn forget(&self, number: u16, lose: bool) -> Result<(), EngineError> {
         let m = self.member_or(number)?;
         if m.live().is_some() {
             return Err(EngineError::Invalid("the disk serves; eject it first"));
         }
         self.retire(number).await?;
+        if !lose && self.is_alone_on(number)? {
+            return Err(EngineError::Invalid(
+                "it alone may have some of the objects; bring it back, or say that they may be lost",
+            ));
+        }
         let _one = self.holds.catalogue().await;
         self.settle_locked().await?;
         m.standing.set(Standing::Forgotten);

@@ -16,7 +16,12 @@ pub enum Order {
         force: bool,
     },
     /// [`Array::forget`].
-    Forget(u16),
+    Forget {
+        /// The disk.
+        disk: u16,
+        /// Also when objects are lost then.
+        lose: bool,
+    },
     /// [`Array::retry`].
     Retry(u16),
     /// [`Array::soft_eject`].
@@ -50,7 +55,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     pub async fn order(&self, order: Order) -> Result<(), EngineError> {
         let result = match order {
             Order::Eject { disk, force } => self.eject(disk, force).await,
-            Order::Forget(disk) => self.forget(disk).await,
+            Order::Forget { disk, lose } => self.forget(disk, lose).await,
             Order::Retry(disk) => self.retry(disk).await,
             Order::SoftEject(disk) => self.soft_eject(disk).await,
             Order::PauseEject(disk) => self.pause_eject(disk).await,

@@ -150,7 +150,7 @@ fn a_disk_is_emptied_while_it_is_used_then_leaves_and_is_forgotten() {
     assert_eq!((task.all, task.stuck, task.dispatched), (task.completed, 0, 0));
     block_on(w.array.eject(1, false)).unwrap();
     w.check();
-    block_on(w.array.forget(1)).unwrap();
+    block_on(w.array.forget(1, false)).unwrap();
     assert_eq!(member(&w, 1).state, State::Forgotten);
     w.disks.remove(&1);
     w.crash(&[]);
@@ -166,7 +166,7 @@ fn copies_of_a_forgotten_disk_are_made_anew_on_an_added_one() {
     w.write(id, 3, 9);
     w.lose(1);
     w.write(id, 1, 1);
-    block_on(w.array.forget(1)).unwrap();
+    block_on(w.array.forget(1, false)).unwrap();
     let fresh = TestDisk::new(DISK);
     block_on(w.array.add_disk(new_disk(3, fresh.clone()))).unwrap();
     w.disks.insert(3, fresh);
@@ -413,7 +413,7 @@ fn what_only_a_forgotten_disk_had_is_lost_and_never_reads_as_zeros() {
     assert!(member(&w, 2).objects > 0 && member(&w, 1).objects > 0);
     w.lose(2);
     block_on(w.array.eject(2, true)).unwrap();
-    block_on(w.array.forget(2)).unwrap();
+    block_on(w.array.forget(2, false)).unwrap();
     w.away.clear();
     for crash in [false, true] {
         let (mut lost, mut kept) = (0, 0);

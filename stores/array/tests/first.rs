@@ -65,7 +65,7 @@ fn a_disk_of_the_first_version_takes_others_beside_it_and_leaves() {
     block_on(array.soft_eject(1)).unwrap();
     while block_on(array.step(1 << 20)).class.is_some() {}
     block_on(array.eject(1, false)).unwrap();
-    block_on(array.forget(1)).unwrap();
+    block_on(array.forget(1, false)).unwrap();
     assert_eq!(array.health().short + array.health().away + array.health().lost, 0);
     block_on(array.close()).unwrap();
     drop(array);

@@ -70,7 +70,7 @@ async fn one(
                 }
             };
             ports.jobs.wait(disks::change(ports, actor, number, verb).await?.job).await?;
-            if verb == parpen_model::DiskVerb::Forget {
+            if verb.is_final() {
                 return gone();
             }
         }

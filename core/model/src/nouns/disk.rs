@@ -148,10 +148,19 @@ pub enum DiskVerb {
     Eject,
     /// It never comes back; refused while it holds the only good copy of anything.
     Forget,
+    /// It never comes back, and what only it has is lost.
+    Abandon,
     /// It is taken again after it was ejected or away; what it lacks is brought to it.
     Return,
     /// Its content is read and verified.
     Scrub(ScrubVerb),
+}
+
+impl DiskVerb {
+    /// Whether the pool has the disk no more afterwards.
+    pub fn is_final(self) -> bool {
+        matches!(self, DiskVerb::Forget | DiskVerb::Abandon)
+    }
 }
 
 /// Why data moves.
