@@ -155,14 +155,11 @@ fn wide_actor(principal: &Principal, credential: &Credential, token: &Token) -> 
     Ok(actor_with(principal, credential, none, Scope::All, roles, Some(token.expires)))
 }
 
-/// Who looks at himself: in his first project, with what he is there, or nowhere.
+/// Who looks at himself: with no role, whatever he is in his projects.
 fn own_actor(principal: &Principal, credential: &Credential, token: &Token) -> Actor {
-    let until = Some(token.expires);
     let first = principal.roles.first().map_or(ProjectId(Uuid::nil()), |(p, _)| *p);
-    let found = actor_in(principal, credential, first, until);
-    found.unwrap_or_else(|_| {
-        actor_with(principal, credential, first, Scope::Project(first), Vec::<Role>::new(), until)
-    })
+    let none = Vec::<Role>::new();
+    actor_with(principal, credential, first, Scope::Project(first), none, Some(token.expires))
 }
 
 /// Ends a token.

@@ -97,6 +97,10 @@ impl ImageStore for Nowhere {
 }
 
 impl KeyManager for Nowhere {
+    fn is_there(&self) -> bool {
+        false
+    }
+
     fn create(&self) -> Boxed<'_, Result<WrappedKey, Condition>> {
         refused()
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use parpen_block::{BlockDevice, Crypt, SectorCipher, Turns};
 use parpen_model::lifecycle::Life;
 use parpen_model::{
-    Condition, DataKey, ReadTx, Scope, Snapshot, Subject, Volume, VolumeId, VolumeType, read, write,
+    Backup, Condition, DataKey, Query, ReadTx, Scope, Snapshot, Subject, Volume, VolumeId, VolumeType, read,
+    write,
 };
 
 use crate::Backends;
@@ -64,6 +65,28 @@ pub(crate) fn inherited(
     Ok(source.cloned())
 }
 
+/// Whether data keys are kept, so that what wraps them is needed.
+fn is_used(tx: &dyn ReadTx) -> Result<bool, Condition> {
+    let all = Query::default();
+    Ok(tx.list::<Volume>(Scope::All, &all)?.iter().any(|v| v.key.is_some())
+        || tx.list::<Snapshot>(Scope::All, &all)?.iter().any(|s| s.key.is_some())
+        || tx.list::<Backup>(Scope::All, &all)?.iter().any(|b| b.key.is_some()))
+}
+
+/// A new one in its place would open nothing of what there is, and stand in the old one's way.
+fn lost() -> Condition {
+    let why = "the key of encrypted volumes' keys is gone: put it back where the settings' [keys] say";
+    Condition::Unavailable(why.into())
+}
+
+/// Says so at the start where the key is gone that opens what is encrypted.
+pub(crate) async fn warn_of_loss(world: &World) -> Result<(), Condition> {
+    if !world.copies.keys.is_there() && read(&*world.meta, is_used).await? {
+        tracing::error!("encrypted volumes and backups cannot be opened: {}", lost());
+    }
+    Ok(())
+}
+
 /// Makes the key of a volume that is being made, if its type wants one and it has none; answers the row.
 pub(crate) async fn ensure(world: &World, id: VolumeId) -> Result<Volume, Condition> {
     let (v, wanted) = read(&*world.meta, move |tx| {
@@ -78,6 +101,9 @@ pub(crate) async fn ensure(world: &World, id: VolumeId) -> Result<Volume, Condit
     .await?;
     if !wanted {
         return Ok(v);
+    }
+    if !world.copies.keys.is_there() && read(&*world.meta, is_used).await? {
+        return Err(lost());
     }
     let (new, key) = (world.copies.keys.create().await?, parpen_model::KeyId(world.entropy.uuid()));
     let (v, _) = write(&*world.meta, move |tx| {

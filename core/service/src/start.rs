@@ -21,7 +21,7 @@ use crate::exports::Doors;
 use crate::jobs::{Runner, World};
 use crate::media::FIRST_POOL;
 use crate::pools::{self, NewDisk, NewPool};
-use crate::{Backends, Copies, HouseExports, Ports, images};
+use crate::{Backends, Copies, HouseExports, Ports, images, seal};
 
 /// Time that passes on the control plane's runtime.
 struct RuntimeTimer(Handle);
@@ -73,6 +73,7 @@ pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition>
         clock: s.clock.clone(),
         entropy: s.entropy.clone(),
     };
+    seal::warn_of_loss(&world).await?;
     let (jobs, runner) = Runner::new(world);
     let doors =
         Doors { backends: backends.clone(), gate: s.gate.clone(), ceilings: ceilings.clone(), home: s.home };

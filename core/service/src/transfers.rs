@@ -9,7 +9,8 @@ use parpen_model::{
 
 use crate::quotas::{self, Need};
 use crate::volumes::ChangeAttributes;
-use crate::{Ports, attachments, names};
+use crate::volumes::resize::at_rest;
+use crate::{Ports, access, attachments, names};
 
 /// An offer and its key, which is told this once.
 pub struct Offered {
@@ -39,7 +40,7 @@ pub async fn create(
         may(&actor, Power::Write, Some(v.project))?;
         When::Only(&[Standing::Free]).check(Kind::Volume, v.id, v.standing())?;
         if !without_snapshots {
-            for s in tx.read().children::<Snapshot>(volume)?.iter().filter(|s| !s.transient) {
+            for s in snapshots_of(tx.read(), &v)?.iter().filter(|s| !s.transient) {
                 When::Only(&[Standing::Free]).check(Kind::Snapshot, s.id, s.standing())?;
             }
         }
@@ -124,11 +125,14 @@ pub async fn accept(
         return Err(Condition::invalid("auth key", why));
     }
     let (actor, now) = (actor.clone(), ports.clock.now());
+    let open = ports.sessions.of(access::plain_export(known.volume.into()));
     let ((transfer, labels), _) = write(&*ports.meta, move |tx| {
         let t: Transfer = tx.read().get(Scope::All, id)?;
         let mut v: Volume = tx.read().get(Scope::All, t.volume)?;
         When::Only(&[Standing::Offered]).check(Kind::Volume, v.id, v.standing())?;
-        let held = attachments::holders(tx.read(), v.id.into())?;
+        at_rest(&v)?;
+        let mut held = attachments::holders(tx.read(), v.id.into())?;
+        held.extend((!open.is_empty()).then(|| "an open session".to_string()));
         if !held.is_empty() {
             return Err(Condition::in_use(Kind::Volume, &v.handle, held));
         }
@@ -140,9 +144,11 @@ pub async fn accept(
         refuse_over(tx.read(), &v, actor.project, t.without_snapshots)?;
         let mut labels = Vec::new();
         if !t.without_snapshots {
-            for mut s in tx.read().children::<Snapshot>(v.id)? {
+            for mut s in snapshots_of(tx.read(), &v)? {
                 s.aliases = aliases_for(s.aliases, s.project);
                 s.project = actor.project;
+                // The others of its group stay with whoever took them together.
+                s.group_snapshot = None;
                 change(&mut s.attributes);
                 tx.update(&mut s)?;
                 labels.push((s.pool, Label::of_snapshot(&s)));
@@ -166,6 +172,11 @@ pub async fn accept(
     Ok(transfer)
 }
 
+/// The snapshots that go with a volume. Those of an earlier owner, who kept them, are not this one's to give away.
+fn snapshots_of(tx: &dyn ReadTx, v: &Volume) -> Result<Vec<Snapshot>, Condition> {
+    Ok(tx.children::<Snapshot>(v.id)?.into_iter().filter(|s| s.project == v.project).collect())
+}
+
 /// Refuses what the taker's ceilings do not allow; what is his already counts already.
 fn refuse_over(tx: &dyn ReadTx, v: &Volume, to: ProjectId, without_snapshots: bool) -> Result<(), Condition> {
     if v.project == to {
@@ -173,7 +184,7 @@ fn refuse_over(tx: &dyn ReadTx, v: &Volume, to: ProjectId, without_snapshots: bo
     }
     let mut need = Need::volume(v);
     if !without_snapshots {
-        let snapshots: Vec<Snapshot> = tx.children(v.id)?;
+        let snapshots = snapshots_of(tx, v)?;
         need = snapshots.iter().filter(|s| !s.transient).fold(need, Need::and_snapshot);
     }
     quotas::admit(tx, to, &need)

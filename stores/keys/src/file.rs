@@ -137,6 +137,10 @@ impl Master {
 }
 
 impl KeyManager for FileKeys {
+    fn is_there(&self) -> bool {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).is_some() || self.path.exists()
+    }
+
     fn create(&self) -> Boxed<'_, Result<WrappedKey, Condition>> {
         Box::pin(async move {
             let mut key = Zeroizing::new([0; KEY]);

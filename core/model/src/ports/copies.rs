@@ -168,7 +168,9 @@ pub struct WrappedKey {
 
 /// Who wraps the keys of encrypted volumes. Unwrapped keys stay with it and the ciphers that it gives.
 pub trait KeyManager: Send + Sync {
-    /// Makes a data key.
+    /// Whether there is a key that wraps others, so that none has to be made for the first data key.
+    fn is_there(&self) -> bool;
+    /// Makes a data key, and what wraps it if that is not there yet.
     fn create(&self) -> Boxed<'_, Result<WrappedKey, Condition>>;
     /// The cipher of a data key.
     fn open<'a>(&'a self, key: &'a DataKey) -> Boxed<'a, Result<Arc<dyn SectorCipher>, Condition>>;

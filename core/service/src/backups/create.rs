@@ -70,7 +70,7 @@ pub async fn create(
         let v: Volume = tx.read().get(actor_in.scope, new.of)?;
         may(&actor_in, Power::Write, Some(v.project))?;
         let s = source(tx, &v, &new, terms, own, stamp)?;
-        let base = base(tx, &new, &s)?;
+        let base = base(tx, &new, &v, &s)?;
         let since = base.as_ref().and_then(|b| b.held.or(b.snapshot));
         let since = since.map(|id| tx.read().find::<Snapshot>(Scope::All, id)).transpose()?.flatten();
         let since = since.filter(|s| s.life == Life::Ready && s.pool == v.pool).map(|s| s.id);
@@ -101,7 +101,8 @@ fn source(
 ) -> Result<Snapshot, Condition> {
     if let Some(id) = new.snapshot {
         let s: Snapshot = tx.read().get(Scope::All, id)?;
-        if s.origin != v.id || s.transient {
+        // One that an earlier owner kept is not this one's to read.
+        if s.origin != v.id || s.transient || s.project != v.project {
             return Err(Condition::not_found(Kind::Snapshot, id));
         }
         if s.life != Life::Ready {
@@ -121,13 +122,19 @@ fn source(
 }
 
 /// The backup that the new one is compared with: the newest that is older than its bytes.
-fn base(tx: &mut dyn WriteTx, new: &NewBackup, s: &Snapshot) -> Result<Option<Backup>, Condition> {
+fn base(
+    tx: &mut dyn WriteTx,
+    new: &NewBackup,
+    v: &Volume,
+    s: &Snapshot,
+) -> Result<Option<Backup>, Condition> {
     if !new.incremental {
         return Ok(None);
     }
     let older = |b: &Backup| s.transient || b.data < s.stamp.created;
     let fits = |b: &Backup| {
-        b.state == BackupState::Available
+        b.project == v.project
+            && b.state == BackupState::Available
             && b.shown() == BackupState::Available
             && new.container.as_ref().is_none_or(|c| *c == b.container)
             && older(b)

@@ -3,7 +3,7 @@
 use parpen_base::Boxed;
 use parpen_block::Rights;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{BackupEvent, BackupState, Life, LifeEvent, Work, life};
+use parpen_model::lifecycle::{BackupEvent, BackupState, Life, LifeEvent, Standing, When, Work, life};
 use parpen_model::ports::Target;
 use parpen_model::{
     Backup, BackupId, Condition, Kind, Scope, Stamp, Volume, VolumeId, VolumeType, WriteTx, read, write,
@@ -124,6 +124,7 @@ fn taken(tx: &mut dyn WriteTx, actor: &Actor, id: VolumeId, b: &Backup) -> Resul
     let mut v: Volume = tx.read().get(actor.scope, id)?;
     may(actor, Power::Write, Some(v.project))?;
     at_rest(&v)?;
+    When::AllBut(Standing::Offered).check(Kind::Volume, id, v.standing())?;
     let held = attachments::holders(tx.read(), id.into())?;
     if !held.is_empty() {
         return Err(Condition::in_use(Kind::Volume, &v.handle, held));

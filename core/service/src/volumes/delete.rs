@@ -72,8 +72,13 @@ pub async fn delete(
         if terms.respect && kept.iter().any(|s| s.group_snapshot.is_some()) {
             return Err(Condition::in_use(Kind::Volume, &v.handle, vec!["a snapshot of its group".into()]));
         }
-        if !kept.is_empty() && terms.snapshots == Snapshots::Refuse {
-            let by = kept.iter().map(|s| format!("snapshot {}", names::short(s))).collect();
+        let foreign = kept.iter().any(|s| s.project != v.project);
+        if foreign || !kept.is_empty() && terms.snapshots == Snapshots::Refuse {
+            let name = |s: &Snapshot| match s.project == v.project {
+                true => format!("snapshot {}", names::short(s)),
+                false => "a snapshot of another project".to_string(),
+            };
+            let by = kept.iter().map(name).collect();
             return Err(Condition::in_use(Kind::Volume, &v.handle, by));
         }
         v.life = life(v.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Volume, &v.handle))?;
