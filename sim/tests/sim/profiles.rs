@@ -79,13 +79,12 @@ fn faults_that_nobody_reports() {
 }
 
 #[test]
-#[ignore = "about one history in 500 still loses an object after double failures: seed 371"]
 fn disks_that_come_and_go() {
     assert!(survives(Profile::Array).tally.errors > 0);
 }
 
 #[test]
-#[ignore = "about one history in 500 still loses an object after double failures: seeds 26 and 547"]
+#[ignore = "about one history in 500 still loses an object after double failures: seed 26"]
 fn several_disks_that_are_small() {
     survives(Profile::ArrayFull);
 }
