@@ -63,6 +63,8 @@ mutants! {
     NoWitness = WITNESS, "witness", run_array, Array;
     /// The first disk is believed, whatever the others know.
     NoAdoptAuthority = ADOPT_AUTHORITY, "adopt-authority", run_array, Array;
+    /// A disk gives up what was deleted before the others know.
+    NoKeepNewGhosts = KEEP_NEW_GHOSTS, "keep-new-ghosts", run_array, Array;
     /// Replicas that differ after a power cut are left so.
     NoReconcile = RECONCILE_AT_OPEN, "reconcile-at-open", run_array, Array;
     /// A disk that came back is read at once.

@@ -54,10 +54,13 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.settle_locked().await?;
         let live = self.live();
         if let [one] = live.as_slice() {
+            one.engine.release_ghosts();
             let result = change(one.engine.clone()).await;
             self.notice(&one.member);
             return result;
         }
+        // A disk that is ahead of the others when the power goes must be able to go back.
+        live.iter().for_each(|t| t.engine.keep_new_ghosts());
         let results = join_all(live.iter().map(|t| change(t.engine.clone())).collect()).await;
         let steps = |t: &Target<D, R>| (t.engine.catalogue_seq(), t.engine.next_lineage());
         let done: Vec<bool> =
@@ -80,7 +83,28 @@ impl<D: Disk, R: Rules> Array<D, R> {
             }
         }
         self.settle_locked().await?;
+        self.live().iter().for_each(|t| t.engine.release_ghosts());
         results[best]
+    }
+
+    /// Takes back, on all disks, what deleted things hold. The caller knows that no disk could be believed any more
+    /// that still has their names.
+    pub(crate) async fn take_back_space(&self) {
+        let live = self.live();
+        live.iter().for_each(|t| t.engine.release_ghosts());
+        self.reclaim(&live).await;
+    }
+
+    /// Lets disks take back what ghosts hold, where nothing keeps them from it. The names are gone for good, so
+    /// nobody fails for it.
+    pub(crate) async fn reclaim(&self, live: &[Target<D, R>]) {
+        let taken = join_all(live.iter().map(|t| t.engine.reclaim_quietly()).collect()).await;
+        for (t, result) in live.iter().zip(taken) {
+            self.notice(&t.member);
+            if let Err(error) = result {
+                tracing::warn!(disk = t.member.number, %error, "space is taken back later");
+            }
+        }
     }
 
     /// Refuses a change that some disk has no room for, before any disk has made it.
@@ -184,18 +208,31 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let _one = self.holds.catalogue().await;
         let tree = self.identify(volume)?.tree;
         self.check_reach(tree)?;
-        self.on_all(&|e| Box::pin(async move { e.resize(volume, bytes).await })).await?;
+        self.on_all(&|e| Box::pin(async move { e.cut_short(volume, bytes).await })).await?;
+        let live = self.live();
+        let tidied = join_all(live.iter().map(|t| t.engine.tidy_end(volume)).collect()).await;
+        for (t, result) in live.iter().zip(tidied) {
+            self.notice(&t.member);
+            if let Err(error) = result {
+                tracing::warn!(disk = t.member.number, %error, "what was cut off is taken back later");
+            }
+        }
+        self.settle_locked().await?;
         self.check_reach(tree)
     }
 
     /// Gives a volume the content and size of a snapshot; the snapshot stays, and so do all others.
     pub async fn rollback(&self, volume: Uuid, snapshot: Uuid) -> Result<(), EngineError> {
-        let _held = self.hold([volume], 0, u64::MAX).await;
-        let _one = self.holds.catalogue().await;
-        let trees = [self.identify(volume)?.tree, self.identify(snapshot)?.tree];
-        trees.into_iter().try_for_each(|t| self.check_reach(t))?;
-        self.on_all(&|e| Box::pin(async move { e.rollback(volume, snapshot).await })).await?;
-        trees.into_iter().try_for_each(|t| self.check_reach(t))
+        {
+            let _held = self.hold([volume], 0, u64::MAX).await;
+            let _one = self.holds.catalogue().await;
+            let trees = [self.identify(volume)?.tree, self.identify(snapshot)?.tree];
+            trees.into_iter().try_for_each(|t| self.check_reach(t))?;
+            self.on_all(&|e| Box::pin(async move { e.rollback(volume, snapshot).await })).await?;
+            trees.into_iter().try_for_each(|t| self.check_reach(t))?;
+        }
+        self.reclaim(&self.live()).await;
+        Ok(())
     }
 
     /// Refuses what changes the content of a volume while objects of its tree may be only on disks that are away:
@@ -221,14 +258,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             self.on_all(&|e| Box::pin(async move { e.forget(id).await })).await?;
             self.lost.borrow_mut().remove(&id);
         }
-        let live = self.live();
-        let taken = join_all(live.iter().map(|t| t.engine.reclaim_quietly()).collect()).await;
-        for (t, result) in live.iter().zip(taken) {
-            self.notice(&t.member);
-            if let Err(error) = result {
-                tracing::warn!(disk = t.member.number, %error, "space is taken back later");
-            }
-        }
+        self.reclaim(&self.live()).await;
         // There may be room now for copies that were wanting.
         self.members.borrow().iter().for_each(|m| m.again.set(m.failed.get()));
         self.mover.has_room();

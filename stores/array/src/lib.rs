@@ -51,6 +51,11 @@
 //! - `ADOPT_AUTHORITY`. Changes of the catalogue are answered when durable on all disks in sync, so the one with most
 //!   changes in the newest era has all answered ones, and at most one more. The others take its catalogue before
 //!   anything is served, so lineage numbers agree again.
+//! - `KEEP_NEW_GHOSTS`. A disk that is ahead by a change that was never answered may be away at the next opening; then
+//!   the others go on without the change, and it must come back with all that it alone has. So what a change gives up
+//!   (a deleted volume, the head before a roll back, what is behind a new end) is kept, on every disk, until the change
+//!   is durable on all that go on and whoever lacks it is durably out. At opening that is when all disks in sync are
+//!   there and have one catalogue, else when the new era has begun.
 //! - `RECONCILE_AT_OPEN`. All disks in sync have what flushes covered. Of what none covered, one may have it and
 //!   another not; both outcomes are right, but reads must not waver. So replicas are made equal, from one of them,
 //!   before they are read. The cost is bounded by what differs; digests say where.

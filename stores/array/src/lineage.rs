@@ -40,6 +40,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
             self.check_reach(self.identify(id)?.tree)?;
             self.on_all(&|e| Box::pin(async move { e.rebase(id, onto).await })).await?;
         }
+        if all.done {
+            self.reclaim(&self.live()).await;
+        }
         Ok(all)
     }
 

@@ -200,7 +200,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// Lets a disk of this store serve again that was away; it gets what it lacks behind the scenes.
     pub async fn attach(&self, disk: D) -> Result<u16, EngineError> {
-        let opened = Engine::<D, R>::open_store(disk, self.entropy.clone(), Some(self.store)).await;
+        let opened = Engine::<D, R>::open_member(disk, self.entropy.clone(), Some(self.store)).await;
         let engine = opened.map_err(|e| match e {
             OpenError::NoSpace => EngineError::NoSpace,
             OpenError::Io => EngineError::Io,

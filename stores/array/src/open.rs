@@ -3,9 +3,10 @@
 //! 1. The *authority* is the disk with the newest era and, within it, the most changes of the catalogue, among
 //!    those whose record says that they are in sync and belongs to the history that the witness knows.
 //! 2. Every other disk takes the authority's catalogue, and with it the members and the placement.
-//! 3. Replicas in sync that differ (by writes that no flush covered) are made equal.
-//! 4. What lies on a disk that is not its place is given up.
-//! 5. A new era begins, in which whoever is not there is out.
+//! 3. Only when no disk that says otherwise could be believed any more is the space of deleted things taken back.
+//! 4. Replicas in sync that differ (by writes that no flush covered) are made equal.
+//! 5. What lies on a disk that is not its place is given up.
+//! 6. A new era begins, in which whoever is not there is out.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -188,7 +189,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
                     continue;
                 }
             };
-            match Engine::<D, R>::open_store(disk, entropy.clone(), how.store).await {
+            match Engine::<D, R>::open_member(disk, entropy.clone(), how.store).await {
                 Ok(engine) => opened.push((offer.number, engine)),
                 Err(e) => {
                     faults.push((offer.number, e.to_string()));
@@ -326,6 +327,12 @@ impl<D: Disk, R: Rules> Array<D, R> {
             *t.member.unclean.borrow_mut() = Unclean::Nothing;
         }
         self.refresh();
+        // What was deleted can come back only by a disk that knows less and would be believed without the others.
+        let missing = |m: &&Rc<Member<D, R>>| m.standing.get() == Standing::InSync && m.live().is_none();
+        let all_know = !self.members.borrow().iter().any(|m| missing(&m));
+        if all_know {
+            self.take_back_space().await;
+        }
         if R::RECONCILE_AT_OPEN {
             self.reconcile().await;
         }
@@ -337,6 +344,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
             }
         }
         self.new_era().await?;
+        if !all_know {
+            self.take_back_space().await;
+            self.settle_locked().await?;
+        }
         self.drop_dead_trees().await?;
         self.refresh();
         Ok(())

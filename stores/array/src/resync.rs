@@ -68,6 +68,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.settle_locked().await?;
         let lead = self.lead()?;
         adopt(&lead, &engine).await?;
+        // It is out, durably: nobody goes by what it knew any more.
+        engine.release_ghosts();
+        engine.reclaim_quietly().await?;
         engine.set_era(self.mark.get().era);
         engine.set_generation(self.generation.get());
         *m.unclean.borrow_mut() = Unclean::Anything;

@@ -115,23 +115,20 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             self.go(way, seq, next_lineage).await?;
             self.flush().await?;
         }
-        match self.reclaim().await {
-            Err(EngineError::NoSpace) => Ok(()),
-            other => other,
-        }
+        self.reclaim_quietly().await
     }
 
-    /// Dissolves, step by step, what stands in the way.
+    /// Dissolves, step by step, what stands in the way, and nothing else: a ghost may get its name back.
     async fn clear_for(&self, nodes: &[NodeImage], heads: Heads) -> Result<(), EngineError> {
         loop {
-            let (ghosts, blocked, next_lineage) = {
+            let (ghosts, clear, next_lineage) = {
                 let state = self.state.borrow();
                 let clear = state.way_to(nodes, heads).clear;
                 let named = |l: &u64| state.nodes.get(l).is_some_and(|n| n.is_named());
                 let ghosts: Vec<u64> = clear.iter().copied().filter(named).take(CLEARED).collect();
-                (ghosts, !clear.is_empty(), state.next_lineage)
+                (ghosts, clear, state.next_lineage)
             };
-            if !blocked {
+            if clear.is_empty() {
                 return Ok(());
             }
             if !ghosts.is_empty() {
@@ -141,7 +138,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 self.change(Op::Adopt(Adoption { next_lineage, ghosts, ..Adoption::default() }))?;
                 self.flush().await?;
             }
-            self.reclaim().await?;
+            self.reclaim_among(Some(&clear)).await?;
             yield_now().await;
         }
     }

@@ -140,25 +140,44 @@ impl<'a> Both<'a> {
     /// what the new one goes on from (or something like it) unless others stand between. Gives the topmost of
     /// the new lineages for each old head.
     fn bases(&self) -> BTreeMap<u64, u64> {
-        let heads: BTreeMap<Uuid, u64> =
-            self.wanted.values().filter(|n| n.kind == ImageKind::Volume).map(|n| (n.id, n.lineage)).collect();
+        // What a volume held lives on in its newer head and in the snapshots that were taken of it, also when the
+        // volume itself is gone: older ones first.
+        let mut heirs: BTreeMap<Uuid, Vec<u64>> = BTreeMap::new();
+        for n in self.wanted.values().filter(|n| self.here(n.lineage).is_none()) {
+            match n.kind {
+                ImageKind::Volume => heirs.entry(n.id).or_default().push(n.lineage),
+                ImageKind::Snapshot => heirs.entry(n.of).or_default().push(n.lineage),
+                ImageKind::Ghost | ImageKind::Record => {}
+            }
+        }
         let between = self.between();
         let mut bases = BTreeMap::new();
         for (old, node) in &self.state.nodes {
             let own = node.kind == NodeKind::Volume && self.here(*old).is_some() && !self.is_known(*old);
-            let Some(head) = heads.get(&node.id).filter(|h| own && self.here(**h).is_none()) else {
-                continue;
+            let fits = |top: &u64| {
+                let want = self.wanted[top];
+                let follows = self.known_above(*old) == want.parent && node.tree == want.tree && *old < *top;
+                follows && !between.contains(top)
             };
-            let mut top = self.wanted[head];
-            while let Some(p) = self.wanted.get(&top.parent).filter(|p| self.here(p.lineage).is_none()) {
-                top = p;
-            }
-            let fits = self.known_above(*old) == top.parent && node.tree == top.tree && *old < top.lineage;
-            if fits && !between.contains(&top.lineage) && self.leads_only_to(*old) {
-                bases.entry(top.lineage).or_insert(*old);
+            let heirs = heirs.get(&node.id).into_iter().flatten();
+            let mut tops = heirs.filter(|_| own).map(|heir| self.topmost_new(*heir));
+            if let Some(top) = tops.find(fits)
+                && self.leads_only_to(*old)
+            {
+                bases.entry(top).or_insert(*old);
             }
         }
         bases
+    }
+
+    /// The highest lineage of the other catalogue from this one on upwards below which nothing is here.
+    fn topmost_new(&self, mut lineage: u64) -> u64 {
+        let above = |l: u64| self.wanted.get(&l).map(|n| n.parent);
+        while let Some(p) = above(lineage).filter(|p| self.wanted.contains_key(p) && self.here(*p).is_none())
+        {
+            lineage = p;
+        }
+        lineage
     }
 
     /// Whether nothing else that both have hangs on what stands between a lineage and the nearest one above

@@ -1,5 +1,6 @@
 //! The verbs of the catalogue. Each can be repeated, and each is durable when it answers.
 
+use std::cmp::Ordering;
 use std::rc::Rc;
 
 use parpen_base::Buf;
@@ -11,6 +12,7 @@ use crate::reclaim::SMALL_OP;
 use crate::record::{Op, Taken};
 use crate::room::Need;
 use crate::state::{NodeKind, State};
+use crate::sync::RangeGuard;
 use crate::{Disk, EngineError, Found, Kind, Rules, Space};
 
 /// A change that makes things smaller: it may use the reserve.
@@ -173,25 +175,60 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     /// Changes the size of a volume; what is cut off is gone, what is added reads as zeros.
     pub async fn resize(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
-        check_size(bytes)?;
-        let _one = self.lock_catalogue().await;
-        let _all = self.lock_blocks(volume, 0, u64::MAX).await;
-        let (_, old) = self.writable(volume)?;
-        if bytes > old {
-            self.grow(volume, bytes).await?;
-        } else if bytes < old {
-            self.make_room(SHRINK).await?;
-            let (lineage, _) = self.writable(volume)?;
-            self.change(Op::Resize { lineage, bytes })?;
-            self.flush().await?;
-            // From here on the cut is durable. What a full disk or a crash leaves standing behind the end is
-            // cleared before the volume can grow again.
-            match self.clear_beyond(volume, bytes, false).await {
-                Ok(()) | Err(EngineError::NoSpace) => {}
-                Err(e) => return Err(e),
-            }
+        let (_one, _all, old) = self.set_size(volume, bytes).await?;
+        if bytes < old {
+            self.clear_end(volume, bytes).await?;
         }
         self.flush().await
+    }
+
+    /// [`Engine::resize`] to the point where it is durable: when a volume shrinks, what is behind its end is still
+    /// there, for [`Engine::tidy_end`].
+    pub async fn cut_short(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
+        let _locks = self.set_size(volume, bytes).await?;
+        self.flush().await
+    }
+
+    /// Gives a volume its size; answers what it was, and keeps everybody else out meanwhile.
+    async fn set_size(
+        &self,
+        volume: Uuid,
+        bytes: u64,
+    ) -> Result<(RangeGuard<'_>, Option<RangeGuard<'_>>, u64), EngineError> {
+        check_size(bytes)?;
+        let one = self.lock_catalogue().await;
+        let all = self.lock_blocks(volume, 0, u64::MAX).await;
+        let (_, old) = self.writable(volume)?;
+        match bytes.cmp(&old) {
+            Ordering::Greater => self.grow(volume, bytes).await?,
+            Ordering::Less => self.shrink(volume, bytes).await?,
+            Ordering::Equal => {}
+        }
+        Ok((one, all, old))
+    }
+
+    /// Takes back what is behind the end of a volume.
+    pub async fn tidy_end(&self, volume: Uuid) -> Result<(), EngineError> {
+        let _one = self.lock_catalogue().await;
+        let _all = self.lock_blocks(volume, 0, u64::MAX).await;
+        let (_, bytes) = self.writable(volume)?;
+        self.clear_end(volume, bytes).await?;
+        self.flush().await
+    }
+
+    async fn shrink(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
+        self.make_room(SHRINK).await?;
+        let (lineage, _) = self.writable(volume)?;
+        self.change(Op::Resize { lineage, bytes })?;
+        self.flush().await
+    }
+
+    /// What a full disk or a crash leaves standing behind the end is cleared before the volume can grow again.
+    async fn clear_end(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
+        match self.clear_beyond(volume, bytes, false).await {
+            Err(EngineError::NoSpace) => Ok(()),
+            other => other,
+        }
     }
 
     /// Nothing may stand behind the old end when it moves.

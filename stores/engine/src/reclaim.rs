@@ -29,9 +29,31 @@ impl Drop for Reclaiming<'_> {
 }
 
 impl<D: Disk, R: Rules> Engine<D, R> {
-    /// Works through all ghosts: those with at most one child disappear, the others let go what no child
-    /// uses. If somebody else is at it already, that one does it.
+    /// From now on, what becomes a ghost keeps all that it holds, until [`Engine::release_ghosts`]. Another disk of
+    /// the store may not know yet that it lost its name, and may be the one that is believed after a crash.
+    pub fn keep_new_ghosts(&self) {
+        if R::KEEP_NEW_GHOSTS {
+            *self.may_go.borrow_mut() = Some(self.state.borrow().dead.clone());
+        }
+    }
+
+    /// Every ghost may be taken back again, by the next [`Engine::reclaim_quietly`].
+    pub fn release_ghosts(&self) {
+        *self.may_go.borrow_mut() = None;
+    }
+
+    fn may_go(&self, lineage: u64) -> bool {
+        self.may_go.borrow().as_ref().is_none_or(|all| all.contains(&lineage))
+    }
+
+    /// Works through all ghosts that may go: those with at most one child disappear, the others let go what no
+    /// child uses. If somebody else is at it already, that one does it.
     pub(crate) async fn reclaim(&self) -> Result<(), EngineError> {
+        self.reclaim_among(None).await
+    }
+
+    /// [`Engine::reclaim`], or, with `only`, the same for these ghosts alone, also if they were to be kept.
+    pub(crate) async fn reclaim_among(&self, only: Option<&BTreeSet<u64>>) -> Result<(), EngineError> {
         if self.reclaiming.replace(true) {
             return Ok(());
         }
@@ -41,8 +63,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let mut stuck = BTreeSet::new();
         loop {
             self.alive()?;
-            let ready = self.dissolvable(&stuck);
-            let trim = self.state.borrow_mut().to_trim.pop_first();
+            let goes = |l: &u64| only.map_or_else(|| self.may_go(*l), |all| all.contains(l));
+            let ready = self.dissolvable(|l| goes(l) && !stuck.contains(l));
+            let trim = {
+                let mut state = self.state.borrow_mut();
+                let next = state.to_trim.iter().copied().find(goes);
+                next.filter(|l| state.to_trim.remove(l))
+            };
             let (lineage, done) = match (ready, trim) {
                 (Some(lineage), None) => (lineage, self.dissolve(lineage).await),
                 (_, Some(lineage)) => (lineage, self.trim_ghost(lineage).await),
@@ -61,10 +88,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// A ghost that can go now.
-    fn dissolvable(&self, stuck: &BTreeSet<u64>) -> Option<u64> {
+    fn dissolvable(&self, goes: impl Fn(&u64) -> bool) -> Option<u64> {
         let state = self.state.borrow();
         let few = |l: &&u64| state.nodes.get(l).is_some_and(|n| n.children.len() <= 1 || !R::GHOSTS);
-        state.dead.iter().filter(|l| !stuck.contains(l)).find(few).copied()
+        state.dead.iter().filter(|l| goes(l)).find(few).copied()
     }
 
     async fn dissolve(&self, lineage: u64) -> Result<(), EngineError> {
@@ -152,7 +179,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let of = |l: &u64| {
                 state.by_key.range((*l, 0)..=(*l, u64::MAX)).map(|(key, _)| *key).collect::<Vec<_>>()
             };
-            state.dead.iter().flat_map(of).collect()
+            state.dead.iter().filter(|l| self.may_go(**l)).flat_map(of).collect()
         };
         let mut any = false;
         for (lineage, index) in all {

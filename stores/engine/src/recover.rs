@@ -2,6 +2,7 @@
 //! durable.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -118,6 +119,35 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         store: Option<Uuid>,
         cache: usize,
     ) -> Result<Rc<Self>, OpenError> {
+        let engine = Self::recover(disk, entropy, store, cache).await?;
+        // What deletions had begun goes on where it stopped.
+        engine.reclaim_quietly().await.map_err(|_| OpenError::Io)?;
+        Ok(engine)
+    }
+
+    /// [`Engine::open_store`] for one disk of many: what was deleted keeps all that it holds until
+    /// [`Engine::release_ghosts`], since the other disks may not know that it was.
+    pub async fn open_member(
+        disk: D,
+        entropy: Arc<dyn Entropy>,
+        store: Option<Uuid>,
+    ) -> Result<Rc<Self>, OpenError> {
+        let cache = disk.map_cache();
+        let engine = Self::recover(disk, entropy, store, cache).await?;
+        if R::KEEP_NEW_GHOSTS {
+            *engine.may_go.borrow_mut() = Some(BTreeSet::new());
+        } else {
+            engine.reclaim_quietly().await.map_err(|_| OpenError::Io)?;
+        }
+        Ok(engine)
+    }
+
+    async fn recover(
+        disk: D,
+        entropy: Arc<dyn Entropy>,
+        store: Option<Uuid>,
+        cache: usize,
+    ) -> Result<Rc<Self>, OpenError> {
         let verdict = superblock::load(&disk).await?;
         let sb = verdict.chosen;
         if let Some(wanted) = store.filter(|s| *s != sb.id.store) {
@@ -147,6 +177,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             generation: Cell::new(0),
             era: Cell::new(0),
             reclaiming: Cell::new(false),
+            may_go: RefCell::default(),
             loads: Loads::default(),
             moves: Cell::new(0),
             rebases: RefCell::default(),
@@ -160,22 +191,13 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
         engine.replay(records).await?;
         repair_superblocks(&engine.disk, &sb, verdict.stale).await?;
-        engine.begin_service(boot).await.map_err(|e| match e {
-            EngineError::NoSpace => OpenError::NoSpace,
-            _ => OpenError::Io,
-        })?;
-        Ok(engine)
-    }
-
-    async fn begin_service(&self, boot: Boot) -> Result<(), EngineError> {
         if R::FIX_OUTCOME {
-            self.checkpoint(Some(boot)).await?;
+            engine.checkpoint(Some(boot)).await.map_err(|e| match e {
+                EngineError::NoSpace => OpenError::NoSpace,
+                _ => OpenError::Io,
+            })?;
         }
-        // What deletions had begun goes on where it stopped.
-        match self.reclaim().await {
-            Err(EngineError::NoSpace) => Ok(()),
-            other => other,
-        }
+        Ok(engine)
     }
 }
 

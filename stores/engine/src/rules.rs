@@ -45,6 +45,8 @@ pub trait Rules: 'static {
     const BUMP_ERA_BEFORE_ACK: bool = true;
     /// At opening the newest disk in sync is believed, and the others take its catalogue.
     const ADOPT_AUTHORITY: bool = true;
+    /// What lost its name keeps its space on every disk until no disk that still has the name could be believed.
+    const KEEP_NEW_GHOSTS: bool = true;
     /// At opening, replicas that differ (by writes that no flush covered) are made equal before they serve.
     const RECONCILE_AT_OPEN: bool = true;
     /// A disk that came back is read only for families that are known to be the newest there.
