@@ -1,0 +1,64 @@
+//! A volume changes hands, and what its old owner kept stays his.
+
+use parpen_base::MIB;
+use parpen_identity::Actor;
+use parpen_model::{Attributes, Condition, Kind, ProjectId, Scope, Snapshot, Volume, read};
+use parpen_service::backups::{self, CreateTerms, NewBackup};
+use parpen_service::snapshots::{self, NewSnapshot};
+use parpen_service::transfers;
+use parpen_service::volumes::{self, DeleteTerms, Snapshots};
+use uuid::Uuid;
+
+use super::house::{Disk, House, native};
+
+fn of_project(house: &House, n: u128) -> Actor {
+    let project = ProjectId(Uuid::from_u128(n));
+    Actor { project, scope: Scope::Project(project), ..house.actor.clone() }
+}
+
+async fn hand_over(house: &House, v: &Volume, from: &Actor, to: &Actor, without_snapshots: bool) {
+    let offered = transfers::create(&house.ports, from, v.id, None, without_snapshots).await.unwrap();
+    let (id, key) = (offered.transfer.id, offered.key);
+    transfers::accept(&house.ports, to, id, &key, Box::new(|_| ())).await.unwrap();
+}
+
+async fn row(house: &House, s: &Snapshot) -> Option<Snapshot> {
+    let id = s.id;
+    read(&*house.ports.meta, move |tx| tx.find(Scope::All, id)).await.unwrap()
+}
+
+fn backup(v: &Volume, of: Option<&Snapshot>, incremental: bool) -> NewBackup {
+    let (name, attributes) = ("b".into(), Attributes::default());
+    NewBackup { of: v.id, snapshot: of.map(|s| s.id), name, container: None, incremental, attributes }
+}
+
+#[tokio::test]
+async fn what_an_old_owner_kept_is_not_the_new_ones() {
+    let disk = Disk::new();
+    let house = disk.start().await;
+    let (old, new) = (of_project(&house, 5), of_project(&house, 6));
+    let v = house.volume("books", MIB).await;
+    hand_over(&house, &v, &house.actor.clone(), &old, false).await;
+    let wish = NewSnapshot { naming: native("kept"), ..Default::default() };
+    let s = snapshots::create(&house.ports, &old, v.id, wish).await.unwrap();
+    house.ports.jobs.wait(s.job).await.unwrap();
+    let full = backups::create(&house.ports, &old, backup(&v, None, false), CreateTerms::default());
+    house.ports.jobs.wait(full.await.unwrap().job).await.unwrap();
+    hand_over(&house, &v, &old, &new, true).await;
+
+    // Not by offering it to oneself.
+    hand_over(&house, &v, &new, &new, false).await;
+    assert_eq!(row(&house, &s.now).await.unwrap().project, old.project);
+    // Not by a backup.
+    let wanted = backup(&v, Some(&s.now), false);
+    let refused = backups::create(&house.ports, &new, wanted, CreateTerms::default()).await;
+    assert!(matches!(refused, Err(Condition::NotFound { what: Kind::Snapshot, .. })));
+    let refused = backups::create(&house.ports, &new, backup(&v, None, true), CreateTerms::default()).await;
+    assert!(matches!(refused, Err(Condition::Invalid { .. })), "the old owner's backup is no base");
+    // Not by deleting everything.
+    let terms = DeleteTerms { snapshots: Snapshots::Delete, ..Default::default() };
+    let refused = volumes::delete(&house.ports, &new, v.id, terms).await;
+    let Err(Condition::InUse { by, .. }) = refused else { panic!("it is refused") };
+    assert_eq!(by, ["a snapshot of another project"]);
+    assert!(row(&house, &s.now).await.is_some());
+}
