@@ -4,6 +4,7 @@ import http.client
 import json
 import pathlib
 import statistics
+import threading
 import time
 import urllib.parse
 
@@ -12,6 +13,7 @@ import targets
 
 VOLUMES = 1000
 SHOWS = 3000
+CLIENTS = 4
 # Between two looks at something that is being made: short beside what is measured.
 PAUSE = 0.0005
 
@@ -78,6 +80,17 @@ def repeat(client, path, times, pid):
     return took, (targets.cpu_seconds(pid) - before) * 1000 / times
 
 
+def crowd(clients, path, times, pid):
+    """The server's processor milliseconds of one call, when each client makes so many of them at once."""
+    threads = [threading.Thread(target=repeat, args=(client, path, times, pid)) for client in clients]
+    before = targets.cpu_seconds(pid)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return (targets.cpu_seconds(pid) - before) * 1000 / (times * len(clients))
+
+
 def times(rounds):
     """Everything, on a fresh server of its own."""
     server = harness.Server().start()
@@ -100,6 +113,8 @@ def times(rounds):
         found["rss"] = memory(server.pid)
         found["list"], found["list cpu"] = repeat(client, "/volumes/detail", rounds * 4, server.pid)
         found["show"], found["show cpu"] = repeat(client, f"/volumes/{last}", SHOWS, server.pid)
+        clients = [Client(server) for _ in range(CLIENTS)]
+        found["crowd cpu"] = crowd(clients, f"/volumes/{last}", SHOWS, server.pid)
         found["rss after lists"] = memory(server.pid)
         return found
     finally:
@@ -111,7 +126,7 @@ def rows(found):
     def middle(what):
         return statistics.median(found[what])
 
-    per_second = 1000 / found["show cpu"]
+    per_second = 1000 / found["crowd cpu"]
     made = [
         ("volume, from POST to `available`", 5, middle("volume"), "ms"),
         ("snapshot, from POST to `available`", 2, middle("snapshot"), "ms"),
@@ -122,6 +137,6 @@ def rows(found):
     ]
     lines = [[what, f"under {most} {unit}", f"{is_:.1f} {unit}", "met" if is_ < most else "missed"]
              for what, most, is_, unit in made]
-    shows = ["shows of one volume for each second of one core", "5000", f"{per_second:.0f}"]
+    shows = [f"shows of one volume for each second of one core, {CLIENTS} clients", "5000", f"{per_second:.0f}"]
     lines.insert(4, shows + ["met" if per_second >= 5000 else "missed"])
     return lines

@@ -21,6 +21,9 @@ pub struct BenchArgs {
     /// Only these jobs, separated by commas, and nothing about snapshots
     #[arg(long, value_name = "NAMES")]
     jobs: Option<String>,
+    /// Only the OpenStack side; the rest of BENCHMARKS.md stays
+    #[arg(long, conflicts_with = "jobs")]
+    openstack: bool,
     /// Where all keep their data, some 20 GiB [default: target/bench]
     #[arg(long, value_name = "DIR")]
     dir: Option<String>,
@@ -46,6 +49,9 @@ pub fn run(root: &Path, args: &BenchArgs) -> Result<bool> {
         .args(["--dir", args.dir.as_deref().unwrap_or("target/bench"), "--out", "BENCHMARKS.md"]);
     if let Some(jobs) = &args.jobs {
         driver.args(["--jobs", jobs]);
+    }
+    if args.openstack {
+        driver.arg("--openstack");
     }
     command::run(&mut driver)
 }
