@@ -561,7 +561,7 @@ class Images(unittest.TestCase):
         self.holds_patterns(cloud.block_storage.get_volume(own["id"]))
         of = server.cli_json("image", "create", unique("own"), "--volume", own["id"], "--format", "qcow2")
         self.assertEqual(of["state"], "active")
-        server.cli("image", "save", of["id"], str(saved))
+        server.cli("image", "save", of["id"], str(saved), "--force")
         harness.run("qemu-img", "compare", "-f", "qcow2", "-F", "raw", saved, path)
         server.cli("image", "delete", of["id"])
 

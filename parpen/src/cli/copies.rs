@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::client::{Client, segment};
 use super::print::Tabular;
 use super::progress::{self, Counted};
-use super::{Common, print};
+use super::{Common, print, target};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Backup {
@@ -243,6 +243,9 @@ pub(super) enum Image {
         image: String,
         /// The file
         file: PathBuf,
+        /// Write over what is there
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -293,7 +296,7 @@ impl Image {
             Image::Show { image, common } => {
                 print::one(&common, &Client::of(&common)?.get::<ImageDoc>(&image_path(&image))?)
             }
-            Image::Save { image, file, common } => save(&Client::of(&common)?, &image, &file),
+            Image::Save { image, file, force, common } => save(&Client::of(&common)?, &image, &file, force),
             Image::Volume { image, name, size, pool, common } => {
                 let client = Client::of(&common)?;
                 let wish = ImageVolumeWish { name, size, pool };
@@ -339,9 +342,9 @@ fn of_volume(client: &Client, wish: &ImageWish) -> anyhow::Result<ImageDoc> {
     outcome
 }
 
-fn save(client: &Client, image: &str, file: &Path) -> anyhow::Result<()> {
+fn save(client: &Client, image: &str, file: &Path, force: bool) -> anyhow::Result<()> {
     let (length, from) = client.get_stream(&format!("{}/data", image_path(image)))?;
-    let mut to = File::create(file).with_context(|| format!("cannot make {}", file.display()))?;
+    let mut to = target::create(file, force)?;
     let bar = progress::bar("saving", length);
     let copied = std::io::copy(&mut Counted { from, bar: bar.clone() }.take(length), &mut to)?;
     bar.finish_and_clear();

@@ -53,6 +53,8 @@ pub(super) fn unfinished(path: &Path, own: bool, unique: impl FnOnce() -> String
 
 /// A new sparse file; what an earlier attempt left under this name goes.
 pub(super) fn make(path: &Path, bytes: u64) -> Result<(), Condition> {
+    // A device that was there when it was asked for may be gone by now.
+    no_device(path)?;
     let failed = |e: std::io::Error| refused(format!("{}: {e}", path.display()));
     let parent = path.parent().ok_or_else(|| Condition::invalid("path", "it names no file"))?;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
@@ -146,9 +148,23 @@ pub(super) fn free_bytes(path: &Path) -> Result<u64, Condition> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// Refuses a path among the devices at which nothing is: a file made there would lie in memory, under a device's name.
+fn no_device(path: &Path) -> Result<(), Condition> {
+    if fs::symlink_metadata(path).is_ok() {
+        return Ok(());
+    }
+    let there = path.ancestors().find_map(|p| fs::canonicalize(p).ok());
+    // What lies in /dev/shm are files, by everybody's custom.
+    match there.is_some_and(|p| p.starts_with("/dev") && !p.starts_with("/dev/shm")) {
+        true => Err(Condition::invalid("path", format!("there is no device {}", path.display()))),
+        false => Ok(()),
+    }
+}
+
 /// How large a disk at `path` is to be, in bytes: a device as it is, a file as was asked for, else its part of 90 % of
 /// what is free.
 pub(super) fn capacity(path: &Path, asked: Option<u64>, sharers: u64) -> Result<u64, Condition> {
+    no_device(path)?;
     if fs::metadata(path).is_ok_and(|m| m.file_type().is_block_device()) {
         let end = fs::File::open(path).and_then(|mut f| f.seek(SeekFrom::End(0)));
         return end.map_err(|e| refused(format!("{}: {e}", path.display())));
@@ -163,5 +179,23 @@ pub(super) fn pool_of(path: &Path) -> String {
     match stem.rsplit_once('-') {
         Some((pool, number)) if number.parse::<u16>().is_ok() => pool.to_string(),
         _ => stem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_is_made_among_the_devices() {
+        for path in ["/dev/no-such-disk", "/dev/no-such-folder/disk", "/dev/shm/../no-such-disk"] {
+            for refused in [capacity(Path::new(path), Some(GIB), 1).map(|_| ()), make(Path::new(path), GIB)] {
+                let text = refused.unwrap_err().to_string();
+                assert!(text.contains(&format!("there is no device {path}")), "{text}");
+            }
+            assert!(fs::symlink_metadata(path).is_err(), "{path}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(capacity(&dir.path().join("new/disk"), Some(GIB), 1), Ok(GIB));
     }
 }

@@ -85,6 +85,14 @@ pub fn condition(e: EngineError) -> Condition {
     }
 }
 
+/// Why a volume was not made, as whoever asked for it hears: its placement may ask for disks that are leaving.
+fn unmade(e: EngineError) -> Condition {
+    match e {
+        EngineError::Invalid(why) => Condition::Conflict(why.into()),
+        e => condition(e),
+    }
+}
+
 impl VolumeBackend for PoolStore {
     fn create<'a>(
         &'a self,
@@ -106,7 +114,7 @@ impl VolumeBackend for PoolStore {
             };
             let new =
                 NewVolume { id: id.0, bytes: want.size, from: snapshot, label: label.to_bytes(), policy };
-            self.store.create_placed(new).await.map_err(condition)?;
+            self.store.create_placed(new).await.map_err(unmade)?;
             Ok(made)
         })
     }
@@ -192,5 +200,17 @@ impl VolumeBackend for PoolStore {
 impl Rollback for PoolStore {
     fn rollback(&self, id: VolumeId, to: SnapshotId) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move { self.store.rollback(id.0, to.0).await.map_err(condition) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_for_more_disks_than_serve_hears_it() {
+        let why = "the placement asks for more disks than serve";
+        assert_eq!(unmade(EngineError::Invalid(why)).to_string(), why);
+        assert!(matches!(unmade(EngineError::NotFound), Condition::Internal(_)));
     }
 }

@@ -286,6 +286,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.drop_engine(&m);
         self.save_members().await?;
         self.refresh();
+        // What it did will never be through.
+        self.stop_scrub(number);
+        self.mover.counts.borrow_mut().retain(|(_, disk), _| *disk != number);
         self.mover.look_again();
         Ok(())
     }

@@ -50,7 +50,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// Ends a scrub before it is through.
     pub fn stop_scrub(&self, number: u16) {
-        self.mover.scrub.borrow_mut().remove(&number);
+        if self.mover.scrub.borrow_mut().remove(&number).is_some() {
+            self.mover.counts.borrow_mut().remove(&(Class::Scrub, number));
+        }
     }
 
     /// Verifies some of the disk whose turn it is; `false`: none is being scrubbed.

@@ -413,7 +413,8 @@ fn what_only_a_forgotten_disk_had_is_lost_and_never_reads_as_zeros() {
     assert!(member(&w, 2).objects > 0 && member(&w, 1).objects > 0);
     w.lose(2);
     block_on(w.array.eject(2, true)).unwrap();
-    block_on(w.array.forget(2, false)).unwrap();
+    assert!(matches!(block_on(w.array.forget(2, false)), Err(EngineError::Invalid(_))));
+    block_on(w.array.forget(2, true)).unwrap();
     w.away.clear();
     for crash in [false, true] {
         let (mut lost, mut kept) = (0, 0);
@@ -437,4 +438,27 @@ fn what_only_a_forgotten_disk_had_is_lost_and_never_reads_as_zeros() {
             w.crash(&[]);
         }
     }
+}
+
+#[test]
+fn a_forgotten_disk_and_a_stopped_scrub_leave_no_task() {
+    let mut w = Test::new(3, 17);
+    let id = w.create(2, None).unwrap();
+    fill(&mut w, id);
+    let unfinished = |w: &Test, disk: u16| {
+        w.array.tasks().into_iter().filter(|t| t.disk == disk && t.completed + t.stuck < t.all).count()
+    };
+    for disk in [1, 2] {
+        w.array.scrub(disk).unwrap();
+        assert_eq!(unfinished(&w, disk), 1);
+    }
+    w.array.stop_scrub(2);
+    assert_eq!(unfinished(&w, 2), 0);
+    block_on(w.array.soft_eject(1)).unwrap();
+    w.work(1, 4096);
+    assert_eq!(unfinished(&w, 1), 2);
+    block_on(w.array.eject(1, true)).unwrap();
+    block_on(w.array.forget(1, true)).unwrap();
+    assert_eq!(unfinished(&w, 1), 0);
+    assert!(w.array.pause_scrub(3).is_err());
 }

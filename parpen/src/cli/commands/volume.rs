@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -13,7 +13,7 @@ use parpen_native::doc::{
 
 use super::super::client::{Client, segment};
 use super::super::progress::{self, Counted};
-use super::super::{Common, print};
+use super::super::{Common, print, target};
 use super::lineage;
 
 /// Bytes that are looked at together for zeros, so that exported files stay sparse.
@@ -174,6 +174,9 @@ pub(in crate::cli) enum Volume {
         volume: String,
         /// The file; zeros become holes
         file: PathBuf,
+        /// Write over what is there
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -269,7 +272,9 @@ impl Volume {
             Volume::Freeze { volume, force, common } => lineage::freeze(&common, &volume, force),
             Volume::Diff { volume, from, common } => lineage::diff(&common, &volume, from.as_deref()),
             Volume::Import { volume, file, common } => import(&Client::of(&common)?, &volume, &file),
-            Volume::Export { volume, file, common } => export(&Client::of(&common)?, &volume, &file),
+            Volume::Export { volume, file, force, common } => {
+                export(&Client::of(&common)?, &volume, &file, force)
+            }
             Volume::Delete { volume, snapshots, force, common } => {
                 Client::of(&common)?.delete(&format!("{}?snapshots={snapshots}&force={force}", path(&volume)))
             }
@@ -297,10 +302,10 @@ fn import(client: &Client, volume: &str, file: &PathBuf) -> anyhow::Result<()> {
     sent
 }
 
-fn export(client: &Client, volume: &str, file: &PathBuf) -> anyhow::Result<()> {
+fn export(client: &Client, volume: &str, file: &Path, force: bool) -> anyhow::Result<()> {
     let kind = if volume.contains('@') { "snapshots" } else { "volumes" };
     let (length, from) = client.get_stream(&format!("/{kind}/{}/data", segment(volume)))?;
-    let mut to = File::create(file).with_context(|| format!("cannot make {}", file.display()))?;
+    let mut to = target::create(file, force)?;
     // Holes are zeros in a new file only; a device keeps what it had.
     let sparse = to.metadata()?.is_file();
     let bar = progress::bar("exporting", length);
