@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueEnum};
-use parpen_base::{format_size, parse_size};
+use parpen_base::format_size;
 use parpen_native::doc::{
     BackupBegun, BackupDoc, BackupWish, ImageDoc, ImageVolumeWish, ImageWish, JobDoc, RestoreWish,
     VolumeBegun, VolumeDoc,
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::client::{Client, segment};
 use super::print::Tabular;
 use super::progress::{self, Counted};
+use super::size::volume_size;
 use super::{Common, print, target};
 
 #[derive(Debug, Subcommand)]
@@ -256,7 +257,7 @@ pub(super) enum Image {
         /// The volume's name
         name: String,
         /// The volume's size [default: that of the image's disk]
-        #[arg(long, value_parser = parse_size)]
+        #[arg(long, value_parser = volume_size)]
         size: Option<u64>,
         /// The volume's pool [default: local]
         #[arg(long)]
