@@ -208,7 +208,7 @@ fn requests(text: &str) -> Result<CeilingDoc, String> {
 }
 
 fn bandwidth(text: &str) -> Result<CeilingDoc, String> {
-    ceiling(text, |t| size(t))
+    ceiling(text, size)
 }
 
 fn path(volume: &str) -> String {
