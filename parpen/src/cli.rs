@@ -10,6 +10,7 @@ mod env;
 mod meta;
 mod print;
 mod progress;
+mod size;
 mod target;
 
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! From documents and paths to commands.
 
+use std::fmt::Display;
+
 use parpen_http::HttpRequest;
 use parpen_identity::Actor;
 use parpen_model::{Api, Condition, DiskVerb, Driver, IoCeiling, Kind, ScrubVerb, WantedLimits};
@@ -63,6 +65,31 @@ pub(crate) async fn source(ports: &Ports, actor: &Actor, text: &str) -> Result<v
         Ok(s) => Ok(volumes::From::Snapshot(s.snapshot.id)),
         Err(Condition::NotFound { .. }) => Err(Condition::not_found(Kind::Volume, text)),
         Err(e) => Err(e),
+    }
+}
+
+/// How many characters of an id lists print where there is no room for it.
+const SHORT_ID: usize = 8;
+
+/// What bears a name, or else an id that begins so; one of several that do is never guessed.
+pub(crate) fn named<'a, I: Copy + Display>(
+    kind: Kind,
+    text: &str,
+    all: impl Iterator<Item = (I, &'a str)> + Clone,
+) -> Result<I, Condition> {
+    if text.is_empty() {
+        return Err(Condition::not_found(kind, text));
+    }
+    let by_name: Vec<I> = all.clone().filter(|(_, name)| *name == text).map(|(id, _)| id).collect();
+    let short = |id: &I| text.len() >= SHORT_ID && id.to_string().starts_with(text);
+    let found = match by_name.is_empty() {
+        true => all.map(|(id, _)| id).filter(short).collect(),
+        false => by_name,
+    };
+    match found[..] {
+        [] => Err(Condition::not_found(kind, text)),
+        [one] => Ok(one),
+        _ => Err(Condition::Conflict(format!("{} of them are called {text:?}: say the id", found.len()))),
     }
 }
 
@@ -151,4 +178,23 @@ pub(crate) fn disk_act(word: &str) -> Result<DiskAct, Condition> {
         }
     };
     Ok(DiskAct::Verb(verb))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_short_ids_are_found_when_one_alone_bears_them() {
+        let all = [("0123456789", "one"), ("0123456777", "two"), ("abcdefghij", "twice"), ("zz", "twice")];
+        let find = |text: &str| named(Kind::Image, text, all.into_iter());
+        assert_eq!(find("one"), Ok("0123456789"));
+        assert_eq!(find("abcdefgh"), Ok("abcdefghij"));
+        for several in ["twice", "01234567"] {
+            assert!(matches!(find(several), Err(Condition::Conflict(_))), "{several}");
+        }
+        for nothing in ["", "three", "abcdefg"] {
+            assert!(matches!(find(nothing), Err(Condition::NotFound { .. })), "{nothing}");
+        }
+    }
 }

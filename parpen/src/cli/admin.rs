@@ -29,7 +29,7 @@ pub(super) enum Type {
         #[arg(long)]
         private: bool,
         /// Ceiling of each volume
-        #[arg(long, value_parser = parpen_base::parse_size)]
+        #[arg(long, value_parser = super::size::size)]
         bytes_per_second: Option<u64>,
         /// Ceiling of each volume
         #[arg(long)]

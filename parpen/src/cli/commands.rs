@@ -4,7 +4,6 @@ mod lineage;
 mod volume;
 
 use clap::{Subcommand, ValueEnum};
-use parpen_base::parse_size;
 use parpen_native::doc::{HostDoc, JoinWish, PoolChange, PoolDoc, PoolWish, SnapshotDoc, StatusDoc};
 
 pub(super) use volume::Volume;
@@ -34,7 +33,7 @@ pub(super) enum Pool {
         #[arg(long = "path", value_name = "PATH")]
         disks: Vec<String>,
         /// How far it may grow [default: 90 % of what the file system has free]
-        #[arg(long, value_parser = parse_size)]
+        #[arg(long, value_parser = super::size::size)]
         capacity: Option<u64>,
         /// Replicas of its volumes that ask for no number, 1 to 3 [default: 1]
         #[arg(long)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueEnum};
-use parpen_base::{format_size, parse_size};
+use parpen_base::format_size;
 use parpen_native::doc::{
     BackupBegun, BackupDoc, BackupWish, ImageDoc, ImageVolumeWish, ImageWish, JobDoc, RestoreWish,
     VolumeBegun, VolumeDoc,
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::client::{Client, segment};
 use super::print::Tabular;
 use super::progress::{self, Counted};
+use super::size::volume_size;
 use super::{Common, print, target};
 
 #[derive(Debug, Subcommand)]
@@ -44,14 +45,14 @@ pub(super) enum Backup {
     },
     /// Show a backup
     Show {
-        /// Its id
+        /// Its id or its name
         backup: String,
         #[command(flatten)]
         common: Common,
     },
     /// Put a backup's bytes into a new volume, or over those of an existing one
     Restore {
-        /// Its id
+        /// Its id or its name
         backup: String,
         /// The name of a new volume
         #[arg(long, conflicts_with = "over", required_unless_present = "over")]
@@ -67,14 +68,14 @@ pub(super) enum Backup {
     },
     /// Read all of a backup and check every byte
     Verify {
-        /// Its id
+        /// Its id or its name
         backup: String,
         #[command(flatten)]
         common: Common,
     },
     /// Print a backup as a record that `import` takes over
     Export {
-        /// Its id
+        /// Its id or its name
         backup: String,
         #[command(flatten)]
         common: Common,
@@ -88,7 +89,7 @@ pub(super) enum Backup {
     },
     /// Delete a backup
     Delete {
-        /// Its id
+        /// Its id or its name
         backup: String,
         /// Also one that others were compared with; they keep the bytes they need
         #[arg(long)]
@@ -232,14 +233,14 @@ pub(super) enum Image {
     },
     /// Show an image
     Show {
-        /// Its id
+        /// Its id or its name
         image: String,
         #[command(flatten)]
         common: Common,
     },
     /// Write an image's bytes to a file
     Save {
-        /// Its id
+        /// Its id or its name
         image: String,
         /// The file
         file: PathBuf,
@@ -251,12 +252,12 @@ pub(super) enum Image {
     },
     /// Make a volume with the image's disk in it
     Volume {
-        /// The image's id
+        /// The image's id or its name
         image: String,
         /// The volume's name
         name: String,
         /// The volume's size [default: that of the image's disk]
-        #[arg(long, value_parser = parse_size)]
+        #[arg(long, value_parser = volume_size)]
         size: Option<u64>,
         /// The volume's pool [default: local]
         #[arg(long)]
@@ -266,7 +267,7 @@ pub(super) enum Image {
     },
     /// Delete an image
     Delete {
-        /// Its id
+        /// Its id or its name
         image: String,
         #[command(flatten)]
         common: Common,

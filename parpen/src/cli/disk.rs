@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
-use parpen_base::{format_size, parse_size};
+use parpen_base::format_size;
 use parpen_native::doc::{BalanceDoc, DiskChange, DiskDoc, DiskWish, TaskDoc};
 
 use super::client::{Client, segment};
@@ -38,7 +38,7 @@ pub(super) enum Disk {
         #[arg(long)]
         pool: Option<String>,
         /// How large a file may grow [default: 90 % of what the file system has free]
-        #[arg(long, value_parser = parse_size)]
+        #[arg(long, value_parser = super::size::size)]
         capacity: Option<u64>,
         /// With or without moving parts [default: what the system says]
         #[arg(long, value_enum)]

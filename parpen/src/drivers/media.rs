@@ -135,6 +135,19 @@ impl PoolStore {
         }
     }
 
+    /// A disk that is away; said twice, done once: one that is on its way back is let be.
+    async fn bring_back(&self, disk: u16) -> Result<(), Condition> {
+        let place = self.places().iter().find(|p| p.number == disk).cloned();
+        let place = place.ok_or_else(|| Condition::not_found(Kind::Disk, disk))?;
+        match self.member(disk).await?.state {
+            State::Resyncing => Ok(()),
+            State::InSync | State::Ejecting | State::EjectPaused | State::Empty => Err(Condition::Conflict(
+                format!("disk {disk}: it is in use; soft-eject --cancel ends an eject"),
+            )),
+            State::Out | State::Forgotten => self.drivers.bring_back(&self.store, &place).await,
+        }
+    }
+
     async fn eject(&self, disk: u16) -> Result<(), Condition> {
         match self.member(disk).await?.state {
             State::Out => Ok(()),
@@ -202,11 +215,7 @@ impl Media for PoolStore {
                 DiskVerb::Eject => self.eject(disk).await,
                 DiskVerb::Forget => self.forget(disk, false).await,
                 DiskVerb::Abandon => self.forget(disk, true).await,
-                DiskVerb::Return => {
-                    let place = self.places().iter().find(|p| p.number == disk).cloned();
-                    let place = place.ok_or_else(|| Condition::not_found(Kind::Disk, disk))?;
-                    self.drivers.bring_back(&self.store, &place).await
-                }
+                DiskVerb::Return => self.bring_back(disk).await,
                 DiskVerb::Scrub(ScrubVerb::Start | ScrubVerb::Continue) => {
                     self.order(disk, Order::Scrub(disk)).await
                 }

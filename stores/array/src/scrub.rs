@@ -45,7 +45,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// Lets a scrub rest.
     pub fn pause_scrub(&self, number: u16) -> Result<(), EngineError> {
         let mut all = self.mover.scrub.borrow_mut();
-        all.get_mut(&number).map(|s| s.paused = true).ok_or(EngineError::NotFound)
+        let scrub = all.get_mut(&number).ok_or(EngineError::Invalid("no scrub runs on it"))?;
+        scrub.paused = true;
+        Ok(())
     }
 
     /// Ends a scrub before it is through.

@@ -460,5 +460,5 @@ fn a_forgotten_disk_and_a_stopped_scrub_leave_no_task() {
     block_on(w.array.eject(1, true)).unwrap();
     block_on(w.array.forget(1, true)).unwrap();
     assert_eq!(unfinished(&w, 1), 0);
-    assert!(w.array.pause_scrub(3).is_err());
+    assert_eq!(w.array.pause_scrub(3), Err(EngineError::Invalid("no scrub runs on it")));
 }

@@ -24,12 +24,22 @@ const PIECE: usize = MIB as usize;
 /// Pieces that wait for a slow client.
 const AHEAD: usize = 4;
 
-fn backup_id(text: &str) -> Result<BackupId, Condition> {
-    text.parse().map_err(|_| Condition::not_found(Kind::Backup, text))
+/// A backup by its id, or as people name it.
+async fn backup_id(ports: &Ports, actor: &Actor, text: &str) -> Result<BackupId, Condition> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let all = backups::list(ports, actor).await?;
+    from_wire::named(Kind::Backup, text, all.iter().map(|b| (b.backup.id, b.backup.name.as_str())))
 }
 
-fn image_id(text: &str) -> Result<ImageId, Condition> {
-    text.parse().map_err(|_| Condition::not_found(Kind::Image, text))
+/// An image by its id, or as people name it.
+async fn image_id(ports: &Ports, actor: &Actor, text: &str) -> Result<ImageId, Condition> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let all = images::list(ports, actor).await?;
+    from_wire::named(Kind::Image, text, all.iter().map(|i| (i.id, i.name.as_deref().unwrap_or_default())))
 }
 
 pub(super) async fn backup(
@@ -54,7 +64,7 @@ pub(super) async fn backup(
         }
         _ => {}
     }
-    let view = backups::get(ports, actor, backup_id(params.get("backup"))?).await?;
+    let view = backups::get(ports, actor, backup_id(ports, actor, params.get("backup")).await?).await?;
     let id = view.backup.id;
     match e {
         Endpoint::BackupDelete => {
@@ -144,7 +154,7 @@ pub(super) async fn image(
         Endpoint::ImageCreate => return image_create(ports, actor, request.json(BODY).await?).await,
         _ => {}
     }
-    let i = images::source(ports, actor, image_id(params.get("image"))?).await?;
+    let i = images::source(ports, actor, image_id(ports, actor, params.get("image")).await?).await?;
     match e {
         Endpoint::ImageDelete => {
             images::delete(ports, actor, i.id).await?;

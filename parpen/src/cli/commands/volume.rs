@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use parpen_base::{format_size, parse_size};
+use parpen_base::format_size;
 use parpen_native::doc::{
     CeilingDoc, LimitsWish, RollbackWish, SnapshotDoc, SnapshotWish, VolumeChange, VolumeDoc, VolumeWish,
 };
 
 use super::super::client::{Client, segment};
 use super::super::progress::{self, Counted};
+use super::super::size::{size, volume_size};
 use super::super::{Common, print, target};
 use super::lineage;
 
@@ -25,8 +26,8 @@ pub(in crate::cli) enum Volume {
     Create {
         /// Its name
         name: String,
-        /// Its size, as people write it: 2GiB, 500MB
-        #[arg(long, value_parser = parse_size)]
+        /// Its size, as people write it: 2GiB, 2G (the same), 500MB
+        #[arg(long, value_parser = volume_size)]
         size: u64,
         /// Its pool [default: local]
         #[arg(long)]
@@ -63,7 +64,7 @@ pub(in crate::cli) enum Volume {
         /// Its handle or id
         volume: String,
         /// The new size
-        #[arg(value_parser = parse_size)]
+        #[arg(value_parser = volume_size)]
         size: u64,
         /// It may become smaller: what lies beyond is lost
         #[arg(long)]
@@ -207,7 +208,7 @@ fn requests(text: &str) -> Result<CeilingDoc, String> {
 }
 
 fn bandwidth(text: &str) -> Result<CeilingDoc, String> {
-    ceiling(text, |t| parse_size(t).map_err(|e| e.to_string()))
+    ceiling(text, size)
 }
 
 fn path(volume: &str) -> String {
