@@ -184,8 +184,10 @@ class Codes(Case):
         self.act(202, "groups", copy, reset_status={"status": "available"})
         for each in (copy, group):
             harness.wait_until("no snapshots", lambda: not list(clients.storage.group_snapshots()))
+            # Looked up before: it may be gone as soon as that is answered.
+            known = clients.storage.get_group(each)
             self.act(202, "groups", each, delete={"delete-volumes": True})
-            clients.gone(clients.storage.get_group(each))
+            clients.gone(known)
         self.answers(202, "DELETE", at)
 
     def test_transfers(self):
