@@ -52,11 +52,11 @@ impl<R: Rules> World<R> {
         }
     }
 
-    fn ids(&self, wanted: impl Fn(&Device) -> bool) -> Vec<Id> {
+    pub fn ids(&self, wanted: impl Fn(&Device) -> bool) -> Vec<Id> {
         self.model.devices.iter().filter(|(_, d)| wanted(d)).map(|(id, _)| *id).collect()
     }
 
-    fn one_of(&mut self, ids: &[Id]) -> Option<Id> {
+    pub fn one_of(&mut self, ids: &[Id]) -> Option<Id> {
         if ids.is_empty() { None } else { Some(*self.rng.pick(ids)) }
     }
 

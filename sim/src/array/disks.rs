@@ -175,11 +175,10 @@ impl<R: Rules> World<R> {
 
     /// A tree gets another number of copies.
     fn some_policy(&mut self) {
-        let all: Vec<_> = self.model.devices.keys().copied().collect();
-        if all.is_empty() {
-            return;
-        }
-        let id = *self.rng.pick(&all);
+        // (Of a volume that is being rolled back nobody knows which tree the policy is for.)
+        let all = self.ids(|d| d.held == 0 && !d.closed);
+        let Some(id) = self.one_of(&all) else { return };
+        self.model.get(id).held += 1;
         let replicas = self.some_copies();
         let t = self.trees.get_mut(&self.tree_of[&id]).expect("every device has a tree");
         // Fewer count at once, more when they are made.
@@ -189,7 +188,7 @@ impl<R: Rules> World<R> {
             let policy = Policy { replicas, ..Policy::default() };
             array.set_policy(id.uuid(), &policy).await.map(|()| None)
         };
-        self.submitted(What::Policy, future, || format!("{replicas} copies of {id:?}"));
+        self.submitted(What::Policy(id), future, || format!("{replicas} copies of {id:?}"));
     }
 
     fn some_order(&mut self, there: &[u16]) {

@@ -21,6 +21,14 @@ use super::world::World;
 
 type Opened<R> = Result<Rc<Array<SimDisk, R>>, ArrayError>;
 
+/// What a volume holds if its rollback happened.
+struct Back {
+    id: Id,
+    image: Image,
+    /// It did.
+    sure: bool,
+}
+
 impl<R: Rules> World<R> {
     /// The power of everything goes.
     pub fn crash(&mut self) {
@@ -32,21 +40,11 @@ impl<R: Rules> World<R> {
 
     /// Opens the store on some of its disks, perhaps struck by power cuts on the way, and judges what it shows.
     pub fn recover(&mut self, mut all: bool) -> Result<(), Failure> {
-        // Where disks rot, too, no disk is kept away while it is in doubt whether bytes were taken away: with seed 95 an
-        // older content shows otherwise.
-        let takes = |c: &Change| {
-            matches!(
-                c,
-                Change::Delete(_) | Change::Rollback { .. } | Change::Resize { .. } | Change::Rebase { .. }
-            )
-        };
-        let together = self.profile == Profile::ArraySilent && self.in_doubt.iter().any(takes);
         loop {
             let mut absent = Vec::new();
             let numbers: Vec<u16> = self.slots.keys().copied().collect();
             for n in numbers {
                 let stays = match self.slots[&n].there {
-                    true if together => 0,
                     true => 12,
                     false => 50,
                 };
@@ -69,6 +67,11 @@ impl<R: Rules> World<R> {
                     break;
                 }
                 Some(Err(ArrayError::NewestMissing(_) | ArrayError::NoDisk)) if !absent.is_empty() => {
+                    all = true;
+                    self.crash();
+                }
+                // The only one that is there was not yet made part of the store.
+                Some(Err(ArrayError::Open(_))) if !absent.is_empty() => {
                     all = true;
                     self.crash();
                 }
@@ -153,25 +156,36 @@ impl<R: Rules> World<R> {
             if self.tree(id).doomed {
                 continue;
             }
-            let old = &mut self.model.get(id).image;
-            let Err(wrong) = old.judge_after_crash(&found) else { continue };
-            match rollbacks.iter().find(|(volume, _)| *volume == id) {
-                Some((_, image)) => {
-                    let mut image = image.clone();
-                    image
-                        .judge_after_crash(&found)
-                        .map_err(|also| format!("{id:?}: {wrong}; rolled back, {also}"))?;
-                    self.model.get(id).image = image;
-                }
-                None => return Err(format!("{id:?}: {wrong}")),
-            }
+            self.judge_content(id, &found, rollbacks.iter().find(|r| r.id == id))?;
         }
         Ok(())
     }
 
-    /// Decides which of the changes that were never answered well happened, by what the array shows. Returns what
-    /// each volume holds if its rollback, which only its content can tell, happened.
-    fn settle_doubts(&mut self, shown: &[Found]) -> Result<Vec<(Id, Image)>, Failure> {
+    fn judge_content(&mut self, id: Id, found: &[Option<Block>], back: Option<&Back>) -> Result<(), Failure> {
+        let old = Some(self.model.get(id).image.clone()).filter(|_| !back.is_some_and(|b| b.sure));
+        let mut fits = Vec::new();
+        let mut wrong = Vec::new();
+        for mut image in old.into_iter().chain(back.map(|b| b.image.clone())) {
+            match image.judge_after_crash(found) {
+                Ok(()) => fits.push(image),
+                Err(why) => wrong.push(why.to_string()),
+            }
+        }
+        if fits.len() > 1 && found.iter().any(|block| block.is_none()) {
+            // What would tell whether it was rolled back is out of reach.
+            let tree = self.tree_of[&id];
+            self.trees.entry(tree).and_modify(|t| t.doomed = true);
+        }
+        match fits.into_iter().next() {
+            Some(image) => self.model.get(id).image = image,
+            None => return Err(format!("{id:?}: {}", wrong.join("; rolled back, "))),
+        }
+        Ok(())
+    }
+
+    /// Decides which of the changes that were never answered well happened, by what the array shows. Returns the
+    /// rollbacks that happened, or that only the content of their volumes can tell.
+    fn settle_doubts(&mut self, shown: &[Found]) -> Result<Vec<Back>, Failure> {
         let find = |id: Id| shown.iter().find(|f| f.id == id.uuid());
         let mut rollbacks = Vec::new();
         // Deletions come last: what was made in doubt may stem from what was deleted in doubt.
@@ -199,7 +213,10 @@ impl<R: Rules> World<R> {
                     let (old, new) = (self.model.get(*id).image.size(), image.size());
                     let child = find(*id).is_some_and(|f| f.parent == Some(to.uuid()));
                     if old == new && child {
-                        rollbacks.push((*id, image));
+                        // It hung on another snapshot, which is still there.
+                        let was = self.came_from.get(id).copied().flatten();
+                        let sure = was.is_some_and(|w| w != to.uuid() && shown.iter().any(|f| f.id == w));
+                        rollbacks.push(Back { id: *id, image, sure });
                         self.tree_of.insert(*id, self.tree_of[to]);
                     }
                     old != new && find(*id).is_some_and(|f| f.bytes == new)

@@ -95,6 +95,9 @@ impl<R: Rules> World<R> {
 
     fn change_with(&mut self, change: Change, replicas: u8) {
         self.model.hold(&change);
+        if let Change::Rollback { id, .. } = change {
+            self.came_from.insert(id, self.array().lookup(id.uuid()).and_then(|f| f.parent));
+        }
         let (array, wanted) = (self.array(), change.clone());
         let text = format!("{change:?}, {replicas}");
         let future = async move {

@@ -101,7 +101,7 @@ pub(super) enum What {
     Add,
     Forget(u16),
     /// A tree gets another number of copies.
-    Policy,
+    Policy(Id),
     /// Whatever else an operator wants.
     Verb,
 }
@@ -147,6 +147,8 @@ pub(super) struct World<R: Rules> {
     pub at_risk: BTreeSet<Id>,
     pub running: Vec<Running>,
     pub in_doubt: Vec<Change>,
+    /// What volumes came from when they were last asked to be rolled back.
+    pub came_from: BTreeMap<Id, Option<uuid::Uuid>>,
     /// Volumes that were made without an answer: they are asked for again.
     pub made_in_doubt: Vec<Id>,
     /// Disks that were out when it was looked last.
@@ -187,6 +189,7 @@ impl<R: Rules> World<R> {
             at_risk: BTreeSet::new(),
             running: Vec::new(),
             in_doubt: Vec::new(),
+            came_from: BTreeMap::new(),
             made_in_doubt: Vec::new(),
             out: BTreeSet::new(),
             stepping: false,
@@ -395,9 +398,16 @@ impl<R: Rules> World<R> {
                 if self.tree(id).doomed {
                     return Ok(());
                 }
+                // What no flush covered when the last disk that counts went is either, for each read anew, until that
+                // disk is back: others may have it and forget it then.
+                let wavers = request.worst.max(self.out.len()) >= self.tree(id).copies;
                 let image = &mut self.model.get(id).image;
-                let judged = image.judge(first, &found, request.submitted, now);
+                let mut seen = image.clone();
+                let judged = seen.judge(first, &found, request.submitted, now);
                 judged.map_err(|wrong| format!("read of {id:?}: {wrong}"))?;
+                if !(wavers && image.is_doubtful()) {
+                    *image = seen;
+                }
             }
             What::Write { id, hint } => {
                 // Of a disk that is gone, unnoticed, it may be in memory only.
@@ -426,7 +436,8 @@ impl<R: Rules> World<R> {
                 self.slot(number).forgotten = true;
                 self.trees.values_mut().filter(|t| request.worst >= t.copies).for_each(|t| t.doomed = true);
             }
-            What::Policy | What::Verb => {}
+            What::Policy(id) => self.model.get(id).held -= 1,
+            What::Verb => {}
         }
         Ok(())
     }
@@ -487,7 +498,7 @@ impl<R: Rules> World<R> {
         let reach = |id: Id| gone(id) || request.worst >= self.tree(id).copies;
         let bad = |id: Id| self.profile.may_fail_somewhere() && request.injured >= self.tree(id).copies;
         match (&request.what, error) {
-            (What::Verb | What::Attach(_) | What::Add | What::Forget(_) | What::Policy, _) => true,
+            (What::Verb | What::Attach(_) | What::Add | What::Forget(_) | What::Policy(_), _) => true,
             (_, EngineError::NoSpace) => self.profile.may_be_full(),
             (What::Read { id, .. } | What::Write { id, .. }, EngineError::Io) => reach(*id) || bad(*id),
             (What::Read { id, .. } | What::Write { id, .. }, EngineError::Fenced | EngineError::Closed) => {
@@ -540,7 +551,8 @@ impl<R: Rules> World<R> {
             }
             // Whether it happened, only the next opening tells; until then nothing else touches its devices.
             What::Change(change) => self.in_doubt.push(change),
-            What::Read { .. } | What::Flush(_) | What::Policy | What::Verb => {}
+            What::Policy(id) => self.model.get(id).held -= 1,
+            What::Read { .. } | What::Flush(_) | What::Verb => {}
         }
         Ok(())
     }
@@ -574,6 +586,7 @@ impl<R: Rules> World<R> {
         for request in std::mem::take(&mut self.running) {
             match request.what {
                 What::Change(change) => self.in_doubt.push(change),
+                What::Policy(id) => self.model.get(id).held -= 1,
                 What::Forget(_) => {
                     self.trees
                         .values_mut()

@@ -28,11 +28,13 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.differing(f, a, b).is_empty()
     }
 
-    /// The lineages of a family that read differently on two disks, older ones first. (Ghosts are each disk's
-    /// own; those that both have are compared, so that what clones share stays shared.)
-    fn differing(&self, (tree, index): Family, a: &Engine<D, R>, b: &Engine<D, R>) -> Vec<u64> {
+    /// The lineages of a family that read differently on two disks, older ones first. (Ghosts are each disk's own,
+    /// and each lets go of what nobody needs there; but when anything differs, those that both have are made equal,
+    /// too, so that what clones share stays shared.)
+    pub(crate) fn differing(&self, (tree, index): Family, a: &Engine<D, R>, b: &Engine<D, R>) -> Vec<u64> {
         let both = |l: &u64| a.has_lineage(*l) && a.digest(*l, index) != b.digest(*l, index);
-        b.lineages(tree).into_iter().filter(both).collect()
+        let all: Vec<u64> = b.lineages(tree).into_iter().filter(both).collect();
+        if all.iter().any(|l| a.has_name(*l) || b.has_name(*l)) { all } else { Vec::new() }
     }
 
     /// Copies what differs, with at most `budget` bytes (which it lowers) while it locks out writers of what it

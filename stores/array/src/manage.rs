@@ -391,10 +391,11 @@ impl<D: Disk, R: Rules> Array<D, R> {
             let sources = self.sources(f);
             let Some((first, others)) = sources.split_first() else { continue };
             for other in others {
-                if !self.is_same(f, &first.engine, &other.engine) {
+                let lineages = self.differing(f, &first.engine, &other.engine);
+                if !lineages.is_empty() {
                     let (a, b) = (first.member.number, other.member.number);
                     all.push(Violation(format!(
-                        "object {} of tree {} differs on disks {a} and {b}",
+                        "object {} of tree {} differs on disks {a} and {b} in lineages {lineages:?}",
                         f.1, f.0
                     )));
                 }

@@ -156,6 +156,18 @@ impl<D: Disk, R: Rules> Member<D, R> {
         }
     }
 
+    /// What it has of a family may not last.
+    pub(crate) fn lack(&self, f: Family) {
+        let mut unclean = self.unclean.borrow_mut();
+        match &mut *unclean {
+            Unclean::Anything => {}
+            Unclean::These(lacks) => drop(lacks.families.insert(f)),
+            Unclean::Nothing => {
+                *unclean = Unclean::These(Lacks { families: BTreeSet::from([f]), ..Lacks::default() });
+            }
+        }
+    }
+
     /// Whether it could say all about the families of a tuple that it is in.
     pub(crate) fn knows(&self, at: &Tuple) -> bool {
         match &*self.unclean.borrow() {

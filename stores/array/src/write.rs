@@ -224,7 +224,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
             }
             return Err(trouble);
         };
-        let mut have = vec![targets[good].member.number];
+        // Who is asked first when they all come back: what others have is forgotten for it.
+        let counts = |t: &Target<D, R>| must(t) && self.is_believed(piece.family, &t.member);
+        let mut have = Vec::with_capacity(targets.len());
+        have.extend(counts(&targets[good]).then_some(targets[good].member.number));
         for (i, t) in targets.iter().enumerate().filter(|(i, _)| *i != good) {
             if t.member.live().is_none() {
                 continue;
@@ -235,8 +238,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 (Ok(()), Change::Discard) | (Err(_), _) => self.align(piece, &targets[good], t).await,
             };
             match done {
-                Ok(()) if must(t) => have.push(t.member.number),
-                Ok(()) => {}
+                Ok(()) => have.extend(counts(t).then_some(t.member.number)),
                 Err(EngineError::NoSpace) if must(t) => {
                     self.take_back(piece, &targets, i).await;
                     return Err(Trouble::Full(piece.family, t.member.number));
@@ -246,7 +248,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
             }
         }
         if !targets.iter().any(|t| t.member.live().is_some() && believed(t)) {
-            // Only disks are left that the next start would not believe.
+            // Only disks are left that the next start would not believe: what they have now nobody may read.
+            targets.iter().filter(|t| t.clean).for_each(|t| t.member.lack(piece.family));
             return Err(EngineError::Io.into());
         }
         have.truncate(REPLICAS_MAX);

@@ -78,7 +78,8 @@ pub(crate) fn image(lineage: u64, n: &Node) -> NodeImage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heads {
     /// Much may have happened meanwhile: the new head goes on from the old one where it can, as the base of what
-    /// somebody else will say that differs.
+    /// somebody else will say that differs. (Not in trees of which nobody else may say it: there what links heads is
+    /// kept, see [`Engine::keep_links`], and a head without a link was rolled back.)
     Bases,
     /// Nothing but one change was missed, so the volume was rolled back, and what it held is gone.
     Gone,
@@ -95,7 +96,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
 
     /// Takes over another disk's catalogue, with its count of operations and its next number; durable when
     /// answered. Volumes, snapshots and records are exactly that disk's afterwards. Ghosts are not: what only
-    /// this disk has stays as long as it is the base of something, and what younger lineages hold is theirs.
+    /// this disk has stays as long as it is the base of something, and what younger lineages hold is theirs. A volume
+    /// or snapshot that was cut off from its parents over there is cut off here, too, with all that it reads as.
     ///
     /// It may be repeated and cut off anywhere: until it is complete, the count of operations says 0. Nobody
     /// else may use the disk meanwhile.
@@ -108,22 +110,30 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     ) -> Result<(), EngineError> {
         self.alive()?;
         validate(next_lineage, nodes)?;
+        let cuts = self.state.borrow().cuts_to(nodes);
+        for (lineage, ancestor) in cuts {
+            self.relink(lineage, ancestor).await?;
+        }
         {
             let _one = self.lock_catalogue().await;
             self.clear_for(nodes, heads).await?;
-            let way = self.state.borrow().way_to(nodes, heads);
+            let way = self.way_to(nodes, heads);
             self.go(way, seq, next_lineage).await?;
             self.flush().await?;
         }
         self.reclaim_quietly().await
     }
 
+    fn way_to(&self, nodes: &[NodeImage], heads: Heads) -> Way {
+        self.state.borrow().way_to(nodes, heads, &self.linked.borrow())
+    }
+
     /// Dissolves, step by step, what stands in the way, and nothing else: a ghost may get its name back.
     async fn clear_for(&self, nodes: &[NodeImage], heads: Heads) -> Result<(), EngineError> {
         loop {
             let (ghosts, clear, next_lineage) = {
+                let clear = self.way_to(nodes, heads).clear;
                 let state = self.state.borrow();
-                let clear = state.way_to(nodes, heads).clear;
                 let named = |l: &u64| state.nodes.get(l).is_some_and(|n| n.is_named());
                 let ghosts: Vec<u64> = clear.iter().copied().filter(named).take(CLEARED).collect();
                 (ghosts, clear, state.next_lineage)

@@ -123,6 +123,21 @@ impl<'a> Both<'a> {
         }
     }
 
+    /// Volumes and snapshots that hang on an older lineage over there than here, or on none: they were cut off from
+    /// those between.
+    fn cuts(&self) -> Vec<(u64, u64)> {
+        let cut = |want: &&NodeImage| {
+            let node = self.here(want.lineage)?;
+            let same = node.tree == want.tree && (node.id == want.id || node.id == want.of);
+            let to = self.known_from(want.parent);
+            let moved = self.known_above(want.lineage) != want.parent && node.parent != to;
+            let frozen = to == 0 || self.here(to).is_some_and(|n| n.kind == NodeKind::Snapshot);
+            let above = frozen && self.state.between(want.lineage, to).is_some();
+            (node.is_named() && same && moved && above).then_some((want.lineage, to))
+        };
+        self.wanted.values().filter_map(cut).collect()
+    }
+
     /// New lineages that come between ones that are here.
     fn between(&self) -> BTreeSet<u64> {
         let mut all = BTreeSet::new();
@@ -229,16 +244,26 @@ impl<'a> Both<'a> {
 }
 
 impl State {
-    /// How to get from this catalogue to `nodes`.
-    pub(crate) fn way_to(&self, nodes: &[NodeImage], heads: Heads) -> Way {
+    /// Lineages that must be cut off on the way to a catalogue, and the ancestors that they keep (0: none).
+    pub(crate) fn cuts_to(&self, nodes: &[NodeImage]) -> Vec<(u64, u64)> {
+        self.beside(nodes).cuts()
+    }
+
+    fn beside<'a>(&'a self, nodes: &'a [NodeImage]) -> Both<'a> {
         let lineages = nodes.iter().filter(|n| n.kind != ImageKind::Record);
         let wanted = lineages.map(|n| (n.lineage, n)).collect();
-        let records: BTreeSet<u64> =
-            nodes.iter().filter(|n| n.kind == ImageKind::Record).map(|n| n.lineage).collect();
-        let gone = self.records.values().copied().filter(|l| !records.contains(l)).collect();
-        let mut both = Both { state: self, wanted, records, clear: BTreeSet::new() };
+        let records = nodes.iter().filter(|n| n.kind == ImageKind::Record).map(|n| n.lineage).collect();
+        Both { state: self, wanted, records, clear: BTreeSet::new() }
+    }
+
+    /// How to get from this catalogue to `nodes`.
+    /// Trees in `linked` are taken as they are linked over there.
+    pub(crate) fn way_to(&self, nodes: &[NodeImage], heads: Heads, linked: &BTreeSet<u64>) -> Way {
+        let mut both = self.beside(nodes);
+        let gone = self.records.values().copied().filter(|l| !both.records.contains(l)).collect();
         both.find_strangers();
-        let bases = if heads == Heads::Bases { both.bases() } else { BTreeMap::new() };
+        let mut bases = if heads == Heads::Bases { both.bases() } else { BTreeMap::new() };
+        bases.retain(|_, old| self.nodes.get(old).is_some_and(|n| !linked.contains(&n.tree)));
         let ghosts = both.judge_the_rest(&bases);
         let local = |want: &NodeImage| NodeImage { parent: both.parent_of(want, &bases), ..want.clone() };
         let differs =

@@ -44,6 +44,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         self.state.borrow().nodes.get(&lineage).is_some_and(|n| n.is_lineage())
     }
 
+    /// Whether a lineage is a volume or snapshot.
+    pub fn has_name(&self, lineage: u64) -> bool {
+        self.state.borrow().nodes.get(&lineage).is_some_and(|n| n.is_named())
+    }
+
     /// The volumes of a tree, by id.
     pub fn volumes_of(&self, tree: u64) -> Vec<Uuid> {
         let state = self.state.borrow();

@@ -26,6 +26,8 @@ use crate::{Disk, DiskError, EngineError, Rules};
 const RUN: usize = 64;
 /// Runs under way at a time: the foreground has the disk before and after.
 const ABREAST: usize = 4;
+/// Times that something is read before it counts as damaged.
+const TRIES: usize = 3;
 /// Objects that one step looks at, at most.
 const OBJECTS: usize = 64;
 
@@ -41,6 +43,17 @@ pub struct Rebased {
 /// How far rebases have come since the disk was opened: by lineage, the ancestor it is to have, and the first object
 /// not looked at. All objects before hold nothing that the cut would take from them.
 pub(crate) type Rebases = BTreeMap<u64, (u64, u64)>;
+
+/// What is cut off from what.
+#[derive(Clone, Copy)]
+struct Cut<'a> {
+    /// The lineage and the ancestor that it keeps (0: none).
+    ends: (u64, u64),
+    /// Whether the rebase is still about these.
+    wanted: &'a dyn Fn() -> Result<bool, EngineError>,
+    /// Blocks that are damaged are copied as they are, with the checksum that says so; otherwise they are an error.
+    damaged_too: bool,
+}
 
 /// Neighbouring blocks of one object that are neighbours on the disk and have one origin.
 struct Stretch {
@@ -116,7 +129,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let mut step = self.rebase_prepare(id, onto, most).await?;
         if step.done {
             let ends = self.ends(id, onto)?;
-            step.done = self.is_there(ends) || self.cut(id, onto, ends).await?;
+            let wanted = || Ok(self.ends(id, onto)? == ends);
+            let cut = Cut { ends, wanted: &wanted, damaged_too: false };
+            step.done = self.is_there(ends) || self.cut(cut).await?;
         }
         Ok(step)
     }
@@ -129,6 +144,26 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         most: u64,
     ) -> Result<Rebased, EngineError> {
         let ends = self.ends(id, onto)?;
+        let wanted = || Ok(self.ends(id, onto)? == ends);
+        self.prepare(Cut { ends, wanted: &wanted, damaged_too: false }, most).await
+    }
+
+    /// A lineage is cut off from all between it and an ancestor, as it was on other disks, which may have what is
+    /// damaged here. Nobody else uses this disk.
+    pub(crate) async fn relink(&self, lineage: u64, ancestor: u64) -> Result<(), EngineError> {
+        let ends = (lineage, ancestor);
+        let wanted = || Ok(self.state.borrow().between(lineage, ancestor).is_some());
+        let cut = Cut { ends, wanted: &wanted, damaged_too: true };
+        while !self.is_there(ends) {
+            if self.prepare(cut, u64::MAX).await?.done && !self.is_there(ends) {
+                self.cut(cut).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn prepare(&self, cut: Cut<'_>, most: u64) -> Result<Rebased, EngineError> {
+        let ends = cut.ends;
         // The blocks that are to be copied must be durable: recovery may still doubt their mappings, and would doubt the
         // copies of others.
         self.flush().await?;
@@ -137,14 +172,14 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
         let mut copied = 0;
         for _ in 0..OBJECTS {
-            if self.ends(id, onto)? != ends {
+            if !(cut.wanted)()? {
                 return Ok(Rebased { copied, done: false });
             }
             let next = self.progress(ends);
             let Some(index) = self.state.borrow().first_object_of(&self.between(ends), next) else {
                 return Ok(Rebased { copied, done: true });
             };
-            copied += self.rebase_object(id, ends, index, most.saturating_sub(copied)).await?;
+            copied += self.rebase_object(cut, index, most.saturating_sub(copied)).await?;
             if copied >= most.max(BLOCK) {
                 break;
             }
@@ -177,20 +212,14 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// One object, or as much of it as `most` bytes allow.
-    async fn rebase_object(
-        &self,
-        id: Uuid,
-        ends: (u64, u64),
-        index: u64,
-        most: u64,
-    ) -> Result<u64, EngineError> {
-        let (lineage, ancestor) = ends;
+    async fn rebase_object(&self, cut: Cut<'_>, index: u64, most: u64) -> Result<u64, EngineError> {
+        let ends @ (lineage, ancestor) = cut.ends;
         let spans = self.state.borrow().detach_spans(&self.between(ends), index);
         let looked_at = |state: &State, needs: &mut Needs| state.need_detach(ends, index, needs);
         let need = Need { blocks: 0, spans, log: SMALL_OP, reserve: true };
         let _held = self.make_ready(need, looked_at).await?;
         // From here to the change nothing else runs.
-        if self.find(id, |l, _| l)? != lineage || self.between(ends).is_empty() {
+        if !(cut.wanted)()? || self.between(ends).is_empty() {
             return Ok(0);
         }
         if !self.is_ready(ends, index) {
@@ -205,7 +234,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let longest = RUN.min(self.op_blocks() as usize);
         let mut copied = 0;
         for some in stretches(blocks, longest).chunks(ABREAST) {
-            let all = some.iter().map(|s| self.copy_stretch(ends, index, s)).collect();
+            let all = some.iter().map(|s| self.copy_stretch(cut, index, s)).collect();
             for bytes in join_all(all).await {
                 copied += bytes?;
             }
@@ -221,7 +250,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         !nearest_ghost && state.is_detached(ends.0, ends.1, &between, index)
     }
 
-    async fn copy_stretch(&self, ends: (u64, u64), index: u64, s: &Stretch) -> Result<u64, EngineError> {
+    async fn copy_stretch(&self, cut: Cut<'_>, index: u64, s: &Stretch) -> Result<u64, EngineError> {
+        let ends = cut.ends;
         let n = s.blocks.len() as u64;
         let spans = self.spans_of(n) * self.state.borrow().count_below(ends.0, index);
         let log = Mapping::most_bytes(n);
@@ -231,7 +261,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             state.need_detach(ends, index, needs);
             state.need_fill(ends.0, index, u64::from(s.start), n, needs);
         };
-        let result = match self.copy_data(ends, index, s, &runs).await {
+        let result = match self.copy_data(cut, index, s, &runs).await {
             Ok(true) => {
                 self.make_ready(Need { blocks: 0, spans, log, reserve: true }, looked_at).await.map(Some)
             }
@@ -268,24 +298,36 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// Copies the bytes. `false`: they are no longer wanted.
     async fn copy_data(
         &self,
-        ends: (u64, u64),
+        cut: Cut<'_>,
         index: u64,
         s: &Stretch,
         to: &[Run],
     ) -> Result<bool, EngineError> {
         let Some(first) = s.blocks.first() else { return Ok(false) };
         let len = s.blocks.len() * BLOCK as usize;
-        let (result, buf) = self.disk.read(first.phys * BLOCK, Buf::zeroed(len)).await;
         let base = index * u64::from(self.layout.object_blocks) + u64::from(s.start);
-        let mut numbered = buf.chunks_exact(BLOCK as usize).zip(&s.blocks).zip(base..);
-        let verified = result.map_err(EngineError::from).and_then(|()| {
-            let good = numbered.all(|((bytes, d), block)| self.matches(d, block, bytes));
-            if good { Ok(()) } else { Err(EngineError::DataLost) }
-        });
+        let (mut buf, mut verified) = (Buf::zeroed(len), Ok(()));
+        // What is copied though it is damaged must not be so by a bad read alone.
+        for _ in 0..if cut.damaged_too { TRIES } else { 1 } {
+            let result;
+            (result, buf) = self.disk.read(first.phys * BLOCK, buf).await;
+            let mut numbered = buf.chunks_exact(BLOCK as usize).zip(&s.blocks).zip(base..);
+            verified = result.map_err(EngineError::from).and_then(|()| {
+                let good = numbered.all(|((bytes, d), block)| self.matches(d, block, bytes));
+                if good { Ok(()) } else { Err(EngineError::DataLost) }
+            });
+            if verified.is_ok() {
+                break;
+            }
+        }
         if let Err(e) = verified {
             // What was overwritten meanwhile may have been given to others: only what still counts is an error.
-            let _held = self.load(|state, needs| state.need_detach(ends, index, needs)).await?;
-            return if self.still_wants(ends, index, s) { Err(e) } else { Ok(false) };
+            let _held = self.load(|state, needs| state.need_detach(cut.ends, index, needs)).await?;
+            match self.still_wants(cut.ends, index, s) {
+                true if cut.damaged_too => {}
+                true => return Err(e),
+                false => return Ok(false),
+            }
         }
         let mut at = 0;
         for run in to {
@@ -301,7 +343,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// Moves the link, if all objects are done; says whether it did.
-    async fn cut(&self, id: Uuid, onto: Option<Uuid>, ends: (u64, u64)) -> Result<bool, EngineError> {
+    async fn cut(&self, cut: Cut<'_>) -> Result<bool, EngineError> {
+        let ends = cut.ends;
         {
             let _one = self.lock_catalogue().await;
             // If recovery doubted a write that made a copy needless, the cut would find the block where it was.
@@ -313,7 +356,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let _held = self.make_ready(SHRINK, looked_at).await?;
             let next = self.progress(ends);
             let more = self.state.borrow().first_object_of(&self.between(ends), next).is_some();
-            if more || self.ends(id, onto)? != ends {
+            if more || !(cut.wanted)()? {
                 return Ok(false);
             }
             if !self.is_there(ends) {

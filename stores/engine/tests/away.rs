@@ -372,6 +372,22 @@ fn only_what_changed_is_copied_whatever_the_catalogue_did() {
 }
 
 #[test]
+fn what_was_cut_off_meanwhile_keeps_what_it_reads_as() {
+    let mut pair = Pair::new();
+    pair.together(&[
+        Step::Create { from: None, grow: false },
+        Step::Write { volume: 0, block: 0, blocks: BLOCKS, fill: 7 },
+        Step::Snapshot { volume: 0 },
+        Step::Write { volume: 0, block: 4, blocks: 2, fill: 8 },
+        Step::Snapshot { volume: 0 },
+    ]);
+    pair.step(&Step::Rebase { which: 0, onto: None }, &[0]);
+    pair.adopt(&[3, 9, 40]);
+    assert_eq!(pair.copy(), 0, "nothing is needed from the other disk");
+    pair.assert_same();
+}
+
+#[test]
 fn what_is_no_catalogue_is_refused_and_nothing_happens() {
     let mut pair = Pair::new();
     pair.together(&[Step::Create { from: None, grow: false }, Step::Snapshot { volume: 0 }]);
