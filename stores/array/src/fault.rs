@@ -4,12 +4,11 @@ use std::rc::Rc;
 
 use parpen_engine::sync::join_all;
 use parpen_engine::{Disk, EngineError, Rules};
-use uuid::Uuid;
 
 use crate::Array;
 use crate::codec::{Entry, Key, Members};
 use crate::member::{Member, Standing, Unclean};
-use crate::place::Tuple;
+use crate::unflushed::Disks;
 use crate::witness::EraMark;
 
 /// Eras have 24 bits in the origin of a block.
@@ -31,7 +30,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             }
         }
         *member.trouble.borrow_mut() = Some(why.into());
-        self.unflushed.failed(member.number);
+        self.unflushed.failed(self);
         self.failures.set(self.failures.get() + 1);
         self.refresh();
         self.work.fire();
@@ -43,15 +42,6 @@ impl<D: Disk, R: Rules> Array<D, R> {
         if fenced {
             self.mark_failed(member, "a write or flush failed");
         }
-    }
-
-    /// A write of a volume is about to be answered that these disks have.
-    pub(crate) fn note_written(&self, on: Tuple, id: Uuid) {
-        self.unflushed.note(on, id, |n| self.is_failed(n));
-    }
-
-    pub(crate) fn is_failed(&self, number: u16) -> bool {
-        self.member(number).is_none_or(|m| m.failed.get())
     }
 
     /// Looks at everybody: a disk may also be fenced by what it does by itself, a checkpoint for example, and whoever
@@ -177,5 +167,15 @@ impl<D: Disk, R: Rules> Array<D, R> {
     pub(crate) fn drop_engine(&self, member: &Member<D, R>) {
         member.set_engine(None);
         *member.unclean.borrow_mut() = Unclean::Nothing;
+    }
+}
+
+impl<D: Disk, R: Rules> Disks for Array<D, R> {
+    fn is_failed(&self, number: u16) -> bool {
+        self.member(number).is_none_or(|m| m.failed.get())
+    }
+
+    fn is_in_sync(&self, number: u16) -> bool {
+        self.member(number).is_some_and(|m| m.in_sync())
     }
 }

@@ -179,7 +179,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let _careful = self.holds.careful().await;
         let _one = self.holds.catalogue().await;
         self.settle_locked().await?;
-        adopt(&lead, &engine).await?;
+        // Whoever led when it began may be out by now.
+        adopt(&*self.lead()?, &engine).await?;
         engine.set_era(self.mark.get().era);
         engine.set_generation(self.generation.get());
         let m = Rc::new(Member::new(new.number, engine.disk_id(), new.about, Some(engine)));

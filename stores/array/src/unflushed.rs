@@ -8,8 +8,22 @@ use uuid::Uuid;
 
 use crate::place::Tuple;
 
-/// The disks that have a write, and its volume.
-type Written = (Tuple, Uuid);
+/// Who has a write of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Written {
+    /// Disks that the next start believes.
+    pub(crate) on: Tuple,
+    /// Disks that have it, too, and are believed once they are in sync.
+    pub(crate) also: Option<Tuple>,
+    /// The volume.
+    pub(crate) id: Uuid,
+}
+
+/// How the disks are.
+pub(crate) trait Disks {
+    fn is_failed(&self, number: u16) -> bool;
+    fn is_in_sync(&self, number: u16) -> bool;
+}
 
 /// What no flush covers yet.
 #[derive(Default)]
@@ -21,30 +35,32 @@ pub(crate) struct Unflushed {
 }
 
 impl Unflushed {
-    /// A write of a volume is about to be answered that these disks have, of which some may have failed meanwhile.
-    pub(crate) fn note(&self, on: Tuple, id: Uuid, failed: impl Fn(u16) -> bool) {
-        if self.last.get() == Some((on, id)) && !on.disks().iter().any(|n| failed(*n)) {
+    /// A write is about to be answered; some of the disks that have it may have failed meanwhile.
+    pub(crate) fn note(&self, w: Written, disks: &dyn Disks) {
+        if self.last.get() == Some(w) && !w.on.disks().iter().any(|n| disks.is_failed(*n)) {
             return;
         }
-        self.keep(on, id, failed);
-        self.last.set(Some((on, id)));
+        self.keep(w, disks);
+        self.last.set(Some(w));
     }
 
-    fn keep(&self, on: Tuple, id: Uuid, failed: impl Fn(u16) -> bool) {
-        let left: Vec<u16> = on.disks().iter().copied().filter(|n| !failed(*n)).collect();
-        match Tuple::new(&left) {
-            Some(left) => drop(self.all.borrow_mut().insert((left, id))),
-            None => drop(self.lost.borrow_mut().insert(id)),
+    fn keep(&self, w: Written, disks: &dyn Disks) {
+        let left = |from: &Tuple, fits: &dyn Fn(u16) -> bool| {
+            let left: Vec<u16> = from.disks().iter().copied().filter(|n| fits(*n)).collect();
+            Tuple::new(&left)
+        };
+        let on = left(&w.on, &|n| !disks.is_failed(n));
+        match on.or_else(|| left(w.also.as_ref()?, &|n| disks.is_in_sync(n))) {
+            Some(on) => drop(self.all.borrow_mut().insert(Written { on, ..w })),
+            None => drop(self.lost.borrow_mut().insert(w.id)),
         }
     }
 
     /// A disk failed.
-    pub(crate) fn failed(&self, number: u16) {
+    pub(crate) fn failed(&self, disks: &dyn Disks) {
         self.last.set(None);
         let all = std::mem::take(&mut *self.all.borrow_mut());
-        for (on, id) in all {
-            self.keep(on, id, |n| n == number);
-        }
+        all.into_iter().for_each(|w| self.keep(w, disks));
     }
 
     /// A flush begins: what it may cover.
@@ -54,10 +70,11 @@ impl Unflushed {
     }
 
     /// A flush ended that was well on these disks; what they have is durable.
-    pub(crate) fn end(&self, covered: BTreeSet<Written>, well: &[u16], failed: impl Fn(u16) -> bool) {
-        for (on, id) in covered {
-            if !on.disks().iter().any(|n| well.contains(n)) {
-                self.keep(on, id, &failed);
+    pub(crate) fn end(&self, covered: BTreeSet<Written>, well: &[u16], disks: &dyn Disks) {
+        for w in covered {
+            let also = w.also.iter().flat_map(|t| t.disks()).filter(|n| disks.is_in_sync(**n));
+            if !w.on.disks().iter().chain(also).any(|n| well.contains(n)) {
+                self.keep(w, disks);
             }
         }
     }
@@ -65,7 +82,7 @@ impl Unflushed {
     /// What a disk alone has is durable.
     pub(crate) fn flushed_alone(&self, number: u16) {
         self.last.set(None);
-        self.all.borrow_mut().retain(|(on, _)| on.disks() != [number]);
+        self.all.borrow_mut().retain(|w| w.on.disks() != [number]);
     }
 
     /// A volume is gone: nobody misses anything of it.
@@ -90,18 +107,31 @@ mod tests {
 
     const ID: Uuid = Uuid::from_u128(1);
 
-    fn written(disks: &[u16]) -> Unflushed {
+    /// Failed disks, and disks in sync.
+    struct Known(&'static [u16], &'static [u16]);
+
+    impl Disks for Known {
+        fn is_failed(&self, number: u16) -> bool {
+            self.0.contains(&number)
+        }
+
+        fn is_in_sync(&self, number: u16) -> bool {
+            self.1.contains(&number)
+        }
+    }
+
+    fn written(on: &'static [u16], also: &[u16]) -> Unflushed {
         let all = Unflushed::default();
-        all.note(Tuple::new(disks).unwrap(), ID, |_| false);
+        all.note(Written { on: Tuple::new(on).unwrap(), also: Tuple::new(also), id: ID }, &Known(&[], on));
         all
     }
 
     #[test]
     fn a_write_is_lost_with_the_last_disk_that_has_it() {
-        let all = written(&[1, 2]);
-        all.failed(1);
+        let all = written(&[1, 2], &[]);
+        all.failed(&Known(&[1], &[2]));
         assert!(!all.is_lost(ID));
-        all.failed(2);
+        all.failed(&Known(&[1, 2], &[]));
         assert_eq!(all.lost(), [ID]);
         all.forget(ID);
         assert!(!all.is_lost(ID));
@@ -109,33 +139,44 @@ mod tests {
 
     #[test]
     fn a_flush_that_is_well_on_one_disk_covers_what_it_has() {
-        let all = written(&[1, 2]);
+        let all = written(&[1, 2], &[]);
         let covered = all.begin();
-        all.end(covered, &[2], |n| n == 1);
-        all.failed(2);
+        all.end(covered, &[2], &Known(&[1], &[2]));
+        all.failed(&Known(&[1, 2], &[]));
         assert!(!all.is_lost(ID));
     }
 
     #[test]
     fn a_flush_that_is_well_nowhere_covers_nothing() {
-        let all = written(&[1, 2]);
+        let all = written(&[1, 2], &[]);
         let covered = all.begin();
-        all.end(covered, &[3], |n| n < 3);
+        all.end(covered, &[3], &Known(&[1, 2], &[3]));
         assert!(all.is_lost(ID));
-        let full = written(&[1, 2]);
+        let full = written(&[1, 2], &[]);
         let covered = full.begin();
-        full.end(covered, &[], |_| false);
+        full.end(covered, &[], &Known(&[], &[1, 2]));
         assert!(!full.is_lost(ID), "both are there and may flush later");
-        full.failed(1);
-        full.failed(2);
+        full.failed(&Known(&[1, 2], &[]));
         assert!(full.is_lost(ID));
     }
 
     #[test]
     fn what_failed_before_the_answer_does_not_have_the_write() {
         let all = Unflushed::default();
-        all.note(Tuple::new(&[1, 2]).unwrap(), ID, |n| n == 1);
-        all.failed(2);
+        let w = Written { on: Tuple::new(&[1, 2]).unwrap(), also: None, id: ID };
+        all.note(w, &Known(&[1], &[2]));
+        all.failed(&Known(&[1, 2], &[]));
         assert!(all.is_lost(ID));
+    }
+
+    #[test]
+    fn a_disk_that_is_behind_counts_when_it_is_in_sync() {
+        let behind = written(&[1], &[2]);
+        let covered = behind.begin();
+        behind.end(covered, &[2], &Known(&[1], &[]));
+        assert!(behind.is_lost(ID), "the next start asks disk 1");
+        let caught_up = written(&[1], &[2]);
+        caught_up.failed(&Known(&[1], &[2]));
+        assert!(!caught_up.is_lost(ID));
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::Array;
 use crate::array::Target;
 use crate::place::{Family, REPLICAS_MAX, Tuple};
+use crate::unflushed::Written;
 
 const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the volume");
 /// How often a write moves families to disks with room before it gives up.
@@ -120,7 +121,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
         result: Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         match result {
-            Ok(()) => self.note_written(Tuple::one(t.member.number), id),
+            Ok(()) => {
+                let on = Tuple::one(t.member.number);
+                self.unflushed.note(Written { on, also: None, id }, self);
+            }
             Err(_) => self.notice(&t.member),
         }
         result
@@ -225,9 +229,12 @@ impl<D: Disk, R: Rules> Array<D, R> {
             return Err(trouble);
         };
         // Who is asked first when they all come back: what others have is forgotten for it.
-        let counts = |t: &Target<D, R>| must(t) && self.is_believed(piece.family, &t.member);
-        let mut have = Vec::with_capacity(targets.len());
-        have.extend(counts(&targets[good]).then_some(targets[good].member.number));
+        let (mut on, mut also) = (Vec::with_capacity(targets.len()), Vec::new());
+        let mut has = |t: &Target<D, R>| match self.is_believed(piece.family, &t.member) {
+            true => on.push(t.member.number),
+            false => also.push(t.member.number),
+        };
+        has(&targets[good]);
         for (i, t) in targets.iter().enumerate().filter(|(i, _)| *i != good) {
             if t.member.live().is_none() {
                 continue;
@@ -238,7 +245,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 (Ok(()), Change::Discard) | (Err(_), _) => self.align(piece, &targets[good], t).await,
             };
             match done {
-                Ok(()) => have.extend(counts(t).then_some(t.member.number)),
+                Ok(()) if self.table.borrow().place(piece.family).has(t.member.number) => has(t),
+                // A copy that is being made may be given up.
+                Ok(()) => {}
                 Err(EngineError::NoSpace) if must(t) => {
                     self.take_back(piece, &targets, i).await;
                     return Err(Trouble::Full(piece.family, t.member.number));
@@ -252,9 +261,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
             targets.iter().filter(|t| t.clean).for_each(|t| t.member.lack(piece.family));
             return Err(EngineError::Io.into());
         }
-        have.truncate(REPLICAS_MAX);
-        if let Some(on) = Tuple::new(&have) {
-            self.note_written(on, id);
+        on.truncate(REPLICAS_MAX);
+        also.truncate(REPLICAS_MAX);
+        if let Some(on) = Tuple::new(&on) {
+            self.unflushed.note(Written { on, also: Tuple::new(&also), id }, self);
         }
         Ok(())
     }
@@ -353,7 +363,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 Ok(()) => well.push(t.member.number),
             }
         }
-        self.unflushed.end(covered, &well, |n| self.is_failed(n));
+        self.unflushed.end(covered, &well, self);
         if R::BUMP_ERA_BEFORE_ACK {
             self.settle().await?;
         }
