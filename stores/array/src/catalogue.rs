@@ -143,22 +143,32 @@ impl<D: Disk, R: Rules> Array<D, R> {
         policy: &Policy,
     ) -> Result<(), EngineError> {
         let _one = self.holds.catalogue().await;
-        let there = self.identify(id).is_ok();
-        let tree = match from {
-            Some(_) => None,
-            None => self.plan_tree(policy)?,
+        let known = self.identify(id).ok().map(|named| named.tree);
+        // One that was there before has its place already, unless a crash came before it got one.
+        let has_place = |root: u64| self.table.borrow().trees.contains_key(&root) || self.is_written(root);
+        let tree = match (from, known) {
+            (Some(_), _) => None,
+            (None, Some(root)) if has_place(root) => None,
+            (None, _) => self.plan_tree(policy)?,
         };
-        if !there {
+        if known.is_none() {
             self.check_room(label.len())?;
         }
-        self.on_all(&|e| Box::pin(async move { e.create(id, bytes, from, label).await })).await?;
-        let Some(tree) = tree else { return Ok(()) };
-        let root = self.identify(id)?.tree;
-        // One that was there before has its place already, unless a crash came before it got one.
-        if self.table.borrow().trees.contains_key(&root) || (there && self.is_written(root)) {
-            return Ok(());
-        }
-        self.put_tree(root, tree).await
+        let Some(tree) = tree else {
+            return self.on_all(&|e| Box::pin(async move { e.create(id, bytes, from, label).await })).await;
+        };
+        // One flush for both: each disk learns the volume and its place together.
+        let place = &encode_tree(&tree);
+        self.on_all(&|e| {
+            Box::pin(async move {
+                e.add(id, bytes, from, label).await?;
+                let root = e.identify(id).ok_or(EngineError::NotFound)?.tree;
+                e.put_record(Key::Tree(root).uuid(), place).await
+            })
+        })
+        .await?;
+        self.learn_tree(self.identify(id)?.tree, tree);
+        Ok(())
     }
 
     /// Whether a tree holds anything on any disk that is there.
@@ -179,12 +189,15 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// Keeps a tree's placement on all disks. The caller holds the catalogue.
     pub(crate) async fn put_tree(&self, root: u64, tree: Tree) -> Result<(), EngineError> {
-        tracing::debug!(tree = root, sets = ?tree.sets, "a tree has its places");
-        let bytes = encode_tree(&tree);
-        let (key, bytes) = (Key::Tree(root).uuid(), &bytes);
+        let (key, bytes) = (Key::Tree(root).uuid(), &encode_tree(&tree));
         self.on_all(&|e| Box::pin(async move { e.put_record(key, bytes).await })).await?;
-        self.table.borrow_mut().trees.insert(root, tree);
+        self.learn_tree(root, tree);
         Ok(())
+    }
+
+    fn learn_tree(&self, root: u64, tree: Tree) {
+        tracing::debug!(tree = root, sets = ?tree.sets, "a tree has its places");
+        self.table.borrow_mut().trees.insert(root, tree);
     }
 
     /// The policy that a volume or snapshot is placed by.
