@@ -3,18 +3,17 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parpen_base::Boxed;
-use parpen_model::Condition;
 use parpen_model::ports::{MetaStore, ReadWork, WriteWork};
+use parpen_model::{Condition, Kind};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
-use crate::lane::{Job, Jobs, start};
+use crate::lane::{Job, Jobs, Written, start};
 use crate::{OpenError, migrate};
 
 /// Lanes that read. Two let a short read pass a long one; more would only fight for the same pages.
@@ -31,8 +30,7 @@ const CACHE: i64 = 4096;
 pub struct Store {
     reads: Arc<Jobs>,
     writes: Arc<Jobs>,
-    /// How many transactions were committed.
-    written: Arc<AtomicU64>,
+    written: Arc<Written>,
     /// Readers first, the writer last.
     lanes: Mutex<Vec<JoinHandle<Connection>>>,
 }
@@ -78,7 +76,7 @@ impl Store {
     fn with(writer: Connection, readers: Vec<Connection>) -> Result<Store, OpenError> {
         let writes = Arc::new(Jobs::default());
         let reads = if readers.is_empty() { writes.clone() } else { Arc::default() };
-        let written = Arc::new(AtomicU64::new(0));
+        let written = Arc::<Written>::default();
         let mut lanes = Vec::new();
         for conn in readers {
             lanes.push(start("meta-read", conn, reads.clone(), written.clone())?);
@@ -142,7 +140,7 @@ impl MetaStore for Store {
         })
     }
 
-    fn writes(&self) -> Option<u64> {
-        Some(self.written.load(Ordering::SeqCst))
+    fn writes(&self, of: &[Kind]) -> Option<u64> {
+        Some(self.written.of(of))
     }
 }

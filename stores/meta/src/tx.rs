@@ -39,18 +39,24 @@ const MOVE_GENERATION: &str = "UPDATE counters SET value = value + 1 WHERE name 
 pub struct Tx<'c> {
     conn: &'c Connection,
     touched: bool,
+    changed: BTreeSet<Kind>,
     failed: RefCell<Option<rusqlite::Error>>,
 }
 
 impl<'c> Tx<'c> {
     /// The transaction that was begun on `conn`.
     pub fn new(conn: &'c Connection) -> Tx<'c> {
-        Tx { conn, touched: false, failed: RefCell::new(None) }
+        Tx { conn, touched: false, changed: BTreeSet::new(), failed: RefCell::new(None) }
     }
 
     /// What made it impossible to commit, if anything did.
     pub fn into_failure(self) -> Option<rusqlite::Error> {
         self.failed.into_inner()
+    }
+
+    /// The kinds of the rows that were changed.
+    pub fn take_changed(&mut self) -> BTreeSet<Kind> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Moves the generation if the transaction asked for it; answers the one after the commit.
@@ -182,6 +188,7 @@ impl WriteTx for Tx<'_> {
             c.prepare_cached(ADD)?.query_row(args, |r| r.get(0))
         })?;
         self.add_names(kind, row.id, &names)?;
+        self.changed.insert(kind);
         Ok(seq)
     }
 
@@ -199,11 +206,16 @@ impl WriteTx for Tx<'_> {
             self.execute(DROP_NAME, params![space, name])?;
         }
         self.add_names(kind, row.id, new.difference(&old))?;
+        self.changed.insert(kind);
         Ok(true)
     }
 
     fn remove(&mut self, kind: Kind, id: Uuid) -> Result<bool, Condition> {
-        Ok(self.execute(REMOVE, params![kind.word(), id.as_bytes()])? > 0)
+        let removed = self.execute(REMOVE, params![kind.word(), id.as_bytes()])? > 0;
+        if removed {
+            self.changed.insert(kind);
+        }
+        Ok(removed)
     }
 
     fn touch(&mut self) {
