@@ -27,8 +27,9 @@ const ADD_NAME: &str = "INSERT INTO names (space, name, kind, id) VALUES (?1, ?2
 const DROP_NAME: &str = "DELETE FROM names WHERE space = ?1 AND name = ?2";
 const ADD: &str = "INSERT INTO rows (kind, id, project, parent, revision, doc)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING seq";
-const REPLACE: &str = "UPDATE rows SET project = ?4, parent = ?5, doc = ?6, revision = revision + 1
-    WHERE kind = ?1 AND id = ?2 AND revision = ?3";
+const REPLACE: &str =
+    "UPDATE rows SET doc = ?4, revision = revision + 1 WHERE kind = ?1 AND id = ?2 AND revision = ?3";
+const MOVE: &str = "UPDATE rows SET project = ?3, parent = ?4 WHERE kind = ?1 AND id = ?2";
 const REMOVE: &str = "DELETE FROM rows WHERE kind = ?1 AND id = ?2";
 const GENERATION: &str = "SELECT value FROM counters WHERE name = 'generation'";
 const MOVE_GENERATION: &str = "UPDATE counters SET value = value + 1 WHERE name = 'generation'";
@@ -193,15 +194,18 @@ impl WriteTx for Tx<'_> {
     }
 
     fn replace(&mut self, kind: Kind, row: &Row) -> Result<bool, Condition> {
-        if self.row(kind, row.id)?.is_none_or(|old| old.revision != row.revision) {
+        let Some(was) = self.row(kind, row.id)?.filter(|was| was.revision == row.revision) else {
             return Ok(false);
-        }
+        };
         let old = self.names_of(kind, row.id)?;
         let new: BTreeSet<_> = row.names.iter().cloned().collect();
         self.refuse_taken(new.difference(&old))?;
-        let (project, parent) = (bytes(row.project), bytes(row.parent));
-        let args = params![kind.word(), row.id.as_bytes(), row.revision, project, parent, row.doc];
-        self.execute(REPLACE, args)?;
+        self.execute(REPLACE, params![kind.word(), row.id.as_bytes(), row.revision, row.doc])?;
+        // Seldom, and every index would be written anew for it.
+        if (was.project, was.parent) != (row.project, row.parent) {
+            let (project, parent) = (bytes(row.project), bytes(row.parent));
+            self.execute(MOVE, params![kind.word(), row.id.as_bytes(), project, parent])?;
+        }
         for (space, name) in old.difference(&new) {
             self.execute(DROP_NAME, params![space, name])?;
         }
