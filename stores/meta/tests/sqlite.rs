@@ -115,6 +115,22 @@ fn closing_finishes_what_was_asked_for_and_leaves_one_file() {
 }
 
 #[test]
+fn the_log_has_its_length_before_the_first_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("meta.sqlite");
+    let store = Store::open(&path).unwrap();
+    let length = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().len();
+    let before = length("meta.sqlite-wal");
+    assert!(before > 4 << 20, "{before}");
+    for n in 0..50 {
+        add(&store, n).unwrap();
+    }
+    assert_eq!(length("meta.sqlite-wal"), before, "commits overwrite");
+    store.close();
+    assert!(length("meta.sqlite") < 1 << 20, "nothing of it is in the database");
+}
+
+#[test]
 fn writes_are_counted_by_the_kinds_of_rows_that_they_changed() {
     let store = Store::memory().unwrap();
     let volumes = || (store.writes(&[Kind::Volume]), store.writes(&[Kind::Token, Kind::Project]));
