@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use parpen_base::{Boxed, Clock};
 use parpen_model::ports::MetaStore;
-use parpen_model::{Api, Condition};
+use parpen_model::{Api, Condition, Kind};
 
 use crate::secret::token_hash;
 use crate::{Actor, Power, Token, may, redeem};
@@ -23,6 +23,9 @@ pub trait Bearers: Send + Sync {
     fn elsewhere(&self) -> Option<&str>;
 }
 
+/// The rows that say who bears a token: what [`redeem`] reads.
+const READ: [Kind; 4] = [Kind::Token, Kind::Credential, Kind::Principal, Kind::Project];
+
 /// Tokens that this service gave.
 pub struct OwnTokens {
     meta: Arc<dyn MetaStore>,
@@ -31,7 +34,7 @@ pub struct OwnTokens {
     known: Mutex<Known>,
 }
 
-/// Bearers by the hash of their tokens, true as long as nothing has been written since.
+/// Bearers by the hash of their tokens, true as long as nothing has been written since of what says so.
 #[derive(Default)]
 struct Known {
     writes: u64,
@@ -64,7 +67,7 @@ impl Bearers for OwnTokens {
     fn bearer<'a>(&'a self, text: &'a str) -> Boxed<'a, Result<(Actor, Token), Condition>> {
         Box::pin(async move {
             // Asked before anything is read, so that a write in between is not missed.
-            let Some(writes) = self.meta.writes() else {
+            let Some(writes) = self.meta.writes(&READ) else {
                 return redeem(&*self.meta, &*self.clock, self.api, text).await;
             };
             let hash = token_hash(text);

@@ -8,8 +8,8 @@ use parpen_base::Boxed;
 use parpen_block::BlockDevice;
 
 use crate::{
-    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Label, NewBytes, Pool,
-    PoolHealth, ReadTx, SnapshotId, Source, Space, Subject, Task, VolumeId, WriteTx,
+    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Kind, Label, NewBytes,
+    Pool, PoolHealth, ReadTx, SnapshotId, Source, Space, Subject, Task, VolumeId, WriteTx,
 };
 
 pub use copies::*;
@@ -25,9 +25,9 @@ pub trait MetaStore: Send + Sync {
     fn read(&self, f: ReadWork) -> Boxed<'_, Result<(), Condition>>;
     /// Runs `f` alone and commits durably unless it fails; answers the generation after the commit.
     fn write(&self, f: WriteWork) -> Boxed<'_, Result<u64, Condition>>;
-    /// How many writes there were, each counted before it is answered: while it stays the same, what was read stays
-    /// true. None where others may write unseen.
-    fn writes(&self) -> Option<u64>;
+    /// How many writes changed rows of these kinds, each counted before it is answered: while it stays the same, what
+    /// was read of them stays true. None where others may write unseen.
+    fn writes(&self, of: &[Kind]) -> Option<u64>;
 }
 
 /// What became of a create.

@@ -143,32 +143,51 @@ impl<D: Disk, R: Rules> Array<D, R> {
         policy: &Policy,
     ) -> Result<(), EngineError> {
         let _one = self.holds.catalogue().await;
-        let there = self.identify(id).is_ok();
-        let tree = match from {
-            Some(_) => None,
-            None => self.plan_tree(policy)?,
+        let known = self.identify(id).ok().map(|named| named.tree);
+        // One that was there before has its place already, unless a crash came before it got one.
+        let has_place = |root: u64| self.table.borrow().trees.contains_key(&root) || self.is_written(root);
+        let tree = match (from, known) {
+            (Some(_), _) => None,
+            (None, Some(root)) if has_place(root) => None,
+            (None, _) => self.plan_tree(policy)?,
         };
-        if !there {
+        if known.is_none() {
             self.check_room(label.len())?;
         }
         let first = self.first_size(id, from, bytes);
-        self.on_all(&|e| Box::pin(async move { e.create(id, first, from, label).await })).await?;
+        self.make((id, first, from, label), tree).await?;
         if first < bytes
             && let Err(e) = self.grow(id, bytes).await
         {
-            if !there {
+            if known.is_none() {
                 // It was not there before, so it must not be there now.
                 self.on_all(&|e| Box::pin(async move { e.forget(id).await })).await?;
             }
             return Err(e);
         }
-        let Some(tree) = tree else { return Ok(()) };
-        let root = self.identify(id)?.tree;
-        // One that was there before has its place already, unless a crash came before it got one.
-        if self.table.borrow().trees.contains_key(&root) || (there && self.is_written(root)) {
-            return Ok(());
-        }
-        self.put_tree(root, tree).await
+        Ok(())
+    }
+
+    /// A volume on all disks, and where it is a new tree its places, with one flush for both.
+    async fn make(
+        &self,
+        (id, bytes, from, label): (Uuid, u64, Option<Uuid>, &[u8]),
+        tree: Option<Tree>,
+    ) -> Result<(), EngineError> {
+        let Some(tree) = tree else {
+            return self.on_all(&|e| Box::pin(async move { e.create(id, bytes, from, label).await })).await;
+        };
+        let place = &encode_tree(&tree);
+        self.on_all(&|e| {
+            Box::pin(async move {
+                e.add(id, bytes, from, label).await?;
+                let root = e.identify(id).ok_or(EngineError::NotFound)?.tree;
+                e.put_record(Key::Tree(root).uuid(), place).await
+            })
+        })
+        .await?;
+        self.learn_tree(self.identify(id)?.tree, tree);
+        Ok(())
     }
 
     /// How large a volume is made at first: as large as it is already, or as the snapshot that it comes from.
@@ -233,12 +252,15 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// Keeps a tree's placement on all disks. The caller holds the catalogue.
     pub(crate) async fn put_tree(&self, root: u64, tree: Tree) -> Result<(), EngineError> {
-        tracing::debug!(tree = root, sets = ?tree.sets, "a tree has its places");
-        let bytes = encode_tree(&tree);
-        let (key, bytes) = (Key::Tree(root).uuid(), &bytes);
+        let (key, bytes) = (Key::Tree(root).uuid(), &encode_tree(&tree));
         self.on_all(&|e| Box::pin(async move { e.put_record(key, bytes).await })).await?;
-        self.table.borrow_mut().trees.insert(root, tree);
+        self.learn_tree(root, tree);
         Ok(())
+    }
+
+    fn learn_tree(&self, root: u64, tree: Tree) {
+        tracing::debug!(tree = root, sets = ?tree.sets, "a tree has its places");
+        self.table.borrow_mut().trees.insert(root, tree);
     }
 
     /// The policy that a volume or snapshot is placed by.

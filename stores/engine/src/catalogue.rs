@@ -54,6 +54,18 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         from: Option<Uuid>,
         label: &[u8],
     ) -> Result<(), EngineError> {
+        self.add(id, bytes, from, label).await?;
+        self.flush().await
+    }
+
+    /// [`Engine::create`] to the point where it is seen; durable after a later [`Engine::flush`].
+    pub async fn add(
+        &self,
+        id: Uuid,
+        bytes: u64,
+        from: Option<Uuid>,
+        label: &[u8],
+    ) -> Result<(), EngineError> {
         self.alive()?;
         check_size(bytes)?;
         check_label(label)?;
@@ -106,7 +118,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             }
             return Err(e);
         }
-        self.flush().await
+        Ok(())
     }
 
     /// Whether nothing but zeros stands behind the end of a snapshot. Only a shrink that a crash interrupted

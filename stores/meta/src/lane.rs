@@ -1,13 +1,13 @@
 //! A lane: a thread of this crate that owns one connection and runs one transaction after the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use parpen_model::ports::{ReadWork, WriteWork};
-use parpen_model::{Condition, ReadTx, WriteTx};
+use parpen_model::{Condition, Kind, ReadTx, WriteTx};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -70,17 +70,34 @@ impl Jobs {
     }
 }
 
-/// Starts a lane that counts its commits in `writes`. It ends when its jobs are closed and done, and gives its
+/// How many transactions changed rows of each kind.
+#[derive(Default)]
+pub struct Written([AtomicU64; Kind::ALL.len()]);
+
+impl Written {
+    fn count(&self, changed: &BTreeSet<Kind>) {
+        for kind in changed {
+            self.0[*kind as usize].fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// How many changed rows of these kinds; one that changed several counts for each.
+    pub fn of(&self, kinds: &[Kind]) -> u64 {
+        kinds.iter().map(|kind| self.0[*kind as usize].load(Ordering::SeqCst)).sum()
+    }
+}
+
+/// Starts a lane that counts what it commits in `written`. It ends when its jobs are closed and done, and gives its
 /// connection back.
 pub fn start(
     name: &str,
     conn: Connection,
     jobs: Arc<Jobs>,
-    writes: Arc<AtomicU64>,
+    written: Arc<Written>,
 ) -> std::io::Result<JoinHandle<Connection>> {
     // SQLite blocks: on a thread of its own it holds up neither the control runtime nor a reactor.
     std::thread::Builder::new().name(name.to_string()).spawn(move || {
-        let mut lane = Lane { conn, broken: false, writes };
+        let mut lane = Lane { conn, broken: false, written };
         while let Some(job) = jobs.pop() {
             lane.run(job);
         }
@@ -92,7 +109,7 @@ struct Lane {
     conn: Connection,
     /// The medium failed during a write: what the kernel's cache shows now may not be on it.
     broken: bool,
-    writes: Arc<AtomicU64>,
+    written: Arc<Written>,
 }
 
 /// Why a write did not commit.
@@ -153,13 +170,14 @@ impl Lane {
         self.conn.execute_batch("BEGIN IMMEDIATE").map_err(Failure::Sql)?;
         let mut tx = Tx::new(&self.conn);
         let result = caught(|| work(&mut tx as &mut dyn WriteTx)).and_then(|()| tx.settle_generation());
+        let changed = tx.take_changed();
         if let Some(e) = tx.into_failure() {
             return Err(Failure::Sql(e));
         }
         let generation = result.map_err(Failure::Final)?;
         let committed = self.conn.execute_batch("COMMIT");
         // One that failed may be there nevertheless.
-        self.writes.fetch_add(1, Ordering::SeqCst);
+        self.written.count(&changed);
         committed.map_err(Failure::Sql)?;
         Ok(generation)
     }
@@ -191,7 +209,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use parpen_model::{Kind, Query, Row};
+    use parpen_model::{Query, Row};
     use uuid::Uuid;
 
     fn row(n: u128, bytes: usize) -> Row {
@@ -204,7 +222,7 @@ mod tests {
         let mut conn = Connection::open_in_memory().unwrap();
         crate::migrate::run(&mut conn).unwrap();
         conn.execute_batch("PRAGMA max_page_count = 40").unwrap();
-        Lane { conn, broken: false, writes: Arc::default() }
+        Lane { conn, broken: false, written: Arc::default() }
     }
 
     fn ids(lane: &mut Lane) -> Vec<u128> {

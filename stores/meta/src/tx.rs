@@ -27,8 +27,9 @@ const ADD_NAME: &str = "INSERT INTO names (space, name, kind, id) VALUES (?1, ?2
 const DROP_NAME: &str = "DELETE FROM names WHERE space = ?1 AND name = ?2";
 const ADD: &str = "INSERT INTO rows (kind, id, project, parent, revision, doc)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING seq";
-const REPLACE: &str = "UPDATE rows SET project = ?4, parent = ?5, doc = ?6, revision = revision + 1
-    WHERE kind = ?1 AND id = ?2 AND revision = ?3";
+const REPLACE: &str =
+    "UPDATE rows SET doc = ?4, revision = revision + 1 WHERE kind = ?1 AND id = ?2 AND revision = ?3";
+const MOVE: &str = "UPDATE rows SET project = ?3, parent = ?4 WHERE kind = ?1 AND id = ?2";
 const REMOVE: &str = "DELETE FROM rows WHERE kind = ?1 AND id = ?2";
 const GENERATION: &str = "SELECT value FROM counters WHERE name = 'generation'";
 const MOVE_GENERATION: &str = "UPDATE counters SET value = value + 1 WHERE name = 'generation'";
@@ -39,18 +40,24 @@ const MOVE_GENERATION: &str = "UPDATE counters SET value = value + 1 WHERE name 
 pub struct Tx<'c> {
     conn: &'c Connection,
     touched: bool,
+    changed: BTreeSet<Kind>,
     failed: RefCell<Option<rusqlite::Error>>,
 }
 
 impl<'c> Tx<'c> {
     /// The transaction that was begun on `conn`.
     pub fn new(conn: &'c Connection) -> Tx<'c> {
-        Tx { conn, touched: false, failed: RefCell::new(None) }
+        Tx { conn, touched: false, changed: BTreeSet::new(), failed: RefCell::new(None) }
     }
 
     /// What made it impossible to commit, if anything did.
     pub fn into_failure(self) -> Option<rusqlite::Error> {
         self.failed.into_inner()
+    }
+
+    /// The kinds of the rows that were changed.
+    pub fn take_changed(&mut self) -> BTreeSet<Kind> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Moves the generation if the transaction asked for it; answers the one after the commit.
@@ -182,28 +189,37 @@ impl WriteTx for Tx<'_> {
             c.prepare_cached(ADD)?.query_row(args, |r| r.get(0))
         })?;
         self.add_names(kind, row.id, &names)?;
+        self.changed.insert(kind);
         Ok(seq)
     }
 
     fn replace(&mut self, kind: Kind, row: &Row) -> Result<bool, Condition> {
-        if self.row(kind, row.id)?.is_none_or(|old| old.revision != row.revision) {
+        let Some(was) = self.row(kind, row.id)?.filter(|was| was.revision == row.revision) else {
             return Ok(false);
-        }
+        };
         let old = self.names_of(kind, row.id)?;
         let new: BTreeSet<_> = row.names.iter().cloned().collect();
         self.refuse_taken(new.difference(&old))?;
-        let (project, parent) = (bytes(row.project), bytes(row.parent));
-        let args = params![kind.word(), row.id.as_bytes(), row.revision, project, parent, row.doc];
-        self.execute(REPLACE, args)?;
+        self.execute(REPLACE, params![kind.word(), row.id.as_bytes(), row.revision, row.doc])?;
+        // Seldom, and every index would be written anew for it.
+        if (was.project, was.parent) != (row.project, row.parent) {
+            let (project, parent) = (bytes(row.project), bytes(row.parent));
+            self.execute(MOVE, params![kind.word(), row.id.as_bytes(), project, parent])?;
+        }
         for (space, name) in old.difference(&new) {
             self.execute(DROP_NAME, params![space, name])?;
         }
         self.add_names(kind, row.id, new.difference(&old))?;
+        self.changed.insert(kind);
         Ok(true)
     }
 
     fn remove(&mut self, kind: Kind, id: Uuid) -> Result<bool, Condition> {
-        Ok(self.execute(REMOVE, params![kind.word(), id.as_bytes()])? > 0)
+        let removed = self.execute(REMOVE, params![kind.word(), id.as_bytes()])? > 0;
+        if removed {
+            self.changed.insert(kind);
+        }
+        Ok(removed)
     }
 
     fn touch(&mut self) {

@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use parpen_meta::{OpenError, Store, suite};
+use parpen_model::ports::MetaStore;
 use parpen_model::{Condition, Kind, Query, ReadTx, Row, read, write};
 use uuid::Uuid;
 
@@ -111,6 +112,35 @@ fn closing_finishes_what_was_asked_for_and_leaves_one_file() {
     assert_eq!(left, std::slice::from_ref(&path));
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn the_log_has_its_length_before_the_first_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("meta.sqlite");
+    let store = Store::open(&path).unwrap();
+    let length = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().len();
+    let before = length("meta.sqlite-wal");
+    assert!(before > 4 << 20, "{before}");
+    for n in 0..50 {
+        add(&store, n).unwrap();
+    }
+    assert_eq!(length("meta.sqlite-wal"), before, "commits overwrite");
+    store.close();
+    assert!(length("meta.sqlite") < 1 << 20, "nothing of it is in the database");
+}
+
+#[test]
+fn writes_are_counted_by_the_kinds_of_rows_that_they_changed() {
+    let store = Store::memory().unwrap();
+    let volumes = || (store.writes(&[Kind::Volume]), store.writes(&[Kind::Token, Kind::Project]));
+    let before = volumes();
+    add(&store, 1).unwrap();
+    assert!(volumes().0 > before.0);
+    assert_eq!(volumes().1, before.1);
+    let nothing = |tx: &mut dyn parpen_model::WriteTx| tx.remove(Kind::Token, Uuid::from_u128(9)).map(|_| ());
+    block_on(write(&store, nothing)).unwrap();
+    assert_eq!(volumes().1, before.1, "there was nothing to remove");
 }
 
 #[test]

@@ -272,6 +272,9 @@ impl JobStep for DropSources {
     fn name(&self) -> &'static str {
         "drop-sources"
     }
+    fn applies(&self, cx: &StepCx) -> Result<bool, Condition> {
+        Ok(!cx.args::<Args>()?.via.is_empty())
+    }
     fn no_way_back(&self) -> bool {
         true
     }

@@ -119,9 +119,15 @@ async fn drive(cx: &mut StepCx) -> Result<(), Condition> {
         let why = Condition::Unsupported(format!("this version knows no job of the kind {}", cx.job.kind));
         return finish(cx, JobState::Failed, Some(why)).await;
     };
+    let table = match applying(cx, table) {
+        Ok(table) => table,
+        Err(why) => return finish(cx, JobState::Failed, Some(why)).await,
+    };
     if cx.job.state == JobState::Running {
         cx.job.error = None;
-        match forward(cx, table).await {
+        match forward(cx, &table).await {
+            Went::Well if cx.job.is_final() => return Ok(()),
+            // Versions before this one ended a job in a commit of its own, and could die before it.
             Went::Well => return finish(cx, JobState::Done, None).await,
             Went::Wrong(why) => {
                 tracing::warn!(id = %cx.job.id, kind = %cx.job.kind, error = ?why, "a job failed and is undone");
@@ -134,9 +140,20 @@ async fn drive(cx: &mut StepCx) -> Result<(), Condition> {
             }
         }
     }
-    backward(cx, table).await?;
+    backward(cx, &table).await?;
     let error = cx.job.error.clone();
     finish(cx, JobState::Failed, error).await
+}
+
+/// The steps that this job has.
+fn applying(cx: &StepCx, table: &[&'static dyn JobStep]) -> Result<Vec<&'static dyn JobStep>, Condition> {
+    let mut applying = Vec::new();
+    for step in table {
+        if step.applies(cx)? {
+            applying.push(*step);
+        }
+    }
+    Ok(applying)
 }
 
 /// How the steps of a job went.
@@ -159,13 +176,17 @@ fn is_uncertain(why: &Condition) -> bool {
     }
 }
 
-/// Does one step and stores what it changed; what is only out of reach for now is tried again for a while.
-async fn attempt(cx: &mut StepCx, step: &dyn JobStep) -> Result<(), Condition> {
+/// Does one step and stores what it changed, and that the job is done when it was the last; what is only out of reach for
+/// now is tried again for a while.
+async fn attempt(cx: &mut StepCx, step: &dyn JobStep, is_last: bool) -> Result<(), Condition> {
     let mut waits = RETRIES.iter();
     loop {
         let outcome = match step.run(cx).await {
             Ok(commit) => {
-                let mut after = cx.job.clone();
+                let mut after = match is_last {
+                    true => ended(cx, JobState::Done, None),
+                    false => cx.job.clone(),
+                };
                 after.done.push(step.name().to_string());
                 store(cx, after, commit).await
             }
@@ -183,11 +204,9 @@ async fn attempt(cx: &mut StepCx, step: &dyn JobStep) -> Result<(), Condition> {
 
 /// Runs the steps that are not done.
 async fn forward(cx: &mut StepCx, table: &[&dyn JobStep]) -> Went {
-    for step in table {
-        if cx.job.done.iter().any(|d| d == step.name()) {
-            continue;
-        }
-        if let Err(why) = attempt(cx, *step).await {
+    let left: Vec<_> = table.iter().filter(|step| !cx.job.done.iter().any(|d| d == step.name())).collect();
+    for (n, step) in left.iter().enumerate() {
+        if let Err(why) = attempt(cx, **step, n + 1 == left.len()).await {
             let park = step.no_way_back() && is_uncertain(&why);
             return if park { Went::Parked(why) } else { Went::Wrong(why) };
         }
@@ -228,11 +247,17 @@ async fn store(cx: &mut StepCx, after: Job, mut commit: Commit) -> Result<(), Co
     Ok(())
 }
 
-async fn finish(cx: &mut StepCx, state: JobState, error: Option<Condition>) -> Result<(), Condition> {
+/// The job as it is when it has come so far.
+fn ended(cx: &StepCx, state: JobState, error: Option<Condition>) -> Job {
     let mut after = cx.job.clone();
     after.state = state;
     after.error = error;
     after.stamp.updated = Some(cx.world.clock.now());
+    after
+}
+
+async fn finish(cx: &mut StepCx, state: JobState, error: Option<Condition>) -> Result<(), Condition> {
+    let after = ended(cx, state, error);
     let (id, now) = messages::mark(&cx.world);
     let ended = after.clone();
     let note: Commit = Box::new(move |tx| messages::note(tx, id, now, &ended));

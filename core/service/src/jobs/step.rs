@@ -63,7 +63,8 @@ impl StepCx {
     }
 }
 
-/// The rows that a finished step changes; stored in one transaction with the note that it is done.
+/// The rows that a finished step changes; stored in one transaction with the note that it is done, and with the job's end
+/// when it was the last.
 pub type Commit = Box<dyn FnMut(&mut dyn WriteTx) -> Result<(), Condition> + Send>;
 
 /// A commit of nothing.
@@ -75,6 +76,11 @@ pub(crate) fn nothing() -> Commit {
 pub trait JobStep: Send + Sync {
     /// Stable; it is what the log holds.
     fn name(&self) -> &'static str;
+    /// Whether a job has this step at all, by its arguments. What nobody runs is not logged either, so each of the
+    /// others is one commit.
+    fn applies(&self, _cx: &StepCx) -> Result<bool, Condition> {
+        Ok(true)
+    }
     /// Does it; may be run twice.
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>>;
     /// What it does cannot be taken back: once it has begun it is repeated until it succeeds, never undone, unless it

@@ -1,8 +1,9 @@
 //! Bound snapshots: they live as long as something was made from them, or somebody has them.
 
+use parpen_block::Gate;
 use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::{
-    Attachment, Condition, JobId, Kind, Pin, Query, Scope, Snapshot, SnapshotId, Stamp, Volume, WriteTx,
+    Attachment, Condition, JobId, Kind, Pin, Query, ReadTx, Scope, Snapshot, SnapshotId, Stamp, Volume, read,
     write,
 };
 
@@ -12,15 +13,15 @@ use crate::jobs::World;
 
 /// Begins to delete the bound snapshots that nothing needs any more; gives the jobs that do it.
 pub(crate) async fn collect(world: &World) -> Result<Vec<JobId>, Condition> {
+    // Few jobs leave any, so nobody who writes waits for this look.
+    let gate = world.gate.clone();
+    if read(&*world.meta, move |tx| needless(tx, &gate)).await?.is_empty() {
+        return Ok(Vec::new());
+    }
     let (gate, entropy, now) = (world.gate.clone(), world.entropy.clone(), world.clock.now());
     let (jobs, _) = write(&*world.meta, move |tx| {
-        let all: Vec<Snapshot> = tx.read().list(Scope::All, &Query::default())?;
         let mut jobs = Vec::new();
-        for s in all.iter().filter(|s| s.bound && s.life == Life::Ready) {
-            if is_needed(tx, &all, s.id)? || !gate.sessions(access::plain_export(s.id.into())).is_empty() {
-                continue;
-            }
-            let mut s = s.clone();
+        for mut s in needless(tx.read(), &gate)? {
             s.life = life(s.life, LifeEvent::Remove).map_err(|r| r.about(Kind::Snapshot, &s.handle))?;
             tx.update(&mut s)?;
             let mut job = removal(JobId(entropy.uuid()), &s, Stamp::at(now))?;
@@ -33,13 +34,25 @@ pub(crate) async fn collect(world: &World) -> Result<Vec<JobId>, Condition> {
     Ok(jobs)
 }
 
+/// The bound snapshots that nothing needs and nobody has open.
+fn needless(tx: &dyn ReadTx, gate: &Gate) -> Result<Vec<Snapshot>, Condition> {
+    let all: Vec<Snapshot> = tx.list(Scope::All, &Query::default())?;
+    let mut found = Vec::new();
+    for s in all.iter().filter(|s| s.bound && s.life == Life::Ready) {
+        if !is_needed(tx, &all, s.id)? && gate.sessions(access::plain_export(s.id.into())).is_empty() {
+            found.push(s.clone());
+        }
+    }
+    Ok(found)
+}
+
 /// Whether something was made from it, is being made from it, or somebody holds it.
-fn is_needed(tx: &mut dyn WriteTx, all: &[Snapshot], id: SnapshotId) -> Result<bool, Condition> {
+fn is_needed(tx: &dyn ReadTx, all: &[Snapshot], id: SnapshotId) -> Result<bool, Condition> {
     if all.iter().any(|s| s.parent == Some(id)) {
         return Ok(true);
     }
-    let volumes: Vec<Volume> = tx.read().list(Scope::All, &Query::default())?;
+    let volumes: Vec<Volume> = tx.list(Scope::All, &Query::default())?;
     let made = volumes.iter().any(|v| v.parent == Some(id));
-    let pinned = !tx.read().children::<Pin>(id)?.is_empty();
-    Ok(made || pinned || !tx.read().children::<Attachment>(id)?.is_empty())
+    let pinned = !tx.children::<Pin>(id)?.is_empty();
+    Ok(made || pinned || !tx.children::<Attachment>(id)?.is_empty())
 }

@@ -8,7 +8,7 @@ use parpen_model::{
 
 use crate::Ports;
 use crate::names::{self, Space};
-use crate::volumes::list::{Attached, Surroundings};
+use crate::volumes::list::{Attached, Surroundings, attached_to};
 
 /// A snapshot and what belongs to it.
 #[derive(Clone, Debug)]
@@ -49,6 +49,18 @@ fn view(tx: &dyn ReadTx, around: &Surroundings, s: Snapshot) -> Result<View, Con
     })
 }
 
+/// One snapshot's surroundings by look-ups, so that a show does not read the whole database.
+fn view_one(tx: &dyn ReadTx, s: Snapshot) -> Result<View, Condition> {
+    Ok(View {
+        origin: tx.find(Scope::All, s.origin)?,
+        pool: tx.get(Scope::All, s.pool)?,
+        volume_type: s.volume_type.map(|t| tx.find(Scope::All, t)).transpose()?.flatten(),
+        parent: s.parent.map(|p| tx.find(Scope::All, p)).transpose()?.flatten(),
+        attachments: attached_to(tx, s.id)?,
+        snapshot: s,
+    })
+}
+
 fn found(tx: &dyn ReadTx, scope: Scope, key: &Key) -> Result<Snapshot, Condition> {
     let (hit, name) = match key {
         Key::Id(id) => return tx.get(scope, *id),
@@ -67,7 +79,7 @@ fn found(tx: &dyn ReadTx, scope: Scope, key: &Key) -> Result<Snapshot, Condition
 /// One snapshot.
 pub async fn get(ports: &Ports, actor: &Actor, key: &Key) -> Result<View, Condition> {
     let (scope, key) = (actor.scope, key.clone());
-    let v = read(&*ports.meta, move |tx| view(tx, &Surroundings::all(tx)?, found(tx, scope, &key)?)).await?;
+    let v = read(&*ports.meta, move |tx| view_one(tx, found(tx, scope, &key)?)).await?;
     may(actor, Power::Read, Some(v.snapshot.project))?;
     Ok(v)
 }

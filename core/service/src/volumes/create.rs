@@ -301,6 +301,10 @@ impl JobStep for SnapshotSource {
     fn name(&self) -> &'static str {
         "snapshot-source"
     }
+    fn applies(&self, cx: &StepCx) -> Result<bool, Condition> {
+        let args: Args = cx.args()?;
+        Ok(args.via.is_some() || args.refused.is_some())
+    }
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
@@ -422,6 +426,9 @@ struct DropSource;
 impl JobStep for DropSource {
     fn name(&self) -> &'static str {
         "drop-source"
+    }
+    fn applies(&self, cx: &StepCx) -> Result<bool, Condition> {
+        Ok(cx.args::<Args>()?.via.is_some())
     }
     fn no_way_back(&self) -> bool {
         true

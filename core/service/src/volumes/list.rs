@@ -122,21 +122,22 @@ impl Surroundings {
     }
 }
 
-/// One volume's surroundings by look-ups, so that a show does not read the whole database.
-fn view_one(tx: &dyn ReadTx, v: Volume) -> Result<View, Condition> {
+/// Who attaches one volume or snapshot.
+pub(crate) fn attached_to(tx: &dyn ReadTx, subject: impl Into<Uuid>) -> Result<Vec<Attached>, Condition> {
     let with_host = |a: Attachment| {
         let host = a.host.map(|h| tx.find::<Host>(Scope::All, h)).transpose()?.flatten();
         Ok(Attached { attachment: a, host })
     };
+    tx.children::<Attachment>(subject)?.into_iter().map(with_host).collect()
+}
+
+/// One volume's surroundings by look-ups, so that a show does not read the whole database.
+fn view_one(tx: &dyn ReadTx, v: Volume) -> Result<View, Condition> {
     Ok(View {
         pool: tx.get(Scope::All, v.pool)?,
         volume_type: v.volume_type.map(|t| tx.find(Scope::All, t)).transpose()?.flatten(),
         parent: v.parent.map(|s| tx.find(Scope::All, s)).transpose()?.flatten(),
-        attachments: tx
-            .children::<Attachment>(v.id)?
-            .into_iter()
-            .map(with_host)
-            .collect::<Result<_, Condition>>()?,
+        attachments: attached_to(tx, v.id)?,
         lock: crate::access::lock_of(tx, &v)?,
         volume: v,
     })

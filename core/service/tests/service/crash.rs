@@ -2,6 +2,7 @@
 
 use parpen_base::MIB;
 use parpen_model::lifecycle::Life;
+use parpen_model::{Job, JobState, Scope, write};
 use parpen_service::snapshots::{self, NewSnapshot};
 use parpen_service::volumes::{self, DeleteTerms, From, NewVolume, ResizeTerms};
 
@@ -119,4 +120,25 @@ async fn a_store_that_is_away_for_a_moment_is_waited_for() {
     let house = disk.start().await;
     disk.faults().lock().unwrap().extend(["create away", "create away"]);
     assert_eq!(house.volume("late", MIB).await.life, Life::Ready);
+}
+
+// Versions that ended a job in a commit of its own could die before it.
+#[tokio::test]
+async fn a_job_whose_steps_are_all_done_is_ended_by_the_next_life() {
+    let disk = Disk::new();
+    let first = disk.start().await;
+    let new = NewVolume { naming: native("made"), size: Some(MIB), ..Default::default() };
+    let started = volumes::create(&first.ports, &first.actor, new).await.unwrap();
+    first.ports.jobs.wait(started.job).await.unwrap();
+    let id = started.job;
+    let not_ended = write(&*first.ports.meta, move |tx| {
+        let mut job: Job = tx.read().get(Scope::All, id)?;
+        job.state = JobState::Running;
+        tx.update(&mut job)
+    });
+    not_ended.await.unwrap();
+    first.kill();
+    let last = disk.start().await;
+    assert_eq!(last.ports.jobs.wait(id).await.unwrap().state, JobState::Done);
+    assert_eq!(last.row(&started.now).await.life, Life::Ready);
 }

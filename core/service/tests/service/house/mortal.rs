@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parpen_base::Boxed;
-use parpen_model::Condition;
 use parpen_model::ports::{MetaStore, ReadWork, WriteWork};
+use parpen_model::{Condition, Kind};
 use tokio::sync::Notify;
 
 /// Counts the points at which a process may die: before and after every commit and every verb of a store.
@@ -74,7 +74,7 @@ impl MetaStore for Mortal {
             done
         })
     }
-    fn writes(&self) -> Option<u64> {
-        self.rows.writes()
+    fn writes(&self, of: &[Kind]) -> Option<u64> {
+        self.rows.writes(of)
     }
 }
