@@ -20,7 +20,7 @@ impl<R: Rules> World<R> {
         let number = self.next_disk;
         self.next_disk += 1;
         let pages = match self.profile {
-            Profile::ArrayFull => self.rng.between(180, 420) as u64,
+            Profile::ArrayFull => self.rng.between(120, 240) as u64,
             _ => *self.rng.pick(&[512, 768, 1024, 1536]),
         };
         let atomic = if self.rng.percent(70) { 512 } else { 4096 };

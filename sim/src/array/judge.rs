@@ -336,7 +336,9 @@ impl<R: Rules> World<R> {
                 m.state,
                 State::InSync | State::Empty | State::Forgotten | State::Ejecting | State::EjectPaused
             );
-            if !fine && !self.trees.values().any(|t| t.doomed || t.damaged) {
+            // One that is full may have no room for what it lacks.
+            let excused = self.profile.may_be_full() || self.trees.values().any(|t| t.doomed || t.damaged);
+            if !fine && !excused {
                 return Err(format!("disk {} does not come in sync: {m:?}", m.number));
             }
         }

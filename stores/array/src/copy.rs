@@ -76,10 +76,21 @@ impl<D: Disk, R: Rules> Array<D, R> {
         start: u32,
         count: u32,
     ) -> Result<u64, EngineError> {
-        if !from.has_lineage(lineage) || !to.has_lineage(lineage) {
+        match self.try_copy_blocks(from, to, (lineage, index), start, count).await {
             // A ghost that was dissolved meanwhile.
-            return Ok(0);
+            Err(EngineError::NotFound) if !from.has_lineage(lineage) || !to.has_lineage(lineage) => Ok(0),
+            other => other,
         }
+    }
+
+    async fn try_copy_blocks(
+        &self,
+        from: &Engine<D, R>,
+        to: &Engine<D, R>,
+        (lineage, index): (u64, u64),
+        start: u32,
+        count: u32,
+    ) -> Result<u64, EngineError> {
         let theirs = from.marks(lineage, index, start, count).await?;
         let ours = to.marks(lineage, index, start, count).await?;
         let mut copied = 0;
