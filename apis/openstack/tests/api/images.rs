@@ -6,6 +6,17 @@ use serde_json::{Value, json};
 use crate::{Cinder, Got};
 
 impl Cinder {
+    /// A raw image of these bytes.
+    pub(crate) async fn image(&self, bytes: &str) -> String {
+        let body = json!({ "name": "i", "disk_format": "raw", "container_format": "bare" });
+        let made = self.image_call(&self.token, Method::POST, "", body).await;
+        let id = made.body["id"].as_str().unwrap().to_string();
+        let headers = [("x-auth-token", self.token.as_str()), ("content-type", "application/octet-stream")];
+        let stored = self.raw(Method::PUT, &format!("/image/v2/images/{id}/file"), &headers, bytes).await;
+        assert_eq!(stored.status, 204, "{}", stored.body);
+        id
+    }
+
     async fn image_call(&self, token: &str, method: Method, path: &str, body: Value) -> Got {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let headers = [("x-auth-token", token), ("content-type", "application/json")];
