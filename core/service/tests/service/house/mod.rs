@@ -1,8 +1,9 @@
 //! A whole core in one process, which can be stopped and started over the same rows and stores.
 
 mod copies;
-mod drivers;
+pub mod drivers;
 mod mortal;
+pub mod people;
 
 use std::sync::{Arc, mpsc};
 
