@@ -53,7 +53,7 @@ fn begun(name: &str, key: &PKey<Private>, days: (i64, i64), serial: u32) -> X509
 impl Ca {
     fn new(dir: &Path, name: &str) -> Ca {
         let key = key();
-        let mut new = begun(name, &key, (-1, 30), 1);
+        let new = begun(name, &key, (-1, 30), 1);
         let own = new.build().subject_name().to_owned().unwrap();
         let mut new = begun(name, &key, (-1, 30), 1);
         new.set_issuer_name(&own).unwrap();
