@@ -65,6 +65,10 @@ mutants! {
     NoAdoptAuthority = ADOPT_AUTHORITY, "adopt-authority", run_array, Array;
     /// A disk gives up what was deleted before the others know.
     NoKeepNewGhosts = KEEP_NEW_GHOSTS, "keep-new-ghosts", run_array, Array;
+    /// A deleted snapshot loses its number while a disk is away.
+    NoKeepLinks = KEEP_LINKS, "keep-links", run_array, Array;
+    /// Each disk clears the end of a volume that grows for itself.
+    NoClearBeforeGrow = CLEAR_BEFORE_GROW, "clear-before-grow", run_array, Array;
     /// Replicas that differ after a power cut are left so.
     NoReconcile = RECONCILE_AT_OPEN, "reconcile-at-open", run_array, Array;
     /// A disk that came back is read at once.

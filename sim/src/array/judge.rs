@@ -146,6 +146,7 @@ impl<R: Rules> World<R> {
         let shown = self.array().inventory();
         let rollbacks = self.settle_doubts(&shown)?;
         self.judge_catalogue(&shown)?;
+        self.create_again()?;
         let ids: Vec<Id> = self.model.devices.keys().copied().collect();
         for id in ids {
             let found = self.read_whole(id)?;
@@ -165,7 +166,7 @@ impl<R: Rules> World<R> {
                 None => return Err(format!("{id:?}: {wrong}")),
             }
         }
-        self.create_again()
+        Ok(())
     }
 
     /// Decides which of the changes that were never answered well happened, by what the array shows. Returns what
@@ -299,7 +300,8 @@ impl<R: Rules> World<R> {
                 return Err(format!("{id:?} was made again and has {placed} copies, not {copies}"));
             }
             if let Some(t) = self.trees.get_mut(&tree) {
-                t.copies = placed;
+                // Without a place of its own it is where volumes of old are: on the first disk, which may be gone.
+                (t.copies, t.damaged) = (placed, made.is_err());
             }
         }
         Ok(())

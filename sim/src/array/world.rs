@@ -400,10 +400,15 @@ impl<R: Rules> World<R> {
                 judged.map_err(|wrong| format!("read of {id:?}: {wrong}"))?;
             }
             What::Write { id, hint } => {
+                // Of a disk that is gone, unnoticed, it may be in memory only.
+                let gone = self.out.len() >= self.tree(id).copies;
                 let image = &mut self.model.get(id).image;
                 match hint && self.profile.may_be_full() {
                     true => image.fail(request.name, now),
                     false => image.complete(request.name, now),
+                }
+                if gone {
+                    image.doubt(now);
                 }
             }
             What::Flush(which) => self.flushed(which, request.submitted)?,

@@ -79,7 +79,6 @@ fn faults_that_nobody_reports() {
 }
 
 #[test]
-#[ignore = "about one history in 700 still loses an object after double failures: seeds 972, 1798 and 2058"]
 fn disks_that_come_and_go() {
     assert!(survives(Profile::Array).tally.errors > 0);
 }
@@ -90,7 +89,6 @@ fn several_disks_that_are_small() {
 }
 
 #[test]
-#[ignore = "about one history in 400 still loses an object after double failures: seed 165"]
 fn several_disks_some_of_which_fail() {
     assert!(survives(Profile::ArrayErrors).tally.errors > 0);
 }

@@ -14,6 +14,7 @@ use crate::hold::Holds;
 use crate::member::{Eject, Member, Standing};
 use crate::mover::Mover;
 use crate::place::{Family, Table};
+use crate::unflushed::Unflushed;
 use crate::witness::{EraMark, Witness};
 
 /// Engines that together are one store. Single-threaded; share it by `Rc`.
@@ -45,9 +46,10 @@ pub struct Array<D: Disk, R: Rules = Sound> {
     pub(crate) work: Event,
     /// Flags the plan to be made and carried out when a disk is added.
     pub(crate) auto_balance: Cell<bool>,
-    /// Volumes of which answered writes are gone that no flush covered: their flushes say so.
-    pub(crate) lost: RefCell<BTreeSet<Uuid>>,
+    pub(crate) unflushed: Unflushed,
     pub(crate) generation: Cell<u64>,
+    /// Trees whose links are kept, because objects of them may be only on disks that are away.
+    pub(crate) links: RefCell<BTreeSet<u64>>,
     pub(crate) mover: Mover,
 }
 
@@ -85,8 +87,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
             filled: Event::default(),
             work: Event::default(),
             auto_balance: Cell::new(false),
-            lost: RefCell::default(),
+            unflushed: Unflushed::default(),
             generation: Cell::new(0),
+            links: RefCell::default(),
             mover: Mover::default(),
         }
     }
@@ -154,6 +157,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let any = || members.iter().find_map(|m| m.engine());
         *self.lead.borrow_mut() = in_sync.or_else(|| sole.clone()).or_else(live).or_else(any);
         *self.sole.borrow_mut() = sole;
+        drop(members);
+        self.keep_links();
     }
 
     /// The engine of the only member.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use parpen_engine::sync::{RangeGuard, join_all};
-use parpen_engine::{Disk, Engine, EngineError, Found, Kind, Rules};
+use parpen_engine::{BLOCK, Disk, Engine, EngineError, Found, Kind, Rules};
 use uuid::Uuid;
 
 use crate::Array;
@@ -151,7 +151,17 @@ impl<D: Disk, R: Rules> Array<D, R> {
         if !there {
             self.check_room(label.len())?;
         }
-        self.on_all(&|e| Box::pin(async move { e.create(id, bytes, from, label).await })).await?;
+        let first = self.first_size(id, from, bytes);
+        self.on_all(&|e| Box::pin(async move { e.create(id, first, from, label).await })).await?;
+        if first < bytes
+            && let Err(e) = self.grow(id, bytes).await
+        {
+            if !there {
+                // It was not there before, so it must not be there now.
+                self.on_all(&|e| Box::pin(async move { e.forget(id).await })).await?;
+            }
+            return Err(e);
+        }
         let Some(tree) = tree else { return Ok(()) };
         let root = self.identify(id)?.tree;
         // One that was there before has its place already, unless a crash came before it got one.
@@ -159,6 +169,50 @@ impl<D: Disk, R: Rules> Array<D, R> {
             return Ok(());
         }
         self.put_tree(root, tree).await
+    }
+
+    /// How large a volume is made at first: as large as it is already, or as the snapshot that it comes from.
+    fn first_size(&self, id: Uuid, from: Option<Uuid>, bytes: u64) -> u64 {
+        let sole = self.sole().is_some() || !R::CLEAR_BEFORE_GROW;
+        let known = [Some(id), from].into_iter().flatten().find_map(|id| self.identify(id).ok());
+        known.filter(|_| !sole).map_or(bytes, |n| n.bytes.min(bytes))
+    }
+
+    /// Makes a volume larger. The caller holds it and the catalogue, or has only just made it.
+    async fn grow(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
+        let named = self.identify(volume)?;
+        self.check_reach(named.tree)?;
+        if R::CLEAR_BEFORE_GROW {
+            self.clear_to_grow(volume, &named).await?;
+            self.check_reach(named.tree)?;
+        }
+        self.on_all(&|e| Box::pin(async move { e.cut_short(volume, bytes).await })).await
+    }
+
+    /// Every disk clears what it has behind the end of a volume, or is durably out.
+    async fn clear_to_grow(&self, volume: Uuid, named: &parpen_engine::Named) -> Result<(), EngineError> {
+        let live = self.live();
+        let cleared = join_all(live.iter().map(|t| t.engine.clear_to_grow(volume)).collect()).await;
+        for (t, result) in live.iter().zip(cleared) {
+            self.notice(&t.member);
+            let again = match result {
+                Err(EngineError::DataLost | EngineError::Io) if t.member.live().is_some() => {
+                    let (last, blocks) = (named.bytes / BLOCK, self.object_blocks());
+                    let f = (named.tree, last / blocks);
+                    self.heal_block(f, named.lineage, (last % blocks) as u32, &t.member).await;
+                    t.engine.clear_to_grow(volume).await
+                }
+                other => other,
+            };
+            match again {
+                Err(EngineError::NoSpace) => return Err(EngineError::NoSpace),
+                Err(e) => {
+                    self.mark_failed(&t.member, &format!("it could not clear the end of a volume: {e}"))
+                }
+                Ok(()) => {}
+            }
+        }
+        self.settle_locked().await
     }
 
     /// Whether a tree holds anything on any disk that is there.
@@ -206,7 +260,11 @@ impl<D: Disk, R: Rules> Array<D, R> {
     pub async fn resize(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
         let _held = self.hold([volume], 0, u64::MAX).await;
         let _one = self.holds.catalogue().await;
-        let tree = self.identify(volume)?.tree;
+        let named = self.identify(volume)?;
+        if bytes > named.bytes && self.sole().is_none() {
+            return self.grow(volume, bytes).await;
+        }
+        let tree = named.tree;
         self.check_reach(tree)?;
         self.on_all(&|e| Box::pin(async move { e.cut_short(volume, bytes).await })).await?;
         let live = self.live();
@@ -235,19 +293,6 @@ impl<D: Disk, R: Rules> Array<D, R> {
         Ok(())
     }
 
-    /// Refuses what changes the content of a volume while objects of its tree may be only on disks that are away:
-    /// such a disk would come back with what they were before. (Asked again afterwards, too: without an answer
-    /// the content is either, and whoever asks again gets it right.)
-    pub(crate) fn check_reach(&self, tree: u64) -> Result<(), EngineError> {
-        let table = self.table.borrow();
-        let noted = table.overrides.range((tree, 0)..=(tree, u64::MAX)).map(|(_, t)| t);
-        let sets = table.trees.get(&tree).map_or(std::slice::from_ref(&table.home), |t| t.sets.as_slice());
-        match noted.chain(sets).all(|t| self.is_known(t)) {
-            true => Ok(()),
-            false => Err(EngineError::Io),
-        }
-    }
-
     /// Deletes a volume or snapshot, in any order; one that is not there is deleted already.
     ///
     /// Nobody else waits while its space is taken back, which may be long.
@@ -256,7 +301,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             let _held = self.hold([id], 0, u64::MAX).await;
             let _one = self.holds.catalogue().await;
             self.on_all(&|e| Box::pin(async move { e.forget(id).await })).await?;
-            self.lost.borrow_mut().remove(&id);
+            self.unflushed.forget(id);
         }
         self.reclaim(&self.live()).await;
         // There may be room now for copies that were wanting.

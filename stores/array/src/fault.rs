@@ -9,14 +9,15 @@ use uuid::Uuid;
 use crate::Array;
 use crate::codec::{Entry, Key, Members};
 use crate::member::{Member, Standing, Unclean};
+use crate::place::Tuple;
 use crate::witness::EraMark;
 
 /// Eras have 24 bits in the origin of a block.
 const ERA_MAX: u32 = (1 << 24) - 1;
 
 impl<D: Disk, R: Rules> Array<D, R> {
-    /// A member failed or was left behind: from now on it gets nothing and is not read. What it alone had and no
-    /// flush covered is lost.
+    /// A member failed or was left behind: from now on it gets nothing and is not read. What no other disk has and
+    /// no flush covered is lost.
     pub(crate) fn mark_failed(&self, member: &Member<D, R>, why: &str) {
         if member.failed.replace(true) {
             return;
@@ -30,8 +31,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             }
         }
         *member.trouble.borrow_mut() = Some(why.into());
-        self.lost.borrow_mut().append(&mut member.alone.borrow_mut());
-        member.last_alone.set(Uuid::nil());
+        self.unflushed.failed(member.number);
         self.failures.set(self.failures.get() + 1);
         self.refresh();
         self.work.fire();
@@ -45,13 +45,13 @@ impl<D: Disk, R: Rules> Array<D, R> {
         }
     }
 
-    /// Counts a write that only this member has.
-    pub(crate) fn note_alone(&self, member: &Member<D, R>, id: Uuid) {
-        if member.failed.get() {
-            self.lost.borrow_mut().insert(id);
-        } else {
-            member.wrote_alone(id);
-        }
+    /// A write of a volume is about to be answered that these disks have.
+    pub(crate) fn note_written(&self, on: Tuple, id: Uuid) {
+        self.unflushed.note(on, id, |n| self.is_failed(n));
+    }
+
+    pub(crate) fn is_failed(&self, number: u16) -> bool {
+        self.member(number).is_none_or(|m| m.failed.get())
     }
 
     /// Looks at everybody: a disk may also be fenced by what it does by itself, a checkpoint for example, and whoever

@@ -56,6 +56,13 @@
 //!   (a deleted volume, the head before a roll back, what is behind a new end) is kept, on every disk, until the change
 //!   is durable on all that go on and whoever lacks it is durably out. At opening that is when all disks in sync are
 //!   there and have one catalogue, else when the new era has begun.
+//! - `KEEP_LINKS`. A snapshot that was deleted while a disk is away that alone has objects of its tree goes on as a
+//!   nameless lineage, also where only one other goes on from it. If it were dissolved, what goes on from it would come
+//!   to that disk with no word of where its bytes are, and read as zeros.
+//! - `CLEAR_BEFORE_GROW`. Bytes behind the end of a volume are nobody's until it grows; then they must read as zeros on
+//!   every disk, also on one that takes the new size from another one's catalogue after a crash. So all disks clear
+//!   them, durably, before any has the new size, and objects that are only on disks that are away keep the volume from
+//!   growing. A volume that is made larger than its snapshot is made as large first, and grows then.
 //! - `RECONCILE_AT_OPEN`. All disks in sync have what flushes covered. Of what none covered, one may have it and
 //!   another not; both outcomes are right, but reads must not waver. So replicas are made equal, from one of them,
 //!   before they are read. The cost is bounded by what differs; digests say where.
@@ -72,7 +79,7 @@
 //!   from any disk whose map has the same origin and checksum at that place, also one that is behind. If there is none
 //!   the block stays bad and says so.
 //!
-//! Further: a member that failed a write or flush is fenced by its engine and let go of; volumes of which it alone had
+//! Further: a member that failed a write or flush is fenced by its engine and let go of; volumes of which no other disk has
 //! answered writes that no flush covered fail their flushes from then on. [`parpen_engine::EngineError::DataLost`] is
 //! said only when all disks of a family that may have a block were asked; a disk that is merely away makes it
 //! [`parpen_engine::EngineError::Io`]. What changes a volume's content as a whole (roll back, resize) is refused while
@@ -100,10 +107,12 @@ mod order;
 mod pace;
 mod place;
 mod placing;
+mod reach;
 mod read;
 mod resync;
 mod scrub;
 mod store;
+mod unflushed;
 mod witness;
 mod write;
 

@@ -254,7 +254,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             if let Err(error) = flushed {
                 tracing::warn!(disk = number, %error, "the ejected disk could not be flushed");
             } else {
-                m.alone.borrow_mut().clear();
+                self.unflushed.flushed_alone(number);
             }
             self.mark_failed(&m, "it was ejected");
         }
@@ -279,17 +279,23 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 "it alone may have some of the objects; bring it back, or say that they may be lost",
             ));
         }
-        let _one = self.holds.catalogue().await;
-        self.settle_locked().await?;
-        m.standing.set(Standing::Forgotten);
-        m.eject.set(Eject::No);
-        self.drop_engine(&m);
-        self.save_members().await?;
-        self.refresh();
+        self.write_off(&m).await?;
+        self.reclaim(&self.live()).await;
         // What it did will never be through.
         self.stop_scrub(number);
         self.mover.counts.borrow_mut().retain(|(_, disk), _| *disk != number);
         self.mover.look_again();
+        Ok(())
+    }
+
+    async fn write_off(&self, m: &Member<D, R>) -> Result<(), EngineError> {
+        let _one = self.holds.catalogue().await;
+        self.settle_locked().await?;
+        m.standing.set(Standing::Forgotten);
+        m.eject.set(Eject::No);
+        self.drop_engine(m);
+        self.save_members().await?;
+        self.refresh();
         Ok(())
     }
 

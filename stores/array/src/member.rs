@@ -86,9 +86,6 @@ pub(crate) struct Member<D: Disk, R: Rules> {
     pub(crate) unclean: RefCell<Unclean>,
     /// Reads in flight.
     pub(crate) busy: Cell<u32>,
-    /// Volumes of which it got a write, as the only disk, that no flush covers yet.
-    pub(crate) alone: RefCell<BTreeSet<Uuid>>,
-    pub(crate) last_alone: Cell<Uuid>,
     pub(crate) faults: Cell<Faults>,
     /// What was free on it when it was left behind, in bytes.
     pub(crate) room: Cell<u64>,
@@ -110,8 +107,6 @@ impl<D: Disk, R: Rules> Member<D, R> {
             failed: Cell::new(false),
             unclean: RefCell::new(Unclean::Nothing),
             busy: Cell::new(0),
-            alone: RefCell::default(),
-            last_alone: Cell::new(Uuid::nil()),
             faults: Cell::default(),
             room: Cell::new(0),
             again: Cell::new(false),
@@ -167,14 +162,6 @@ impl<D: Disk, R: Rules> Member<D, R> {
             Unclean::Nothing => true,
             Unclean::Anything => false,
             Unclean::These(lacks) => !lacks.tuples.contains(at),
-        }
-    }
-
-    /// A write of this volume was answered that no other disk has.
-    pub(crate) fn wrote_alone(&self, id: Uuid) {
-        if self.last_alone.get() != id {
-            self.last_alone.set(id);
-            self.alone.borrow_mut().insert(id);
         }
     }
 }

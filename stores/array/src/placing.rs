@@ -297,23 +297,6 @@ impl<D: Disk, R: Rules> Array<D, R> {
         }
     }
 
-    /// Whether a disk of a set is there and has all that the set holds.
-    pub(crate) fn is_known(&self, set: &Tuple) -> bool {
-        set.disks().iter().any(|n| self.member(*n).is_some_and(|m| m.in_sync() && m.live().is_some()))
-    }
-
-    /// Whether objects may be on this disk and on no other that is there and in sync.
-    pub(crate) fn is_alone_on(&self, number: u16) -> Result<bool, EngineError> {
-        let alone = |t: &Tuple| t.has(number) && !self.is_known(t);
-        let named = |k| matches!(k, ImageKind::Volume | ImageKind::Snapshot | ImageKind::Ghost);
-        let nodes = self.lead()?.catalogue();
-        let table = self.table.borrow();
-        let at_home = |tree: &u64| table.trees.get(tree).is_none_or(|t| t.sets.is_empty());
-        let homeless = alone(&table.home) && nodes.iter().filter(|n| named(n.kind)).any(|n| at_home(&n.tree));
-        let placed = table.trees.values().flat_map(|t| &t.sets).chain(table.overrides.values());
-        Ok(homeless || placed.into_iter().any(alone))
-    }
-
     /// A set with another disk at the place of one; `None` when there is no other, or when no disk of the set
     /// that is there could say which families exist.
     fn replace(&self, set: &Tuple, number: u16, policy: &Policy, turn: usize) -> Option<Tuple> {

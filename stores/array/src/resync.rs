@@ -67,6 +67,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let _one = self.holds.catalogue().await;
         self.settle_locked().await?;
         let lead = self.lead()?;
+        engine.keep_links(&self.links.borrow());
         adopt(&lead, &engine).await?;
         // It is out, durably: nobody goes by what it knew any more.
         engine.release_ghosts();
@@ -257,19 +258,29 @@ impl<D: Disk, R: Rules> Array<D, R> {
     async fn come_in_sync(&self, m: &Rc<Member<D, R>>, engine: &Rc<Engine<D, R>>) -> Result<(), EngineError> {
         // What others had alone is on this one, too: durably, before anybody else may go.
         self.flush_all().await?;
+        if self.count_in(m, engine).await? {
+            // Nothing may be away any more that kept deleted things linked.
+            self.reclaim(&self.live()).await;
+        }
+        Ok(())
+    }
+
+    /// Writes down that a member is in sync, unless it fell behind again.
+    async fn count_in(&self, m: &Rc<Member<D, R>>, engine: &Rc<Engine<D, R>>) -> Result<bool, EngineError> {
         let _one = self.holds.catalogue().await;
         self.settle_locked().await?;
         engine.flush().await?;
         let lacks = matches!(&*m.unclean.borrow(), Unclean::These(lacks) if !lacks.is_empty());
         if lacks || m.live().is_none() {
-            return Ok(());
+            return Ok(false);
         }
         m.standing.set(Standing::InSync);
         *m.unclean.borrow_mut() = Unclean::Nothing;
         self.refresh();
         self.mover.look_again();
         tracing::info!(disk = m.number, "a disk is in sync again");
-        self.save_members().await
+        self.save_members().await?;
+        Ok(true)
     }
 }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::Array;
 use crate::array::Target;
-use crate::place::Family;
+use crate::place::{Family, REPLICAS_MAX, Tuple};
 
 const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the volume");
 /// How often a write moves families to disks with room before it gives up.
@@ -120,7 +120,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         result: Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         match result {
-            Ok(()) => self.note_alone(&t.member, id),
+            Ok(()) => self.note_written(Tuple::one(t.member.number), id),
             Err(_) => self.notice(&t.member),
         }
         result
@@ -224,7 +224,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             }
             return Err(trouble);
         };
-        let mut have = 1;
+        let mut have = vec![targets[good].member.number];
         for (i, t) in targets.iter().enumerate().filter(|(i, _)| *i != good) {
             if t.member.live().is_none() {
                 continue;
@@ -235,7 +235,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 (Ok(()), Change::Discard) | (Err(_), _) => self.align(piece, &targets[good], t).await,
             };
             match done {
-                Ok(()) => have += usize::from(must(t)),
+                Ok(()) if must(t) => have.push(t.member.number),
+                Ok(()) => {}
                 Err(EngineError::NoSpace) if must(t) => {
                     self.take_back(piece, &targets, i).await;
                     return Err(Trouble::Full(piece.family, t.member.number));
@@ -248,8 +249,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
             // Only disks are left that the next start would not believe.
             return Err(EngineError::Io.into());
         }
-        if have == 1 {
-            self.note_alone(&targets[good].member, id);
+        have.truncate(REPLICAS_MAX);
+        if let Some(on) = Tuple::new(&have) {
+            self.note_written(on, id);
         }
         Ok(())
     }
@@ -315,7 +317,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         }
         self.flush_all().await?;
         // (Of what was deleted nobody misses anything.)
-        let lost = self.lost.borrow().iter().any(|id| self.identify(*id).is_ok());
+        let lost = self.unflushed.lost().into_iter().any(|id| self.identify(id).is_ok());
         if lost { Err(EngineError::Io) } else { Ok(()) }
     }
 
@@ -325,7 +327,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             return engine.flush().await;
         }
         self.flush_all().await?;
-        if self.lost.borrow().contains(&id) { Err(EngineError::Io) } else { Ok(()) }
+        if self.unflushed.is_lost(id) { Err(EngineError::Io) } else { Ok(()) }
     }
 
     pub(crate) async fn flush_all(&self) -> Result<(), EngineError> {
@@ -333,21 +335,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
         if !live.iter().any(|t| t.clean) {
             return Err(EngineError::Io);
         }
-        let flush = |t: &Target<D, R>| {
-            let (member, engine) = (t.member.clone(), t.engine.clone());
-            async move {
-                let before = std::mem::take(&mut *member.alone.borrow_mut());
-                member.last_alone.set(Uuid::nil());
-                let result = engine.flush().await;
-                if result.is_err() {
-                    // Put back first: whoever fails takes with it what no flush covered.
-                    self.keep_alone(&member, before);
-                }
-                result
-            }
-        };
-        let results = join_all(live.iter().map(flush).collect()).await;
+        let covered = self.unflushed.begin();
+        let results = join_all(live.iter().map(|t| t.engine.flush()).collect()).await;
         let mut failure = None;
+        let mut well = Vec::with_capacity(live.len());
         for (t, result) in live.iter().zip(results) {
             self.notice(&t.member);
             match result {
@@ -356,21 +347,14 @@ impl<D: Disk, R: Rules> Array<D, R> {
                     failure = Some(EngineError::NoSpace)
                 }
                 Err(e) => self.mark_failed(&t.member, &format!("a flush failed: {e}")),
-                Ok(()) => {}
+                Ok(()) => well.push(t.member.number),
             }
         }
+        self.unflushed.end(covered, &well, |n| self.is_failed(n));
         if R::BUMP_ERA_BEFORE_ACK {
             self.settle().await?;
         }
         failure.map_or(Ok(()), Err)
-    }
-
-    fn keep_alone(&self, member: &crate::member::Member<D, R>, ids: std::collections::BTreeSet<Uuid>) {
-        if member.failed.get() {
-            self.lost.borrow_mut().extend(ids);
-        } else {
-            member.alone.borrow_mut().extend(ids);
-        }
     }
 }
 

@@ -110,6 +110,51 @@ fn the_only_new_copy_rots<R: Rules>() {
     assert_eq!(result, Err(EngineError::DataLost), "nobody has what was written last");
 }
 
+/// A snapshot is deleted of which a volume was made, while a disk is away that alone has some of its objects.
+fn a_parent_goes_while_a_disk_is_away<R: Rules>() {
+    let (mut w, id) = begin::<R>(1, 7);
+    w.snapshot(id);
+    let snapshot = w.pick(Some(true), 0).unwrap();
+    w.crash(&[2]);
+    w.create(1, Some(snapshot)).unwrap();
+    w.delete(id);
+    w.delete(snapshot);
+    w.come_back(2);
+    w.settle();
+    assert_eq!(w.model.len(), 1);
+}
+
+/// Power cuts while a volume shrinks, before what was cut off is cleared, and at every moment while it grows again.
+fn a_crash_while_it_grows<R: Rules>() {
+    for seed in 60..64 {
+        let cut = (0..).find(|polls| grows_again::<R>(seed, *polls, 0).is_some()).unwrap();
+        for polls in 0.. {
+            if grows_again::<R>(seed, cut, polls).unwrap() {
+                break;
+            }
+        }
+    }
+}
+
+/// Whether it grew within so many polls; `None` if it did not even shrink.
+fn grows_again<R: Rules>(seed: u64, to_shrink: u16, to_grow: u16) -> Option<bool> {
+    let (mut w, id) = begin::<R>(1, seed);
+    w.model.clear();
+    let (short, long) = ((BLOCKS - 3) * BLOCK + 512, BLOCKS * BLOCK);
+    poll_for(w.array.clone().resize(id, short), to_shrink);
+    w.crash(&[]);
+    if w.array.lookup(id).unwrap().bytes != short {
+        return None;
+    }
+    let grown = poll_for(w.array.clone().resize(id, long), to_grow);
+    w.crash(&[]);
+    if w.array.lookup(id).unwrap().bytes == long {
+        let (result, buf) = block_on(w.array.read(id, short, Buf::zeroed((long - short) as usize)));
+        assert!(result.is_ok() && buf.iter().all(|b| *b == 0), "what was cut off shows again");
+    }
+    Some(grown.is_some())
+}
+
 macro_rules! needed {
     ($rule:ident, $name:ident, $story:ident) => {
         #[test]
@@ -133,3 +178,5 @@ needed!(READ_ONLY_CLEAN, only_clean_families_are_read, it_is_read_at_once);
 needed!(OVERRIDE_BEFORE_EVICT, a_family_leaves_after_its_new_place_is_durable, a_crash_within_a_move);
 needed!(FILL_DURABLE_BEFORE_OVERRIDE, a_copy_is_durable_before_it_counts, a_crash_within_a_move);
 needed!(HEAL_FROM_VERIFIED, only_the_bytes_that_were_written_heal, the_only_new_copy_rots);
+needed!(KEEP_LINKS, a_parent_keeps_its_number_while_a_disk_is_away, a_parent_goes_while_a_disk_is_away);
+needed!(CLEAR_BEFORE_GROW, what_was_cut_off_is_cleared_everywhere_first, a_crash_while_it_grows);

@@ -216,6 +216,15 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         self.flush().await
     }
 
+    /// Clears what is behind the end of a volume, durably, so that it may grow; refuses where that is impossible.
+    pub async fn clear_to_grow(&self, volume: Uuid) -> Result<(), EngineError> {
+        let _one = self.lock_catalogue().await;
+        let _all = self.lock_blocks(volume, 0, u64::MAX).await;
+        let (_, bytes) = self.writable(volume)?;
+        self.clear_beyond(volume, bytes, true).await?;
+        self.flush().await
+    }
+
     async fn shrink(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
         self.make_room(SHRINK).await?;
         let (lineage, _) = self.writable(volume)?;

@@ -97,6 +97,8 @@ pub struct Engine<D: Disk, R: Rules = Sound> {
     pub(crate) reclaiming: Cell<bool>,
     /// While it is set, only these ghosts give up anything: see [`Engine::keep_new_ghosts`].
     pub(crate) may_go: RefCell<Option<BTreeSet<u64>>>,
+    /// Trees whose ghosts stay while anything goes on from them: see [`Engine::keep_links`].
+    pub(crate) linked: RefCell<BTreeSet<u64>>,
     pub(crate) loads: Loads,
     /// Counts whatever changes maps or free blocks.
     pub(crate) moves: Cell<u64>,

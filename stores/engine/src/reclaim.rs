@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::paging::Pinned;
 use crate::record::Op;
 use crate::room::Need;
+use crate::state::Node;
 use crate::sync::yield_now;
 use crate::{Disk, EngineError, Rules};
 
@@ -40,6 +41,15 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// Every ghost may be taken back again, by the next [`Engine::reclaim_quietly`].
     pub fn release_ghosts(&self) {
         *self.may_go.borrow_mut() = None;
+    }
+
+    /// From now on, ghosts of these trees stay as long as anything goes on from them, also one lineage alone. A disk
+    /// that is away may be the only one with an object of the tree; what the younger lineage reads there, it knows
+    /// under the number of the older one.
+    pub fn keep_links(&self, trees: &BTreeSet<u64>) {
+        if R::KEEP_LINKS {
+            self.linked.borrow_mut().clone_from(trees);
+        }
     }
 
     fn may_go(&self, lineage: u64) -> bool {
@@ -90,7 +100,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     /// A ghost that can go now.
     fn dissolvable(&self, goes: impl Fn(&u64) -> bool) -> Option<u64> {
         let state = self.state.borrow();
-        let few = |l: &&u64| state.nodes.get(l).is_some_and(|n| n.children.len() <= 1 || !R::GHOSTS);
+        let linked = self.linked.borrow();
+        let few = |l: &&u64| {
+            let most = |n: &Node| if linked.contains(&n.tree) { 0 } else { 1 };
+            state.nodes.get(l).is_some_and(|n| n.children.len() <= most(n) || !R::GHOSTS)
+        };
         state.dead.iter().filter(|l| goes(l)).find(few).copied()
     }
 

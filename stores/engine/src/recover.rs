@@ -178,6 +178,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             era: Cell::new(0),
             reclaiming: Cell::new(false),
             may_go: RefCell::default(),
+            linked: RefCell::default(),
             loads: Loads::default(),
             moves: Cell::new(0),
             rebases: RefCell::default(),

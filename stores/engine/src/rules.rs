@@ -47,6 +47,11 @@ pub trait Rules: 'static {
     const ADOPT_AUTHORITY: bool = true;
     /// What lost its name keeps its space on every disk until no disk that still has the name could be believed.
     const KEEP_NEW_GHOSTS: bool = true;
+    /// A deleted snapshot that something goes on from keeps its number while a disk is away that alone may have
+    /// objects of its tree.
+    const KEEP_LINKS: bool = true;
+    /// What stands behind the end of a volume is cleared on all disks before any of them lets the volume grow.
+    const CLEAR_BEFORE_GROW: bool = true;
     /// At opening, replicas that differ (by writes that no flush covered) are made equal before they serve.
     const RECONCILE_AT_OPEN: bool = true;
     /// A disk that came back is read only for families that are known to be the newest there.

@@ -297,7 +297,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         if result? {
             return Ok(());
         }
-        old[(start - block * BLOCK) as usize..(end - block * BLOCK) as usize].fill(0);
+        let part = &mut old[(start - block * BLOCK) as usize..(end - block * BLOCK) as usize];
+        if part.iter().all(|b| *b == 0) {
+            return Ok(());
+        }
+        part.fill(0);
         self.store(id, block, old).await.0
     }
 

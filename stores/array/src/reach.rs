@@ -1,0 +1,70 @@
+//! What may be only on disks that are away, and what must not happen to it meanwhile.
+
+use std::collections::BTreeSet;
+
+use parpen_engine::{Disk, EngineError, ImageKind, Rules};
+
+use crate::Array;
+use crate::member::Standing;
+use crate::place::Tuple;
+
+impl<D: Disk, R: Rules> Array<D, R> {
+    /// Whether a disk of a set is there and has all that the set holds.
+    pub(crate) fn is_known(&self, set: &Tuple) -> bool {
+        set.disks().iter().any(|n| self.member(*n).is_some_and(|m| m.in_sync() && m.live().is_some()))
+    }
+
+    /// Whether a set may hold objects that no disk that is there and in sync has, but one that may come back.
+    fn is_away(&self, set: &Tuple) -> bool {
+        let returns = |n: &u16| self.member(*n).is_some_and(|m| m.standing.get() != Standing::Forgotten);
+        !self.is_known(set) && set.disks().iter().any(returns)
+    }
+
+    fn is_tree_away(&self, tree: u64) -> bool {
+        let table = self.table.borrow();
+        let noted = table.overrides.range((tree, 0)..=(tree, u64::MAX)).map(|(_, t)| t);
+        let sets = table.trees.get(&tree).map_or(std::slice::from_ref(&table.home), |t| t.sets.as_slice());
+        noted.chain(sets).any(|t| self.is_away(t))
+    }
+
+    /// Refuses what changes the content of a volume while objects of its tree may be only on disks that are away:
+    /// such a disk would come back with what they were before. (Asked again afterwards, too: without an answer
+    /// the content is either, and whoever asks again gets it right.)
+    pub(crate) fn check_reach(&self, tree: u64) -> Result<(), EngineError> {
+        if self.is_tree_away(tree) { Err(EngineError::Io) } else { Ok(()) }
+    }
+
+    /// Lets the disks keep the links between the lineages of trees that are partly away, and of no others.
+    pub(crate) fn keep_links(&self) {
+        let trees = self.trees_away();
+        self.live().iter().for_each(|t| t.engine.keep_links(&trees));
+        *self.links.borrow_mut() = trees;
+    }
+
+    fn trees_away(&self) -> BTreeSet<u64> {
+        let serves = |n: u16| self.member(n).is_some_and(|m| m.in_sync() && m.live().is_some());
+        if self.members.borrow().iter().all(|m| serves(m.number)) {
+            return BTreeSet::new();
+        }
+        let mut all: BTreeSet<u64> = self.table.borrow().trees.keys().copied().collect();
+        if let Ok(lead) = self.lead()
+            && self.is_away(&self.table.borrow().home)
+        {
+            all.extend(lead.catalogue().iter().filter(|n| n.kind != ImageKind::Record).map(|n| n.tree));
+        }
+        all.retain(|tree| self.is_tree_away(*tree));
+        all
+    }
+
+    /// Whether objects may be on this disk and on no other that is there and in sync.
+    pub(crate) fn is_alone_on(&self, number: u16) -> Result<bool, EngineError> {
+        let alone = |t: &Tuple| t.has(number) && !self.is_known(t);
+        let named = |k| matches!(k, ImageKind::Volume | ImageKind::Snapshot | ImageKind::Ghost);
+        let nodes = self.lead()?.catalogue();
+        let table = self.table.borrow();
+        let at_home = |tree: &u64| table.trees.get(tree).is_none_or(|t| t.sets.is_empty());
+        let homeless = alone(&table.home) && nodes.iter().filter(|n| named(n.kind)).any(|n| at_home(&n.tree));
+        let placed = table.trees.values().flat_map(|t| &t.sets).chain(table.overrides.values());
+        Ok(homeless || placed.into_iter().any(alone))
+    }
+}
