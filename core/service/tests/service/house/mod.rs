@@ -3,6 +3,7 @@
 mod copies;
 pub mod drivers;
 mod mortal;
+#[allow(dead_code)] // the tests of the sides use it
 pub mod people;
 
 use std::sync::{Arc, mpsc};
