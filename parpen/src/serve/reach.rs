@@ -14,6 +14,9 @@ use uuid::Uuid;
 /// How long is waited for each. A store of backups would try again for minutes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A section of the settings, what is amiss until its service answers, and the answer.
+type Asked<'a> = (&'static str, String, Boxed<'a, Result<(), Condition>>);
+
 /// What the settings name that is not this service.
 pub struct Elsewhere {
     /// Its account at the Keystone that knows the users.
@@ -28,7 +31,7 @@ impl Elsewhere {
     /// One sentence for each that does not answer as it should.
     pub async fn complaints(self, patience: Duration) -> Vec<String> {
         let Elsewhere { identity, images, bucket } = self;
-        let mut asked: Vec<(&str, String, Boxed<'_, Result<(), Condition>>)> = Vec::new();
+        let mut asked: Vec<Asked<'_>> = Vec::new();
         if let Some(account) = &identity {
             let until = "until it does, nobody is let in with its tokens";
             asked.push(("[identity]", until.into(), Box::pin(account.check())));
