@@ -1,5 +1,6 @@
 //! Pools by driver: where their disks are and how their stores are made. The one place that knows the engine.
 
+mod claims;
 mod files;
 pub mod fsck;
 mod lineage;
@@ -19,9 +20,10 @@ use parpen_base::{Boxed, Entropy};
 use parpen_block::Home;
 use parpen_engine::{Format, Layout, RamDisk};
 use parpen_model::ports::{Drivers, VolumeBackend};
-use parpen_model::{Condition, Driver, Pool};
+use parpen_model::{Condition, DiskPlace, Driver, Pool};
 use parpen_ring::Handle;
 
+use claims::Claim;
 use store::PoolStore;
 
 /// Makes and opens engine stores on one reactor. Clones are the same.
@@ -31,6 +33,7 @@ pub struct LocalDrivers {
     home: Arc<dyn Home>,
     entropy: Arc<dyn Entropy>,
     notes: Arc<Mutex<Vec<String>>>,
+    claims: Arc<claims::Claims>,
     /// Memory for the maps of each disk, where it was set.
     map_cache: Option<usize>,
 }
@@ -42,7 +45,8 @@ fn refused(why: impl ToString) -> Condition {
 impl LocalDrivers {
     /// Below a data directory.
     pub fn new(data: PathBuf, reactor: Handle, entropy: Arc<dyn Entropy>) -> LocalDrivers {
-        LocalDrivers { data, home: Arc::new(reactor), entropy, notes: Arc::default(), map_cache: None }
+        let (notes, claims) = (Arc::default(), Arc::default());
+        LocalDrivers { data, home: Arc::new(reactor), entropy, notes, claims, map_cache: None }
     }
 
     /// Sets how many bytes of the maps of each disk stay in memory.
@@ -57,6 +61,12 @@ impl LocalDrivers {
 
     fn note(&self, text: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    /// Notes what a pool's files may take of their file systems.
+    fn claim(&self, pool: &Pool) {
+        let claim = |d: &DiskPlace| Claim { path: self.at(d), capacity: d.capacity };
+        self.claims.note(pool.id.0, &pool.name, pool.disks.iter().map(claim).collect());
     }
 
     async fn open_memory(&self, pool: &Pool) -> Result<Store, Condition> {
@@ -99,6 +109,7 @@ impl Drivers for LocalDrivers {
                 return Ok(());
             }
             // These may never have been made.
+            self.claims.forget(pool.id.0);
             files::remove(&self.ballast(pool))?;
             files::remove(&witness::path_of(&self.data, pool.id.0))?;
             // Only files that were named by us are ours to remove; a disk that somebody named stays with its bytes.
@@ -116,13 +127,17 @@ impl Drivers for LocalDrivers {
     }
 
     fn remark(&self, pool: &Pool) -> Option<String> {
-        let below: Vec<_> = pool.disks.iter().map(|d| medium::device_of(&self.data.join(&d.path))).collect();
+        let below: Vec<_> = pool.disks.iter().map(|d| medium::device_of(&self.at(d))).collect();
         let (first, rest) = below.split_first()?;
         let one = !rest.is_empty() && rest.iter().all(|d| d == first);
-        one.then(|| {
+        let one = one.then(|| {
             "its disks are on one physical disk: replicas there survive a damaged file, not a failed disk"
-                .into()
-        })
+                .to_string()
+        });
+        // The row may have got a disk since the pool was opened.
+        self.claim(pool);
+        let all: Vec<String> = one.into_iter().chain(self.claims.remark(pool.id.0)).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     fn capacity_for(

@@ -5,6 +5,7 @@ mod copies;
 mod doors;
 mod logs;
 mod metrics;
+mod reach;
 mod wiring;
 
 use std::io::IsTerminal;
@@ -74,16 +75,18 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     let gate = Gate::new();
     let drivers = LocalDrivers::new(data.path().to_path_buf(), reactor.clone(), entropy.clone());
     let drivers = Arc::new(drivers.with_map_cache(s.engine.map_cache()?));
+    let settings = (&s.backups, &s.images, &s.keys);
+    let (copies, bucket) =
+        copies::copies(settings, cloud.images.as_ref(), data.path(), clock.clone(), &*entropy)?;
+    let elsewhere = reach::Elsewhere {
+        identity: cloud.identity.as_ref().map(|i| i.account.clone()),
+        images: copies.images.clone(),
+        bucket,
+    };
     let (ports, exports, runner) = parpen_service::start(parpen_service::Start {
         meta: store.clone(),
         drivers: drivers.clone(),
-        copies: copies::copies(
-            (&s.backups, &s.images, &s.keys),
-            cloud.images.as_ref(),
-            data.path(),
-            clock.clone(),
-            &*entropy,
-        )?,
+        copies,
         home: Arc::new(reactor.clone()),
         gate: gate.clone(),
         clock: clock.clone(),
@@ -128,11 +131,17 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     }
     print!("{}", doors::table(&s, &doors.run, &notes, reactor.backend(), &doors.warnings));
 
+    let looked = tokio::spawn(async move {
+        for complaint in elsewhere.complaints(reach::PATIENCE).await {
+            tracing::warn!("{complaint}");
+        }
+    });
     tracing::info!(http = doors.run.http, nbd = doors.run.nbd, version = doors.run.version, "serving");
 
     wait_for_signal().await?;
     tracing::info!("stopping: no new work, open connections have 5 s");
     stop.send_replace(true);
+    looked.abort();
     alarms.await.context("the watch over alarms ended badly")?;
     let nbd_drain = tokio::task::spawn_blocking(move || nbd.drain(DRAIN));
     for server in servers {

@@ -89,6 +89,7 @@ fn not_found(what: Kind, name: &str) -> String {
         | Kind::Disk
         | Kind::Backup
         | Kind::Image
+        | Kind::SpentImage
         | Kind::Qos
         | Kind::Quota
         | Kind::Service

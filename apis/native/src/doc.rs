@@ -102,6 +102,12 @@ pub struct VolumeDoc {
     pub project: Uuid,
     /// Size in bytes.
     pub size: u64,
+    /// Copies on different disks.
+    pub replication: u8,
+    /// The placement group of all copies but the last.
+    pub place: String,
+    /// The placement group of the last copy, which is read.
+    pub place_tail: String,
     /// Its life.
     pub state: String,
     /// Its use.

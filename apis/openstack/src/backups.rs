@@ -214,6 +214,8 @@ pub(crate) async fn restore(mut cx: Cx) -> Result<Reply, Condition> {
             let mut new = new_volume(&cx, name, volume, Attributes::default());
             let of = backups::get(cx.ports(), cx.actor()?, backup).await?.backup;
             new.size = Some(gib(of.size) * parpen_base::GIB);
+            // Unlike `POST /volumes`, this call waits for the place of its volume and says when there is none.
+            new.options.keep_failed = false;
             Into::New(Box::new(new))
         }
     };

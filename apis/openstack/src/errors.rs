@@ -146,7 +146,7 @@ fn noun(what: Kind) -> &'static str {
         Kind::PlacementGroup => "Placement group",
         Kind::Disk => "Disk",
         Kind::Backup => "Backup",
-        Kind::Image => "Image",
+        Kind::Image | Kind::SpentImage => "Image",
         Kind::Qos => "QoS specs",
         Kind::Quota => "Quota",
         Kind::Service => "Service",

@@ -42,15 +42,25 @@ fn coded(m: &Message) -> Option<(&'static str, Coded, Coded)> {
         "backup-create" => {
             ("VOLUME_BACKUP", ("013", "create backup"), ("020", "Backup driver failed to create backup."))
         }
+        "backup-delete" => {
+            ("VOLUME_BACKUP", ("014", "delete backup"), ("025", "Backup driver failed to delete backup."))
+        }
         "backup-restore" => {
             ("VOLUME_BACKUP", ("015", "restore backup"), ("026", "Backup driver failed to restore backup."))
         }
         _ => return None,
     };
     // What the core refuses of a new volume after its request was answered is its place.
-    if kind == "volume-create" && matches!(m.why, Condition::Invalid { .. }) {
+    let unplaced = match (&m.why, kind) {
+        (Condition::Invalid { .. }, "volume-create") => true,
+        (Condition::Invalid { field, .. }, "image-fill" | "backup-restore") => {
+            matches!(field.as_str(), "pool" | "volume_type")
+        }
+        _ => false,
+    };
+    if unplaced {
         let none = ("003", "Could not find any available weighted backend.");
-        return Some((resource, ("001", "schedule allocate volume"), none));
+        return Some(("VOLUME", ("001", "schedule allocate volume"), none));
     }
     let detail = match (&m.why, kind) {
         (Condition::NoSpace(_), "image-fill") => {

@@ -29,6 +29,7 @@ fn noun(kind: Kind) -> &'static str {
         | Kind::PlacementGroup
         | Kind::Backup
         | Kind::Image
+        | Kind::SpentImage
         | Kind::Disk
         | Kind::Qos
         | Kind::Quota

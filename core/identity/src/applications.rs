@@ -6,7 +6,8 @@ use parpen_model::ports::MetaStore;
 use parpen_model::{Condition, CredentialId, Kind, PrincipalId, Scope, Stamp, read, write};
 
 use crate::login::hashed;
-use crate::{Actor, Application, Credential, Power, Role, Token, may, random_secret};
+use crate::token::end_of;
+use crate::{Actor, Application, Credential, Power, Role, may, random_secret};
 
 /// A credential to be made for a program.
 #[derive(Clone, Debug, Default)]
@@ -135,9 +136,7 @@ pub async fn forget_application(
     check_maker(meta, actor).await?;
     application(meta, actor, of, id).await?;
     write(meta, move |tx| {
-        for token in tx.read().children::<Token>(of)?.into_iter().filter(|t| t.credential == id) {
-            tx.delete::<Token>(token.id)?;
-        }
+        end_of(tx, of, |t| t.credential == id)?;
         tx.delete::<Credential>(id).map(|_| ())
     })
     .await

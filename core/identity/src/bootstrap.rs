@@ -10,6 +10,7 @@ use parpen_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::secret::{password_hash, token_hash};
+use crate::token::end_of;
 use crate::{Credential, FIRST_PRINCIPAL, FIRST_PROJECT, Principal, Role, random_secret};
 
 /// The secrets of the first principal, as they are kept in a file of mode 0600 beside the database.
@@ -134,11 +135,7 @@ pub async fn rotate(
                 tx.delete::<Credential>(old.id)?;
             }
         }
-        for old in tx.read().children::<crate::Token>(s.principal_id)? {
-            if rows.iter().any(|new| new.api == old.api) {
-                tx.delete::<crate::Token>(old.id)?;
-            }
-        }
+        end_of(tx, s.principal_id, |t| rows.iter().any(|new| new.api == t.api))?;
         rows.iter().cloned().try_for_each(|mut c| tx.insert(&mut c))
     })
     .await?;

@@ -24,7 +24,7 @@ pub use people::{
     Edit, NewPerson, Place, add, change, give_role, leave_project, remove, set_password, take_role,
 };
 pub use secret::{random_secret, secret_fits, secret_hash, short_secret};
-pub use token::{For, Grant, give, grant, redeem, revoke};
+pub use token::{For, Grant, end_in, give, grant, redeem, revoke};
 pub use vouched::{Vouched, VouchedFor, VouchedTokens, Voucher};
 
 /// The name of the project that the first start binds every side to.

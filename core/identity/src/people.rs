@@ -8,7 +8,8 @@ use parpen_model::{
 };
 
 use crate::login::{hashed, own_credential, verify};
-use crate::{About, Actor, Credential, FIRST_PRINCIPAL, FIRST_PROJECT, Power, Principal, Role, Token, may};
+use crate::token::{end_in, end_of};
+use crate::{About, Actor, Credential, FIRST_PRINCIPAL, FIRST_PROJECT, Power, Principal, Role, may};
 
 /// Longest name, in characters.
 const NAME_MAX: usize = 255;
@@ -118,16 +119,14 @@ fn password_credential(id: CredentialId, of: PrincipalId, api: Api, hash: &str, 
 /// Replaces the password. Tokens that were given for the old one end, those of the principal's programs stay.
 fn replace_password(tx: &mut dyn WriteTx, p: &Principal, mut new: Credential) -> Result<(), Condition> {
     if let Some(old) = own_credential(tx.read(), p, new.api)? {
-        for token in tx.read().children::<Token>(p.id)?.into_iter().filter(|t| t.credential == old.id) {
-            tx.delete::<Token>(token.id)?;
-        }
+        end_of(tx, p.id, |t| t.credential == old.id)?;
         new.project = old.project;
         tx.delete::<Credential>(old.id)?;
     }
     tx.insert(&mut new)
 }
 
-/// Changes a principal.
+/// Changes a principal. What it was given before it was disabled or got another password opens nothing any more.
 pub async fn change(
     meta: &dyn MetaStore,
     entropy: &dyn Entropy,
@@ -158,6 +157,9 @@ pub async fn change(
         p.about = edit.about.clone().unwrap_or(p.about);
         p.stamp.updated = Some(stamp.created);
         tx.update(&mut p)?;
+        if !p.enabled {
+            end_of(tx, p.id, |_| true)?;
+        }
         if let Some(hash) = &hash {
             refuse_first(&p.name, "`parpen credential rotate` gives it new ones")?;
             replace_password(tx, &p, password_credential(credential, id, api, hash, stamp))?;
@@ -205,9 +207,7 @@ pub async fn remove(meta: &dyn MetaStore, actor: &Actor, id: PrincipalId) -> Res
     write(meta, move |tx| {
         let p: Principal = tx.read().get(Scope::All, id)?;
         refuse_first(&p.name, "it is not removed")?;
-        for token in tx.read().children::<Token>(id)? {
-            tx.delete::<Token>(token.id)?;
-        }
+        end_of(tx, id, |_| true)?;
         for credential in tx.read().children::<Credential>(id)? {
             tx.delete::<Credential>(credential.id)?;
         }
@@ -294,11 +294,7 @@ pub fn leave_project(tx: &mut dyn WriteTx, project: ProjectId) -> Result<(), Con
     for c in of_programs {
         tx.delete::<Credential>(c.id)?;
     }
-    for token in
-        tx.read().list::<Token>(Scope::All, &every)?.into_iter().filter(|t| t.project == Some(project))
-    {
-        tx.delete::<Token>(token.id)?;
-    }
+    end_in(tx, project)?;
     for mut p in tx.read().list::<Principal>(Scope::All, &every)? {
         let before = p.roles.len();
         p.roles.retain(|(of, _)| *of != project);

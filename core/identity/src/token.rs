@@ -3,7 +3,8 @@
 use parpen_base::{Clock, Entropy};
 use parpen_model::ports::MetaStore;
 use parpen_model::{
-    Api, Condition, CredentialId, PrincipalId, Project, ProjectId, Scope, Stamp, TokenId, read, write,
+    Api, Condition, CredentialId, PrincipalId, Project, ProjectId, Query, ReadTx, Scope, Stamp, TokenId,
+    WriteTx, read, write,
 };
 use uuid::Uuid;
 
@@ -97,20 +98,24 @@ async fn keep(meta: &dyn MetaStore, grant: Grant) -> Result<Grant, Condition> {
     let row = grant.token.clone();
     let now = row.stamp.created;
     write(meta, move |tx| {
-        // The credential may have been replaced since it was proved.
-        if tx.read().find::<Credential>(Scope::All, row.credential)?.is_none() {
+        // The credential may have been replaced since it was proved, and its owner or the project disabled.
+        let credential = tx.read().find::<Credential>(Scope::All, row.credential)?;
+        let owner = tx.read().find::<Principal>(Scope::All, row.principal)?;
+        if credential.is_none() || owner.is_none_or(|p| !p.enabled) || !is_open(tx.read(), row.project)? {
             return Err(refused());
         }
         // Tokens that are over leave with the next login of their owner.
-        for old in tx.read().children::<Token>(row.principal)? {
-            if old.expires <= now {
-                tx.delete::<Token>(old.id)?;
-            }
-        }
+        end_of(tx, row.principal, |old| old.expires <= now)?;
         tx.insert(&mut row.clone())
     })
     .await?;
     Ok(grant)
+}
+
+/// A token for a project that is gone or disabled opens nothing.
+fn is_open(tx: &dyn ReadTx, project: Option<ProjectId>) -> Result<bool, Condition> {
+    let Some(id) = project else { return Ok(true) };
+    Ok(tx.find::<Project>(Scope::All, id)?.is_some_and(|p| p.enabled))
 }
 
 /// The actor behind a token that was given, with the token itself.
@@ -126,9 +131,7 @@ pub async fn redeem(
         let Some(token) = tx.find_named::<Token>(Scope::All, "token", &hash)? else { return Ok(None) };
         let credential: Option<Credential> = tx.find(Scope::All, token.credential)?;
         let principal: Option<Principal> = tx.find(Scope::All, token.principal)?;
-        let project = token.project.map(|p| tx.find::<Project>(Scope::All, p)).transpose()?;
-        // A token for a project that is gone or disabled opens nothing.
-        let open = project.is_none_or(|p| p.is_some_and(|p| p.enabled));
+        let open = is_open(tx, token.project)?;
         Ok(credential.zip(principal).filter(|_| open).map(|(c, p)| (token, c, p)))
     })
     .await?;
@@ -160,6 +163,27 @@ fn own_actor(principal: &Principal, credential: &Credential, token: &Token) -> A
     let first = principal.roles.first().map_or(ProjectId(Uuid::nil()), |(p, _)| *p);
     let none = Vec::<Role>::new();
     actor_with(principal, credential, first, Scope::Project(first), none, Some(token.expires))
+}
+
+/// Ends those tokens of a principal that `which` chooses.
+pub(crate) fn end_of(
+    tx: &mut dyn WriteTx,
+    principal: PrincipalId,
+    which: impl Fn(&Token) -> bool,
+) -> Result<(), Condition> {
+    for token in tx.read().children::<Token>(principal)?.iter().filter(|t| which(t)) {
+        tx.delete::<Token>(token.id)?;
+    }
+    Ok(())
+}
+
+/// Ends all tokens for a project, in the transaction that disables or removes it.
+pub fn end_in(tx: &mut dyn WriteTx, project: ProjectId) -> Result<(), Condition> {
+    let all: Vec<Token> = tx.read().list(Scope::All, &Query::default())?;
+    for token in all.iter().filter(|t| t.project == Some(project)) {
+        tx.delete::<Token>(token.id)?;
+    }
+    Ok(())
 }
 
 /// Ends a token.

@@ -40,6 +40,8 @@ pub enum Kind {
     Backup,
     /// An image.
     Image,
+    /// The id of an image that is gone.
+    SpentImage,
     /// Quality-of-service specs.
     Qos,
     /// The ceilings of a project or class.
@@ -62,7 +64,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 26] = [
+    pub const ALL: [Kind; 27] = [
         Kind::Volume,
         Kind::Snapshot,
         Kind::Pool,
@@ -80,6 +82,7 @@ impl Kind {
         Kind::Disk,
         Kind::Backup,
         Kind::Image,
+        Kind::SpentImage,
         Kind::Qos,
         Kind::Quota,
         Kind::Service,
@@ -116,6 +119,7 @@ impl Kind {
             Kind::Disk => "disk",
             Kind::Backup => "backup",
             Kind::Image => "image",
+            Kind::SpentImage => "spent image id",
             Kind::Qos => "qos specs",
             Kind::Quota => "quota",
             Kind::Service => "service",
@@ -130,7 +134,7 @@ impl Kind {
 
     /// Whether a change of such a row is a change of configuration (it moves the generation) or only progress.
     pub fn is_configuration(self) -> bool {
-        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Message)
+        !matches!(self, Kind::Job | Kind::Token | Kind::Pin | Kind::Message | Kind::SpentImage)
     }
 }
 

@@ -1,7 +1,7 @@
 //! From rows to the gate's rules. What is written here is the whole policy of who may open what.
 
 use parpen_block::{AccessTable, Admits, ExportId, Fenced, Gate, HostId, Rights, SessionInfo, Whom};
-use parpen_model::lifecycle::{AttachState, Life, Work};
+use parpen_model::lifecycle::{AttachState, Life, Standing, Work};
 use parpen_model::ports::MetaStore;
 use parpen_model::{Attachment, Condition, Kind, Lock, ReadTx, Scope, Snapshot, Subject, Volume, read};
 
@@ -35,6 +35,9 @@ fn of_volume(tx: &dyn ReadTx, v: &Volume) -> Result<Admits, Condition> {
         (Life::Ready, _) if v.work.contains(&Work::Restoring) => nobody("a backup is being restored into it"),
         (Life::Ready, _) if v.work.contains(&Work::Downloading) => nobody("an image is being put into it"),
         (Life::Ready, _) if v.work.contains(&Work::Freezing) => nobody("the volume is becoming a snapshot"),
+        (Life::Ready, _) if v.standing() == Standing::Offered => {
+            nobody("the volume is on offer to somebody else")
+        }
         (Life::Ready, _) if exclusive => {
             nobody("the volume is attached exclusively; use the export of that attachment or detach it first")
         }

@@ -15,6 +15,9 @@ use uuid::Uuid;
 use crate::seal::seal;
 use crate::{Backends, access, data, hosts, names};
 
+/// How often rows are looked at for one client that change while it is let in.
+const LOOKS_MOST: usize = 4;
+
 /// The house's answer to transports. It looks and admits; it changes no row.
 #[derive(Clone)]
 pub struct HouseExports {
@@ -46,23 +49,47 @@ impl HouseExports {
         what: &'static str,
         write: bool,
     ) -> Result<Remote, Condition> {
+        let power = if write { Power::Write } else { Power::Read };
+        self.check(actor, subject, power).await?;
+        let peer = Peer { transport: what, address: parpen_block::Address::Local, tls_name: None };
+        let session = self.admit_now(Claim { name: subject.uuid().to_string(), peer }).await?;
+        // Whose it is now is asked again: it may have been handed over while the session was made.
+        self.check(actor, subject, power).await?;
+        Ok(data::open(session, &self.doors.home).await?)
+    }
+
+    async fn check(&self, actor: &Actor, subject: Subject, power: Power) -> Result<(), Condition> {
         let scope = actor.scope;
         let project = read(&*self.meta, move |tx| match subject {
             Subject::Volume(id) => Ok(tx.get::<Volume>(scope, id)?.project),
             Subject::Snapshot(id) => Ok(tx.get::<Snapshot>(scope, id)?.project),
         })
         .await?;
-        may(actor, if write { Power::Write } else { Power::Read }, Some(project))?;
-        let peer = Peer { transport: what, address: parpen_block::Address::Local, tls_name: None };
-        let session = self.admit_now(Claim { name: subject.uuid().to_string(), peer }).await?;
-        Ok(data::open(session, &self.doors.home).await?)
+        may(actor, power, Some(project))
     }
 
+    /// Lets a client in by the rows as they are once its session is known. Whoever changes them looks at the sessions
+    /// first and changes rows then; a session that was not known yet when he looked sees here what he changed.
     async fn admit_now(&self, claim: Claim) -> Result<Session, Refusal> {
-        let Claim { name, peer } = claim;
-        let from = peer.clone();
-        let found = read(&*self.meta, move |tx| look_up(tx, &name, &from)).await.map_err(refusal)?;
-        let Some((subject, rule, host)) = found else { return Err(Refusal::Unknown) };
+        let mut found = self.look(&claim).await?;
+        for _ in 0..LOOKS_MOST {
+            let before = (found.0, found.1.export, found.1.epoch);
+            let session = self.enter(found, claim.peer.clone()).await?;
+            found = self.look(&claim).await?;
+            if before == (found.0, found.1.export, found.1.epoch) {
+                return Ok(session);
+            }
+        }
+        Err(Refusal::Unavailable("who may open it is changing all the time; try again in a moment".into()))
+    }
+
+    async fn look(&self, claim: &Claim) -> Result<Found, Refusal> {
+        let Claim { name, peer } = claim.clone();
+        let found = read(&*self.meta, move |tx| look_up(tx, &name, &peer)).await.map_err(refusal)?;
+        found.ok_or(Refusal::Unknown)
+    }
+
+    async fn enter(&self, (subject, rule, host): Found, peer: Peer) -> Result<Session, Refusal> {
         // Refused before the device is opened: a closed export costs nothing.
         parpen_block::decide(&rule.table, host)?;
         let bytes = data::bytes(&*self.meta, &self.doors.backends, subject).await.map_err(refusal)?;

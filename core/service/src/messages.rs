@@ -2,7 +2,11 @@
 
 use jiff::SignedDuration;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::{Condition, Job, JobState, Message, MessageId, Query, Scope, Stamp, WriteTx, read, write};
+use parpen_model::{
+    Condition, Job, JobState, Message, MessageId, Query, Scope, Stamp, Subject, VolumeId, WriteTx, read,
+    write,
+};
+use serde::de::DeserializeOwned;
 
 use crate::Ports;
 use crate::jobs::World;
@@ -10,14 +14,17 @@ use crate::jobs::World;
 /// How long a message is kept at least.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// Notes the failure of a job that is about a volume or snapshot, in the transaction that ends it. Old messages leave.
+/// Notes the failure of a job that is about a volume or snapshot, or about a backup of one, in the transaction that ends
+/// it. Old messages leave.
 pub(crate) fn note(
     tx: &mut dyn WriteTx,
     id: MessageId,
     now: jiff::Timestamp,
     job: &Job,
 ) -> Result<(), Condition> {
-    let (Some(subject), Some(why), JobState::Failed) = (job.subject, job.error.clone(), job.state) else {
+    let of_backup = || arg::<VolumeId>(job, "volume").map(Subject::Volume);
+    let subject = job.subject.or_else(of_backup);
+    let (Some(subject), Some(why), JobState::Failed) = (subject, job.error.clone(), job.state) else {
         return Ok(());
     };
     for old in tx.read().list::<Message>(Scope::Project(job.project), &Query::default())? {
@@ -30,13 +37,18 @@ pub(crate) fn note(
         project: job.project,
         work: job.kind.clone(),
         subject,
-        backup: job.args.get("backup").and_then(|id| serde_json::from_value(id.clone()).ok()),
+        backup: arg(job, "backup"),
         why,
         origin: job.origin.clone(),
         expires: now.checked_add(KEPT).map_err(Condition::internal)?,
         stamp: Stamp::at(now),
     };
     tx.insert(&mut message)
+}
+
+/// What a job was told by that name, where its kind is told such a thing.
+fn arg<T: DeserializeOwned>(job: &Job, name: &str) -> Option<T> {
+    job.args.get(name).and_then(|value| serde_json::from_value(value.clone()).ok())
 }
 
 /// An id and the moment for [`note`].

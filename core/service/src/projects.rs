@@ -1,6 +1,6 @@
 //! Projects and the principals in them.
 
-use parpen_identity::{Actor, FIRST_PROJECT, Power, Principal, leave_project, may};
+use parpen_identity::{Actor, FIRST_PROJECT, Power, Principal, end_in, leave_project, may};
 use parpen_model::{
     Backup, Condition, Group, Kind, Message, PrincipalId, Project, ProjectId, Query, Quota, Scope, Snapshot,
     Stamp, Volume, VolumeType, Whose, WriteTx, read, write,
@@ -79,6 +79,7 @@ pub async fn create(ports: &Ports, actor: &Actor, new: Edit) -> Result<(Project,
 }
 
 /// Changes a project. The first one keeps its name and stays enabled: every side is bound to it.
+/// Tokens for a project that is disabled end.
 pub async fn edit(
     ports: &Ports,
     actor: &Actor,
@@ -107,6 +108,9 @@ pub async fn edit(
         p.enabled = edit.enabled.unwrap_or(p.enabled);
         p.stamp.updated = Some(now);
         tx.update(&mut p)?;
+        if !p.enabled {
+            end_in(tx, id)?;
+        }
         Ok(p)
     })
     .await

@@ -125,7 +125,7 @@ pub(crate) fn check_retype(v: &Volume, to: Option<&VolumeType>) -> Result<(), Co
         true => Ok(()),
         false => Err(Condition::invalid(
             "volume_type",
-            "Retype requires the bytes to be encrypted anew: copy the volume into one of that type",
+            "Retype does not encrypt or decrypt: upload the volume to an image and make a volume of that type from it",
         )),
     }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use anyhow::{Context, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand, ValueEnum};
 use parpen_native::doc::{
-    ProjectDoc, ProjectWish, QuotaDoc, QuotaWish, RoleWish, TypeDoc, TypeWish, UserDoc, UserWish,
+    EncryptionDoc, ProjectDoc, ProjectWish, QuotaDoc, QuotaWish, RoleWish, TypeDoc, TypeWish, UserDoc,
+    UserWish,
 };
 
 use super::Common;
@@ -35,6 +36,8 @@ pub(super) enum Type {
         #[arg(long)]
         requests_per_second: Option<u64>,
         #[command(flatten)]
+        encryption: Encryption,
+        #[command(flatten)]
         common: Common,
     },
     /// List the volume types
@@ -58,6 +61,46 @@ pub(super) enum Type {
     },
 }
 
+/// Who encrypts.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Location {
+    /// This service, before bytes reach a disk: AES-256-XTS with a key for each volume
+    BackEnd,
+    /// The hosts that attach its volumes: this service tells them how, and stores what they write
+    FrontEnd,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Encryption {
+    /// Its volumes are encrypted, and who does it
+    #[arg(long, value_enum, value_name = "WHO")]
+    encryption: Option<Location>,
+    /// What can do it on the hosts; only noted for back-end
+    #[arg(long, requires = "encryption", default_value = "luks")]
+    provider: String,
+    /// The cipher that hosts are told; only noted for back-end
+    #[arg(long, requires = "encryption", default_value = "aes-xts-plain64")]
+    cipher: String,
+    /// The bits of a key that hosts are told; only noted for back-end
+    #[arg(long, requires = "encryption", default_value = "512", value_parser = clap::value_parser!(u32).range(1..))]
+    key_size: u32,
+}
+
+impl Encryption {
+    fn wish(self) -> Option<EncryptionDoc> {
+        let control_location = match self.encryption? {
+            Location::BackEnd => "back-end",
+            Location::FrontEnd => "front-end",
+        };
+        Some(EncryptionDoc {
+            control_location: control_location.into(),
+            provider: self.provider,
+            cipher: Some(self.cipher),
+            key_size: Some(self.key_size),
+        })
+    }
+}
+
 impl Type {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
@@ -68,10 +111,19 @@ impl Type {
                 private,
                 bytes_per_second,
                 requests_per_second,
+                encryption,
                 common,
             } => {
-                let wish =
-                    TypeWish { name, description, private, pool, bytes_per_second, requests_per_second };
+                let encryption = encryption.wish();
+                let wish = TypeWish {
+                    name,
+                    description,
+                    private,
+                    pool,
+                    bytes_per_second,
+                    requests_per_second,
+                    encryption,
+                };
                 let made: TypeDoc = Client::of(&common)?.post("/types", &wish)?;
                 print::one(&common, &made)
             }
@@ -285,12 +337,13 @@ fn yes(value: bool) -> String {
 
 impl Tabular for TypeDoc {
     fn head() -> Vec<&'static str> {
-        vec!["name", "public", "pool", "bytes/s", "requests/s", "id"]
+        vec!["name", "public", "pool", "bytes/s", "requests/s", "encryption", "id"]
     }
     fn row(&self) -> Vec<String> {
         let (bytes, requests) = (maybe(self.bytes_per_second), maybe(self.requests_per_second));
         let pool = self.pool.clone().unwrap_or_default();
-        vec![self.name.clone(), yes(self.public), pool, bytes, requests, self.id.to_string()]
+        let sealed = maybe(self.encryption.as_ref().map(|e| &e.control_location));
+        vec![self.name.clone(), yes(self.public), pool, bytes, requests, sealed, self.id.to_string()]
     }
 }
 
@@ -324,6 +377,39 @@ impl Tabular for UserDoc {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
+    use super::Type;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        verb: Type,
+    }
+
+    #[test]
+    fn a_type_says_who_encrypts_or_nothing_of_it() {
+        let wish = |more: &[&str]| {
+            let words = ["type", "create", "t"].iter().chain(more);
+            let Type::Create { encryption, .. } = Line::try_parse_from(words).ok()?.verb else { return None };
+            Some(encryption.wish())
+        };
+        assert!(wish(&[]).unwrap().is_none());
+        let sealed = wish(&["--encryption", "back-end"]).unwrap().unwrap();
+        assert_eq!((sealed.control_location.as_str(), sealed.provider.as_str()), ("back-end", "luks"));
+        assert_eq!((sealed.cipher.as_deref(), sealed.key_size), (Some("aes-xts-plain64"), Some(512)));
+        let told =
+            wish(&["--encryption", "front-end", "--cipher", "c", "--key-size", "256"]).unwrap().unwrap();
+        assert_eq!((told.cipher.as_deref(), told.key_size), (Some("c"), Some(256)));
+        for wrong in [
+            &["--key-size", "256"][..],
+            &["--encryption", "here"],
+            &["--encryption", "back-end", "--key-size", "0"],
+        ] {
+            assert!(wish(wrong).is_none(), "{wrong:?}");
+        }
+    }
+
     #[test]
     fn ceilings_are_read() {
         let words = |w: &str| super::limits(&[w.to_string()]);

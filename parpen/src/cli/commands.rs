@@ -120,7 +120,7 @@ impl Pool {
             }
             Pool::List { common } => {
                 let all: Vec<PoolDoc> = Client::of(&common)?.get("/pools")?;
-                print::list(&common, &all)
+                print::pools(&common, &all)
             }
             Pool::Show { name, common } => {
                 let pool: PoolDoc = Client::of(&common)?.get(&format!("/pools/{}", segment(&name)))?;

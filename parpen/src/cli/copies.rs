@@ -187,7 +187,7 @@ impl Tabular for BackupDoc {
         let base = self.base.map(|b| b.to_string()[..8].to_string()).unwrap_or_default();
         let (size, stored) = (format_size(self.size), print::about(self.stored));
         let ids = [self.id.to_string(), self.name.clone(), self.volume.clone()];
-        ids.into_iter().chain([size, stored, self.state.clone(), base, self.data.clone()]).collect()
+        ids.into_iter().chain([size, stored, self.state.clone(), base, print::when(&self.data)]).collect()
     }
 }
 

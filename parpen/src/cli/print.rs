@@ -63,6 +63,7 @@ pub(super) fn one<T: Serialize>(common: &Common, document: &T) -> anyhow::Result
 fn cell(name: &str, v: &serde_json::Value) -> String {
     use serde_json::Value;
     match v {
+        Value::String(s) if matches!(name, "created" | "since" | "data") => when(s),
         Value::String(s) => s.clone(),
         Value::Number(n)
             if matches!(
@@ -89,6 +90,11 @@ fn cell(name: &str, v: &serde_json::Value) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// An instant as people read it, to the second; JSON has all of it.
+pub(super) fn when(exact: &str) -> String {
+    exact.parse::<jiff::Timestamp>().map_or_else(|_| exact.to_string(), |t| format!("{t:.0}"))
 }
 
 /// A figure that people compare, not compute with: `46.0GiB`.
@@ -156,7 +162,7 @@ impl Tabular for SnapshotDoc {
             self.name.clone(),
             format_size(self.size),
             self.state.clone(),
-            self.created.clone(),
+            when(&self.created),
         ]
     }
 }
@@ -193,7 +199,21 @@ pub(super) fn alarms<'a>(common: &Common, all: impl IntoIterator<Item = &'a Alar
         return Ok(());
     }
     for a in all {
-        say(format_args!("{} since {}: {}", a.severity, a.since, a.text))?;
+        say(format_args!("{} since {}: {}", a.severity, when(&a.since), a.text))?;
+    }
+    Ok(())
+}
+
+/// Pools, and below them what one should know of each.
+pub(super) fn pools(common: &Common, all: &[PoolDoc]) -> anyhow::Result<()> {
+    list(common, all)?;
+    if common.output == Output::Json {
+        return Ok(());
+    }
+    for p in all {
+        for text in p.fault.iter().chain(&p.remark) {
+            say(format_args!("\npool {}: {text}", p.name))?;
+        }
     }
     Ok(())
 }
@@ -210,16 +230,26 @@ pub(super) fn status(common: &Common, s: &StatusDoc) -> anyhow::Result<()> {
         s.snapshots,
         s.sessions.len()
     ))?;
-    say(format_args!("\n{}", table(PoolDoc::head(), s.pools.iter().map(Tabular::row).collect())))?;
-    for p in &s.pools {
-        for text in p.fault.iter().chain(&p.remark) {
-            say(format_args!("\npool {}: {text}", p.name))?;
-        }
-    }
+    say("")?;
+    pools(common, &s.pools)?;
     alarms(common, &s.alarms)?;
     if !s.jobs.is_empty() {
-        let row = |j: &parpen_native::doc::JobDoc| vec![j.kind.clone(), j.state.clone(), j.created.clone()];
+        let row = |j: &parpen_native::doc::JobDoc| vec![j.kind.clone(), j.state.clone(), when(&j.created)];
         say(format_args!("\n{}", table(vec!["job", "state", "since"], s.jobs.iter().map(row).collect())))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_to_the_second_and_other_texts_are_left_alone() {
+        let created = serde_json::json!("2026-11-21T22:33:32.123456789Z");
+        assert_eq!(cell("created", &created), "2026-11-21T22:33:32Z");
+        assert_eq!(cell("name", &created), "2026-11-21T22:33:32.123456789Z");
+        assert_eq!(when("yesterday"), "yesterday");
+        assert_eq!(about(46 * GIB), "46.0GiB");
+    }
 }

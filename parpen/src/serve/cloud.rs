@@ -30,7 +30,8 @@ pub struct Cloud {
 
 /// A Keystone.
 pub struct OtherIdentity {
-    account: Arc<Account>,
+    /// This service's account there.
+    pub account: Arc<Account>,
     hold: Duration,
     /// Where people log in.
     pub address: String,

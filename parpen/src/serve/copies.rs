@@ -16,14 +16,18 @@ use super::cloud::OtherImages;
 use crate::config::{Backups, Images, Keys};
 use crate::files;
 
-/// The stores that the settings name; in a fresh data directory, folders of it.
+/// Where backups are kept that leave this machine, with its address.
+type Bucket = (String, Arc<ObjectArchive>);
+
+/// The stores that the settings name; in a fresh data directory, folders of it. Backups are in the bucket, if there is
+/// one.
 pub fn copies(
     (backups, images, keys): (&Backups, &Images, &Keys),
     glance: Option<&OtherImages>,
     data: &Path,
     clock: Arc<dyn Clock>,
     entropy: &dyn Entropy,
-) -> anyhow::Result<Copies> {
+) -> anyhow::Result<(Copies, Option<Bucket>)> {
     let owner = owner(data, entropy)?;
     let archive = match &backups.url {
         Some(url) => ObjectArchive::s3(bucket(url, backups)?, clock, owner)?,
@@ -44,7 +48,9 @@ pub fn copies(
         }
     };
     let keys = FileKeys::new(data.join(keys.file.as_deref().unwrap_or(Path::new("volume.keys"))));
-    Ok(Copies { archive: Arc::new(archive), images, keys: Arc::new(keys) })
+    let archive = Arc::new(archive);
+    let bucket = backups.url.clone().map(|url| (url, archive.clone()));
+    Ok((Copies { archive, images, keys: Arc::new(keys) }, bucket))
 }
 
 /// Who this installation is to others that share its stores.

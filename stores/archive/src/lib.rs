@@ -85,6 +85,14 @@ impl ObjectArchive {
         Ok(ObjectArchive::new(Arc::new(store.with_fsync(true)), clock, owner))
     }
 
+    /// Whether the store answers and lets the service in. Looks at one name at most.
+    pub async fn reach(&self) -> Result<(), Condition> {
+        match self.store.list(None).try_next().await {
+            Ok(_) => Ok(()),
+            Err(e) => Err(told(e, &Path::from("/"))),
+        }
+    }
+
     /// Sets the size of segments, in bytes: from 1 MiB to 1 GiB.
     pub fn with_segment(mut self, bytes: u64) -> ObjectArchive {
         self.segment = bytes.clamp(MIB, 1024 * MIB);

@@ -119,6 +119,11 @@ impl Account {
         Ok(text)
     }
 
+    /// Logs in, unless that was done: whether the service can be reached and takes the account.
+    pub async fn check(&self) -> Result<(), Condition> {
+        self.token(None).await.map(|_| ())
+    }
+
     /// A token for a request that cannot be said twice.
     pub(crate) async fn fresh(&self) -> Result<String, Condition> {
         self.token(None).await

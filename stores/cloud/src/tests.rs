@@ -4,3 +4,4 @@ mod device;
 mod fake;
 mod glance;
 mod keystone;
+mod tls;

@@ -139,6 +139,9 @@ impl Wire {
         // The address of the request may name what nobody else should read; the service's own is said instead.
         let e = e.without_url();
         tracing::warn!(service = self.name(), error = ?e, "a request failed");
+        if let Some(why) = distrusted(&e) {
+            return self.away(why);
+        }
         match (e.is_timeout(), e.is_connect()) {
             (true, _) => self.away("did not answer in time"),
             (false, true) => self.away("cannot be reached: is it running, and is its address right?"),
@@ -177,6 +180,34 @@ impl Wire {
         let (status, headers) = (response.status(), response.headers().clone());
         Ok(Answer { status, headers, document: serde_json::from_slice(&body).unwrap_or_default() })
     }
+}
+
+/// Why the certificate that was shown is not believed, where that is what failed.
+fn distrusted(e: &reqwest::Error) -> Option<&'static str> {
+    use rustls::CertificateError::*;
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(e);
+    while let Some(e) = next {
+        if let Some(rustls::Error::InvalidCertificate(why)) = e.downcast_ref() {
+            return Some(match why {
+                UnknownIssuer => {
+                    "shows a certificate of a CA that is not believed here: name that CA's own in ca_file"
+                }
+                NotValidForName | NotValidForNameContext { .. } => {
+                    "shows a certificate for another name: is its address right?"
+                }
+                Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => {
+                    "shows a certificate that is not valid at this time"
+                }
+                _ => "shows a certificate that is not believed here",
+            });
+        }
+        // What an I/O error holds is what it stands for: its source is that one's, already a step further.
+        next = match e.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()) {
+            Some(held) => Some(held),
+            None => e.source(),
+        };
+    }
+    None
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, Condition> {

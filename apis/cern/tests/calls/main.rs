@@ -8,5 +8,6 @@ mod hostile;
 mod house;
 mod login;
 mod snapshots;
+mod strangers;
 mod volumes;
 mod world;

@@ -7,8 +7,8 @@ use parpen_http::path::Params;
 use parpen_http::{HttpRequest, Reply};
 use parpen_identity::{Actor, NewPerson, Place, Principal, Role, add, give_role, remove, take_role};
 use parpen_model::{
-    Among, Api, Attributes, Condition, Counted, Kind, Limits, PoolId, ProjectId, Stamp, TypeRules,
-    VolumeType, VolumeTypeId,
+    Among, Api, Attributes, Condition, ControlLocation, Counted, Kind, Limits, PoolId, ProjectId, Stamp,
+    TypeEncryption, TypeRules, VolumeType, VolumeTypeId,
 };
 use parpen_service::quotas::{self, Limit};
 use parpen_service::{Ports, pools, projects, types};
@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use super::{BODY, gone, ok};
 use crate::doc::{
-    ProjectDoc, ProjectWish, QuotaDoc, QuotaWish, RoleWish, TypeDoc, TypeWish, UserDoc, UserWish,
+    EncryptionDoc, ProjectDoc, ProjectWish, QuotaDoc, QuotaWish, RoleWish, TypeDoc, TypeWish, UserDoc,
+    UserWish,
 };
 use crate::router::Endpoint;
 
@@ -131,7 +132,22 @@ fn type_doc(t: &VolumeType, pools: &HashMap<PoolId, String>) -> TypeDoc {
         pool: t.rules.pool.clone().or_else(|| pools.get(&t.pool?).cloned()),
         bytes_per_second: t.limits.bytes_per_second,
         requests_per_second: t.limits.requests_per_second,
+        encryption: t.encryption.as_ref().map(|e| EncryptionDoc {
+            control_location: e.control_location.word().into(),
+            provider: e.provider.clone(),
+            cipher: e.cipher.clone(),
+            key_size: e.key_size,
+        }),
     }
+}
+
+fn encryption(ports: &Ports, wish: EncryptionDoc) -> Result<TypeEncryption, Condition> {
+    let EncryptionDoc { control_location, provider, cipher, key_size } = wish;
+    let places = [ControlLocation::FrontEnd, ControlLocation::BackEnd];
+    let place = places.into_iter().find(|p| p.word() == control_location);
+    let wrong = || Condition::invalid("control_location", "it is `back-end` or `front-end`");
+    let (id, stamp) = (ports.entropy.uuid(), Stamp::at(ports.clock.now()));
+    Ok(TypeEncryption { id, provider, cipher, key_size, control_location: place.ok_or_else(wrong)?, stamp })
 }
 
 async fn make_type(ports: &Ports, actor: &Actor, wish: TypeWish) -> Result<Reply, Condition> {
@@ -139,6 +155,7 @@ async fn make_type(ports: &Ports, actor: &Actor, wish: TypeWish) -> Result<Reply
         Some(name) => Some(pools::get(ports, actor, name).await?.id),
         None => None,
     };
+    let encryption = wish.encryption.map(|e| encryption(ports, e)).transpose()?;
     let new = VolumeType {
         // The use case gives id and times.
         id: VolumeTypeId(Uuid::nil()),
@@ -156,7 +173,7 @@ async fn make_type(ports: &Ports, actor: &Actor, wish: TypeWish) -> Result<Reply
         },
         size: None,
         parent: None,
-        encryption: None,
+        encryption,
         qos: None,
         access: Vec::new(),
         rules: TypeRules::default(),

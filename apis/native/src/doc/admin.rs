@@ -20,6 +20,25 @@ pub struct TypeDoc {
     pub bytes_per_second: Option<u64>,
     /// Ceiling of its volumes.
     pub requests_per_second: Option<u64>,
+    /// How they are encrypted; absent: not at all.
+    #[serde(default)]
+    pub encryption: Option<EncryptionDoc>,
+}
+
+/// How the volumes of a type are encrypted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncryptionDoc {
+    /// `back-end`: this service encrypts what it stores; `front-end`: the hosts do, and this is what they are told.
+    pub control_location: String,
+    /// Who can do it.
+    pub provider: String,
+    /// The cipher.
+    #[serde(default)]
+    pub cipher: Option<String>,
+    /// Bits of the key.
+    #[serde(default)]
+    pub key_size: Option<u32>,
 }
 
 /// A volume type to be made.
@@ -43,6 +62,9 @@ pub struct TypeWish {
     /// Ceiling of its volumes.
     #[serde(default)]
     pub requests_per_second: Option<u64>,
+    /// How they are encrypted; absent: not at all.
+    #[serde(default)]
+    pub encryption: Option<EncryptionDoc>,
 }
 
 /// One ceiling of a project.

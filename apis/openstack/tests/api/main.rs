@@ -13,6 +13,7 @@ mod crowd;
 mod every;
 mod fields;
 mod groups;
+mod images;
 mod life;
 mod login;
 mod made;

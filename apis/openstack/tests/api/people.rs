@@ -373,3 +373,39 @@ async fn nonsense_is_refused_and_no_secret_is_repeated() {
     let domain = json!({ "project": { "name": "x", "domain_id": "other" } });
     assert_eq!(c.identity(Method::POST, "/projects", domain).await.status, 404);
 }
+
+/// A token that was given before its user, its user's password or its project was taken back worked again as soon as
+/// that was enabled again: whoever had stolen it only had to wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_before_a_ban_opens_nothing_after_it() {
+    let c = Cinder::start().await;
+    let demo = c.project("demo").await;
+    let other = c.project("other").await;
+    let (anna, _) = c.persona("anna", &demo, "member").await;
+    let (user, place) = (format!("/users/{anna}"), format!("/projects/{demo}"));
+    let here = json!({ "project": { "id": demo } });
+    let works = async |token: &str| {
+        let seen = c.call_as(token, Method::GET, "/volumes", Value::Null).await.status;
+        assert!(matches!(seen, 200 | 401), "{seen}");
+        seen == 200
+    };
+    for (at, what) in [(&user, "user"), (&place, "project")] {
+        let given = c.enter("anna", here.clone()).await.unwrap();
+        assert!(works(&given).await);
+        for enabled in [false, true] {
+            let edit = json!({ (what): { "enabled": enabled } });
+            assert_eq!(c.identity(Method::PATCH, at, edit).await.status, 200);
+            assert!(!works(&given).await, "{what} enabled {enabled}");
+            assert_eq!(c.enter("anna", here.clone()).await.is_ok(), enabled);
+        }
+    }
+    let given = c.enter("anna", here.clone()).await.unwrap();
+    let elsewhere = json!({ "project": { "enabled": false } });
+    assert_eq!(c.identity(Method::PATCH, &format!("/projects/{other}"), elsewhere).await.status, 200);
+    assert!(works(&given).await, "another project's ban is none of hers");
+    for password in ["another one", "pass word"] {
+        let edit = json!({ "user": { "password": password } });
+        assert_eq!(c.identity(Method::PATCH, &user, edit).await.status, 200);
+        assert!(!works(&given).await, "also when the password is the old one again");
+    }
+}

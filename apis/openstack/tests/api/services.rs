@@ -123,6 +123,50 @@ async fn a_volume_that_no_pool_takes_ends_in_error_and_says_why() {
     assert_eq!(c.delete(&gone).await.status, 202);
 }
 
+/// Volumes of images and backups were refused at once where blank ones are accepted and end in error.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_source_makes_a_disabled_pool_refuse_at_once() {
+    let c = Cinder::start().await;
+    let source = c.volume(json!({ "size": 1 })).await;
+    let image = c.image("bytes").await;
+    let backup = c.post("/backups", json!({ "backup": { "volume_id": source["id"] } })).await;
+    let backup = backup.body["backup"]["id"].clone();
+    let kept = format!("/backups/{}", backup.as_str().unwrap());
+    c.until(&kept, "backup", "status", "available").await;
+    for pool in [LOCAL, "parpen@dummy"] {
+        c.put("/os-services/disable", json!({ "binary": "cinder-volume", "host": pool })).await;
+    }
+    unplaced(&c, json!({ "volume": { "size": 1, "imageRef": image } })).await;
+    unplaced(&c, json!({ "volume": { "size": 1, "backup_id": backup } })).await;
+    c.until(&kept, "backup", "status", "available").await;
+    let restored = c.post(&format!("{kept}/restore"), json!({ "restore": {} })).await.error();
+    assert_eq!((restored.0, restored.2.contains("disabled")), (400, true), "{}", restored.2);
+    assert_eq!(c.get("/volumes").await.body["volumes"].as_array().unwrap().len(), 1, "nothing is left");
+}
+
+/// Whoever deleted a backup and saw it stay never learnt why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_cannot_be_deleted_says_so_and_can_be_deleted_again() {
+    let c = Cinder::start().await;
+    let source = c.volume(json!({ "size": 1 })).await;
+    let backup = c.post("/backups", json!({ "backup": { "volume_id": source["id"] } })).await;
+    let id = backup.body["backup"]["id"].as_str().unwrap().to_string();
+    let at = format!("/backups/{id}");
+    c.until(&at, "backup", "status", "available").await;
+    c.faults.lock().unwrap().push("delete");
+    assert_eq!(c.delete(&at).await.status, 202);
+    c.until(&at, "backup", "status", "error").await;
+    let message = message_about(&c, &id).await;
+    assert_eq!(
+        (&message["event_id"], &message["resource_type"]),
+        (&json!("VOLUME_VOLUME_BACKUP_014_025"), &json!("VOLUME_BACKUP"))
+    );
+    assert_eq!(message["user_message"], "delete backup:Backup driver failed to delete backup.");
+    assert_eq!(c.post(&format!("{at}/restore"), json!({ "restore": {} })).await.status, 400);
+    assert_eq!(c.delete(&at).await.status, 202);
+    c.until_gone(&at).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_backend_is_not_changed_and_fails_over_nowhere() {
     let c = Cinder::start().await;

@@ -6,6 +6,7 @@ mod hostile;
 #[path = "../../../../core/service/tests/service/house/mod.rs"]
 #[allow(dead_code)] // the core's own tests use the rest of it
 mod house;
+mod strangers;
 mod v1;
 mod v2;
 mod world;

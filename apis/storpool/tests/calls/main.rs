@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used)] // every line of this folder is a test
 
 mod bad_input;
+#[path = "../../../../core/service/tests/service/house/people.rs"]
+#[allow(dead_code)] // others use more of it
+mod people;
 mod shapes;
+mod strangers;
 mod strict;
 mod world;
 

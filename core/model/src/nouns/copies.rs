@@ -146,6 +146,15 @@ pub struct Image {
     pub stamp: Stamp,
 }
 
+/// The id of an image that is gone: no other image gets it, so that whoever noted it never finds another's bytes there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpentImage {
+    /// The id that the image had.
+    pub id: ImageId,
+    /// Order, revision, times.
+    pub stamp: Stamp,
+}
+
 /// The key that encrypts a volume and what was made from it, wrapped by a key that the service cannot do without. Every
 /// row of what it encrypts has it, so it is gone with the last of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,6 +203,22 @@ impl Noun for Image {
             Visibility::Private | Visibility::Shared => Some(self.project),
             Visibility::Public | Visibility::Community => None,
         }
+    }
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+    fn stamp_mut(&mut self) -> &mut Stamp {
+        &mut self.stamp
+    }
+}
+
+impl Noun for SpentImage {
+    const KIND: Kind = Kind::SpentImage;
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+    fn title(&self) -> String {
+        self.id.to_string()
     }
     fn stamp(&self) -> &Stamp {
         &self.stamp

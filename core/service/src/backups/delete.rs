@@ -25,6 +25,9 @@ pub struct DeleteTerms {
 #[derive(Serialize, Deserialize)]
 struct Args {
     backup: BackupId,
+    /// The volume that it is of, which need not be there any more: whoever looks for what failed finds it by this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    volume: Option<VolumeId>,
 }
 
 /// Deletes a backup; the job removes what no other one needs.
@@ -49,7 +52,8 @@ pub async fn delete(
         }
         step(&mut b, BackupEvent::Remove)?;
         tx.update(&mut b)?;
-        let mut job = plan(&ports_in, KIND, b.project, None, &Args { backup: id })?;
+        let args = Args { backup: id, volume: Some(b.volume) };
+        let mut job = plan(&ports_in, KIND, b.project, None, &args)?;
         tx.insert(&mut job)?;
         Ok((b, job.id))
     })
@@ -75,13 +79,11 @@ pub(crate) fn let_go(tx: &mut dyn WriteTx, of: VolumeId) -> Result<Vec<SnapshotI
     Ok(gone)
 }
 
+/// Bytes may be gone when it breaks off: undoing it leaves the backup in error, to be deleted again and never restored.
 struct Remove;
 impl JobStep for Remove {
     fn name(&self) -> &'static str {
         "remove"
-    }
-    fn no_way_back(&self) -> bool {
-        true
     }
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::step;
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::quotas::{self, Need};
-use crate::volumes::create::draft;
+use crate::volumes::create::draft_to_show;
 use crate::volumes::resize::at_rest;
 use crate::volumes::target;
 use crate::volumes::{NewVolume, core_size};
@@ -37,6 +37,9 @@ struct Args {
     volume: VolumeId,
     /// The volume is the job's own.
     new: bool,
+    /// Why no pool takes the new volume; then there is nothing to be restored.
+    #[serde(default)]
+    refused: Option<Condition>,
 }
 
 /// Restores a backup; the answer is the volume.
@@ -62,16 +65,16 @@ pub async fn restore(
             let (what, name, actual) = (Kind::Backup, id.to_string(), b.shown().to_string());
             return Err(Condition::WrongState { what, name, actual, wanted: "available".into() });
         }
-        let v = match &into {
+        let (v, refused) = match &into {
             Into::New(new) => blank(tx, &actor_in, volume, &b, new, stamp)?,
             Into::Existing(_) if !open.is_empty() => {
                 return Err(access::in_use_by(Kind::Volume, volume, &open));
             }
-            Into::Existing(_) => taken(tx, &actor_in, volume, &b)?,
+            Into::Existing(_) => (taken(tx, &actor_in, volume, &b)?, None),
         };
         step(&mut b, BackupEvent::Restore)?;
         tx.update(&mut b)?;
-        let args = Args { backup: id, volume, new: matches!(into, Into::New(_)) };
+        let args = Args { backup: id, volume, new: matches!(into, Into::New(_)), refused };
         let mut job = plan(&ports_in, KIND, v.project, Some(v.id.into()), &args)?;
         tx.insert(&mut job)?;
         Ok((v, job.id))
@@ -81,7 +84,7 @@ pub async fn restore(
     Ok(Started { now, job, generation })
 }
 
-/// The row of a volume that is made for the bytes.
+/// The row of a volume that is made for the bytes, and why no pool takes it, where that is to be shown.
 fn blank(
     tx: &mut dyn WriteTx,
     actor: &Actor,
@@ -89,7 +92,7 @@ fn blank(
     b: &Backup,
     new: &NewVolume,
     stamp: Stamp,
-) -> Result<Volume, Condition> {
+) -> Result<(Volume, Option<Condition>), Condition> {
     let project = new.options.project.unwrap_or(actor.project);
     may(actor, Power::Write, Some(project))?;
     let mut new = new.clone();
@@ -103,14 +106,13 @@ fn blank(
     {
         new.place.volume_type = tx.read().find::<VolumeType>(Scope::All, kind)?.map(|t| t.id);
     }
-    let mut v = draft(tx, actor.scope, id, project, &new, None, stamp)?;
+    let (mut v, refused) = draft_to_show(tx, actor.scope, id, project, &new, None, stamp)?;
     // What was encrypted stays so, whatever became of its type.
     v.key = b.key.clone();
     quotas::admit(tx.read(), project, &Need::volume(&v))?;
     v.work.push(Work::Restoring);
-    quotas::admit(tx.read(), v.project, &Need::volume(&v))?;
     tx.insert(&mut v)?;
-    Ok(v)
+    Ok((v, refused))
 }
 
 fn too_small(size: u64, b: &Backup) -> Condition {
@@ -164,7 +166,7 @@ fn ended(
     })
 }
 
-/// Refuses a backup that cannot be read before a byte of the volume is lost.
+/// Refuses a new volume that no pool takes, and a backup that cannot be read, before a byte is lost.
 struct Look;
 impl JobStep for Look {
     fn name(&self) -> &'static str {
@@ -173,6 +175,9 @@ impl JobStep for Look {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
+            if let Some(why) = args.refused {
+                return Err(why);
+            }
             let b: Backup = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.backup)).await?;
             cx.world.copies.archive.facts(&b.place()).await?;
             Ok(nothing())

@@ -3,7 +3,9 @@
 use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::ImageState;
-use parpen_model::{Attributes, Condition, Image, ImageId, Kind, Scope, Stamp, Visibility, WriteTx, write};
+use parpen_model::{
+    Attributes, Condition, Image, ImageId, Kind, Scope, SpentImage, Stamp, Visibility, WriteTx, write,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::Ports;
@@ -58,7 +60,8 @@ pub(crate) fn draft(
 ) -> Result<Image, Condition> {
     may(actor, Power::Write, Some(actor.project))?;
     check_visibility(actor, new.visibility)?;
-    if tx.read().find::<Image>(Scope::All, id)?.is_some() {
+    let spent = tx.read().find::<SpentImage>(Scope::All, id)?.is_some();
+    if spent || tx.read().find::<Image>(Scope::All, id)?.is_some() {
         return Err(Condition::exists(Kind::Image, id));
     }
     Ok(Image {
@@ -81,6 +84,12 @@ pub(crate) fn draft(
         attributes: new.attributes.clone(),
         stamp,
     })
+}
+
+/// Removes an image's row; its id is nobody's from now on.
+pub(crate) fn spend(tx: &mut dyn WriteTx, id: ImageId, stamp: Stamp) -> Result<(), Condition> {
+    tx.delete::<Image>(id)?;
+    tx.insert(&mut SpentImage { id, stamp })
 }
 
 /// Makes an image without bytes.
@@ -133,14 +142,14 @@ struct Args {
 /// Deletes an image: it is gone at once, its file by a job.
 pub async fn delete(ports: &Ports, actor: &Actor, id: ImageId) -> Result<(), Condition> {
     super::kept_here(ports)?;
-    let (ports_in, actor) = (ports.clone(), actor.clone());
+    let (ports_in, actor, stamp) = (ports.clone(), actor.clone(), Stamp::at(ports.clock.now()));
     let (job, _) = write(&*ports.meta, move |tx| {
         let i: Image = tx.read().get(actor.scope, id)?;
         may(&actor, Power::Write, Some(i.project))?;
         if i.protected {
             return Err(Condition::Forbidden(format!("Image {id} is protected and cannot be deleted.")));
         }
-        tx.delete::<Image>(id)?;
+        spend(tx, id, stamp)?;
         let mut job = plan(&ports_in, KIND_DELETE, i.project, None, &Args { image: id })?;
         tx.insert(&mut job)?;
         Ok(job.id)

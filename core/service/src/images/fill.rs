@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::quotas::{self, Need};
 use crate::volumes::NewVolume;
-use crate::volumes::create::draft;
+use crate::volumes::create::draft_to_show;
 use crate::volumes::resize::{at_rest, work_done};
 use crate::volumes::target;
 use crate::{Ports, Started, access, data, names};
@@ -28,6 +28,9 @@ struct Args {
     new: bool,
     /// What is kept with the volume once it has the bytes.
     attributes: Attributes,
+    /// Why no pool takes the new volume; then there is nothing to be filled.
+    #[serde(default)]
+    refused: Option<Condition>,
 }
 
 /// Refuses an image that cannot fill a volume of so many bytes.
@@ -102,13 +105,13 @@ pub async fn create_volume(
     let (ports_in, actor, stamp) = (ports.clone(), actor.clone(), Stamp::at(ports.clock.now()));
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let i = found(tx.read(), &foreign, actor.scope, image)?;
-        let mut v = draft(tx, actor.scope, id, project, &new, None, stamp)?;
+        let (mut v, refused) = draft_to_show(tx, actor.scope, id, project, &new, None, stamp)?;
         check(&i, v.size)?;
         known(&i)?;
         quotas::admit(tx.read(), project, &Need::volume(&v))?;
         v.work.push(Work::Downloading);
         tx.insert(&mut v)?;
-        let args = Args { image, volume: id, new: true, attributes: Attributes::default() };
+        let args = Args { image, volume: id, new: true, attributes: Attributes::default(), refused };
         let mut job = plan(&ports_in, KIND, project, Some(id.into()), &args)?;
         tx.insert(&mut job)?;
         Ok((v, job.id))
@@ -149,7 +152,7 @@ pub async fn refill(
         v.work.push(Work::Downloading);
         v.epoch += 1;
         tx.update(&mut v)?;
-        let args = Args { image, volume: of, new: false, attributes: attributes.clone() };
+        let args = Args { image, volume: of, new: false, attributes: attributes.clone(), refused: None };
         let mut job = plan(&ports_in, KIND, v.project, Some(of.into()), &args)?;
         tx.insert(&mut job)?;
         Ok((v, job.id))
@@ -167,6 +170,9 @@ impl JobStep for Make {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
+            if let Some(why) = args.refused {
+                return Err(why);
+            }
             target::prepare(&cx.world, args.volume, args.new).await?;
             Ok(nothing())
         })

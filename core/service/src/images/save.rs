@@ -11,7 +11,7 @@ use parpen_model::{
 use serde::{Deserialize, Serialize};
 
 use super::bytes::settle;
-use super::edit::{NewImage, draft};
+use super::edit::{NewImage, draft, spend};
 use crate::jobs::{Commit, JobStep, StepCx, plan};
 use crate::names::Naming;
 use crate::volumes::resize::work_done;
@@ -122,12 +122,13 @@ impl JobStep for Take {
             }
             let mut dropped = snapshots::remove(cx, vec![args.snapshot]).await?;
             let mut rested = work_done(Work::Uploading, args.volume, |_| ());
+            let stamp = Stamp::at(cx.world.clock.now());
             let commit: Commit = Box::new(move |tx| {
                 dropped(tx)?;
                 rested(tx)?;
                 let half = tx.read().find::<Image>(Scope::All, args.image)?;
                 match half.filter(|i| i.state == ImageState::Saving) {
-                    Some(i) => tx.delete::<Image>(i.id).map(|_| ()),
+                    Some(i) => spend(tx, i.id, stamp),
                     None => Ok(()),
                 }
             });

@@ -106,11 +106,7 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewVolume) -> Result<Star
     let (ports_in, scope, stamp) = (ports.clone(), actor.scope, Stamp::at(ports.clock.now()));
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut source = find_source(tx, scope, &new)?;
-        let (mut volume, refused) = drafted(tx, scope, id, project, &new, source.as_ref(), stamp)?;
-        let refused = match refused {
-            Some(why) if !new.options.keep_failed => return Err(why),
-            other => other,
-        };
+        let (mut volume, refused) = draft_to_show(tx, scope, id, project, &new, source.as_ref(), stamp)?;
         let mut via = None;
         if refused.is_some() {
             (volume.parent, source) = (None, None);
@@ -175,6 +171,23 @@ pub(crate) fn draft(
 ) -> Result<Volume, Condition> {
     let (volume, refused) = drafted(tx, scope, id, project, new, source, stamp)?;
     refused.map_or(Ok(volume), Err)
+}
+
+/// Like [`draft`], but what is to show its failure is not refused: its job is to end with the reason that is answered.
+pub(crate) fn draft_to_show(
+    tx: &mut dyn WriteTx,
+    scope: Scope,
+    id: VolumeId,
+    project: ProjectId,
+    new: &NewVolume,
+    source: Option<&Snapshot>,
+    stamp: Stamp,
+) -> Result<(Volume, Option<Condition>), Condition> {
+    let (volume, refused) = drafted(tx, scope, id, project, new, source, stamp)?;
+    match refused {
+        Some(why) if !new.options.keep_failed => Err(why),
+        other => Ok((volume, other)),
+    }
 }
 
 /// The row of the new volume, and why no pool takes it now; then its row names the first choice of those that could.

@@ -1,7 +1,7 @@
 //! Who may open what, and how it is taken away.
 
 use parpen_base::MIB;
-use parpen_block::Refusal;
+use parpen_block::{Address, Exports, Peer, Refusal};
 use parpen_model::lifecycle::{AttachState, Usage};
 use parpen_model::{Attachment, Attributes, Condition, Rights, Volume};
 use parpen_service::attachments::{self, Change, Connect, Detach, Reserve};
@@ -160,4 +160,43 @@ async fn shared_and_exclusive_do_not_mix() {
         reassign(&house, moves(&v, &[], &["client-1"], false)).await,
         Err(Condition::InUse { .. })
     ));
+}
+
+/// What a client without any credential is shown.
+async fn listed(house: &House) -> Vec<String> {
+    let (answer, got) = tokio::sync::oneshot::channel();
+    let peer = Peer { transport: "nbd", address: Address::Ip("127.0.0.1".parse().unwrap()), tls_name: None };
+    house.exports.visible(peer, Box::new(move |all| drop(answer.send(all))));
+    got.await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_attached_is_neither_shown_nor_opened_by_any_name_but_its_own() {
+    let house = Disk::new().start().await;
+    let v = house.volume("books", MIB).await;
+    house.volume("free", MIB).await;
+    let a = connect(&house, &reserved(&house, &v).await, "node-1").await.unwrap();
+    assert_eq!(listed(&house).await, ["free"]);
+    let id = v.id.to_string();
+    for known in ["books".to_string(), id.clone(), id.to_uppercase(), id.replace('-', "")] {
+        let refused = house.connect(&known, "127.0.0.1").await;
+        assert!(matches!(refused, Err(Refusal::Forbidden(_))), "{known}");
+    }
+    let (secret, short) = (a.export.clone(), &a.export[..a.export.len() - 1]);
+    let guesses = [
+        a.id.to_string(),
+        short.to_string(),
+        format!("{secret}0"),
+        format!(" {secret}"),
+        secret.to_uppercase(),
+        format!("books@{secret}"),
+        "books@".into(),
+        "%".into(),
+        String::new(),
+    ];
+    for guess in guesses.iter().filter(|g| **g != secret) {
+        let refused = house.connect(guess, "127.0.0.1").await;
+        assert!(matches!(refused, Err(Refusal::Unknown)), "{guess:?} is told apart from nothing");
+    }
+    assert!(house.connect(&secret, "10.0.0.7").await.is_ok());
 }

@@ -14,4 +14,5 @@ mod owners;
 mod points;
 mod policy;
 mod quotas;
+mod sealed;
 mod volumes;

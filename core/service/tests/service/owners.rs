@@ -1,5 +1,7 @@
 //! A volume changes hands, and what its old owner kept stays his.
 
+use std::sync::Arc;
+
 use parpen_base::MIB;
 use parpen_identity::Actor;
 use parpen_model::{Attributes, Condition, Kind, ProjectId, Scope, Snapshot, Volume, read};
@@ -9,6 +11,7 @@ use parpen_service::transfers;
 use parpen_service::volumes::{self, DeleteTerms, Snapshots};
 use uuid::Uuid;
 
+use super::house::drivers::{HELD, HOLD};
 use super::house::{Disk, House, native};
 
 fn of_project(house: &House, n: u128) -> Actor {
@@ -61,4 +64,40 @@ async fn what_an_old_owner_kept_is_not_the_new_ones() {
     let Err(Condition::InUse { by, .. }) = refused else { panic!("it is refused") };
     assert_eq!(by, ["a snapshot of another project"]);
     assert!(row(&house, &s.now).await.is_some());
+}
+
+/// A session that was looked up before a volume was handed over and made afterwards stayed open: the old owner went on
+/// reading and writing what was another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_let_in_while_a_volume_changes_hands_is_let_in_by_its_new_owner() {
+    let disk = Disk::new();
+    let house = Arc::new(disk.start().await);
+    let (old, new) = (of_project(&house, 5), of_project(&house, 6));
+    let v = house.volume("books", MIB).await;
+    hand_over(&house, &v, &house.actor.clone(), &old, false).await;
+    disk.faults().lock().unwrap().push(HOLD);
+    let (late, by, id) = (house.clone(), old.clone(), v.id);
+    let late = tokio::spawn(async move { late.exports.open(&by, id.into(), "test", true).await.map(|_| ()) });
+    while !disk.faults().lock().unwrap().contains(&HELD) {
+        tokio::task::yield_now().await;
+    }
+    hand_over(&house, &v, &old, &new, false).await;
+    disk.faults().lock().unwrap().clear();
+    let refused = late.await.unwrap().unwrap_err();
+    assert!(matches!(refused, Condition::NotFound { what: Kind::Volume, .. }), "{refused}");
+    assert!(house.ports.sessions.all().is_empty());
+    house.exports.open(&new, v.id.into(), "test", true).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_opens_what_is_on_offer() {
+    let disk = Disk::new();
+    let house = disk.start().await;
+    let owner = house.actor.clone();
+    let v = house.volume("books", MIB).await;
+    let offered = transfers::create(&house.ports, &owner, v.id, None, false).await.unwrap();
+    let refused = house.connect("books", "127.0.0.1").await.map(|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("on offer"), "{refused}");
+    transfers::delete(&house.ports, &owner, offered.transfer.id).await.unwrap();
+    house.connect("books", "127.0.0.1").await.unwrap();
 }

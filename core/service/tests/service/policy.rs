@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::house::{Disk, House, native};
 
-fn blank(name: &str) -> VolumeType {
+pub(super) fn blank(name: &str) -> VolumeType {
     VolumeType {
         id: VolumeTypeId(Uuid::nil()),
         name: name.into(),

@@ -1,4 +1,4 @@
-//! A volume in memory.
+//! A volume in memory, for the tests of what reads and writes volumes from outside; the archive's use it, too.
 
 use std::sync::{Arc, mpsc};
 
@@ -27,13 +27,18 @@ fn home() -> Arc<dyn Home> {
     Arc::new(Thread(send))
 }
 
-/// A device with these bytes.
-pub(super) async fn device(bytes: &[u8]) -> Remote {
+/// A device as a job has it.
+pub(super) async fn remote(device: &Memory) -> Remote {
     let (gate, export) = (Gate::new(), ExportId(Uuid::from_u128(1)));
     gate.publish(export, AccessTable { rights: Rights::ReadWrite, admits: Admits::Everyone }, 1);
     let peer = Peer { transport: "test", address: Address::Local, tls_name: None };
-    let session = gate.admit(export, None, peer, Arc::new(Memory::new(bytes.len() as u64))).unwrap();
-    let r = Remote::open(session, 8, home()).await.unwrap();
+    let session = gate.admit(export, None, peer, Arc::new(device.clone())).unwrap();
+    Remote::open(session, 8, home()).await.unwrap()
+}
+
+/// A device with these bytes.
+pub(super) async fn device(bytes: &[u8]) -> Remote {
+    let r = remote(&Memory::new(bytes.len() as u64)).await;
     for (i, piece) in bytes.chunks(65536).enumerate().filter(|(_, p)| p.iter().any(|b| *b != 0)) {
         r.write(i as u64 * 65536, Buf::copy_of(piece), false).await.unwrap();
     }

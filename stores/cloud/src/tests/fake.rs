@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// A request that came.
 #[derive(Clone, Debug)]
@@ -51,14 +52,32 @@ pub(crate) fn bytes(status: u16, headers: &str, body: &[u8], claimed: usize) -> 
 
 impl Fake {
     pub(crate) async fn start(script: impl FnMut(&Asked) -> Said + Send + 'static) -> Fake {
+        Fake::over(None, script).await
+    }
+
+    /// The same behind TLS, where that is given.
+    pub(crate) async fn over(
+        tls: Option<TlsAcceptor>,
+        script: impl FnMut(&Asked) -> Said + Send + 'static,
+    ) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(script)));
         let log = asked.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, script.clone(), log.clone()));
+                let (script, log) = (script.clone(), log.clone());
+                match tls.clone() {
+                    None => drop(tokio::spawn(serve(stream, script, log))),
+                    Some(tls) => drop(tokio::spawn(async move {
+                        // Whoever does not believe the certificate goes away.
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(stream, script, log).await;
+                        }
+                    })),
+                }
             }
         });
         Fake { url, asked }
@@ -75,7 +94,11 @@ impl Fake {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>, log: Arc<Mutex<Vec<Asked>>>) {
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    script: Arc<Mutex<Script>>,
+    log: Arc<Mutex<Vec<Asked>>>,
+) {
     let mut all = Vec::new();
     let mut piece = vec![0; 65536];
     let end = loop {

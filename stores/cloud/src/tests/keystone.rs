@@ -14,14 +14,17 @@ const FOREVER: &str = "2999-01-01T00:00:00.000000Z";
 
 pub(super) fn account(url: &str) -> Arc<Account> {
     let wire = Wire::open("Keystone", root(url, "v3").unwrap(), None).unwrap();
-    let proof = Proof::Password {
+    Arc::new(Account::new(wire, proof(), Arc::new(SystemClock::new())))
+}
+
+pub(super) fn proof() -> Proof {
+    Proof::Password {
         username: "parpen".into(),
         user_domain: "Default".into(),
         password: "hush".into(),
         project: "service".into(),
         project_domain: "Default".into(),
-    };
-    Arc::new(Account::new(wire, proof, Arc::new(SystemClock::new())))
+    }
 }
 
 /// A login that is answered with a token of that text.

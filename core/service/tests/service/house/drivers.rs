@@ -19,6 +19,11 @@ use super::mortal::Life;
 /// After a verb's name: the store is out of reach, rather than full.
 const AWAY: &str = " away";
 
+/// The next who asks for bytes is held up.
+pub const HOLD: &str = "hold data";
+/// He is there, and goes on when this is taken away.
+pub const HELD: &str = "data is held";
+
 /// Where a test makes a store fail: the verb's name, once each.
 pub type Faults = Arc<Mutex<Vec<&'static str>>>;
 
@@ -62,6 +67,20 @@ impl TestStore {
         match faults.remove(i).ends_with(AWAY) {
             true => Err(Condition::Unavailable(format!("the test took the store away from {verb}"))),
             false => Err(Condition::NoSpace(format!("the test let {verb} fail"))),
+        }
+    }
+
+    /// Stands still where a test said [`HOLD`], from when it says [`HELD`] until that is taken away.
+    async fn wait_if_held(&self) {
+        let swap = |from, to| {
+            let mut faults = self.faults.lock().expect("no test panics with it");
+            let found = faults.iter().position(|f| *f == from);
+            found.inspect(|i| faults[*i] = to).is_some()
+        };
+        if swap(HOLD, HELD) {
+            while swap(HELD, HELD) {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
         }
     }
 
@@ -269,6 +288,7 @@ impl VolumeBackend for TestStore {
     }
     fn data(&self, what: Subject) -> Boxed<'_, Result<DataPath, Condition>> {
         Box::pin(async move {
+            self.wait_if_held().await;
             let device =
                 self.device(what).ok_or_else(|| Condition::internal("the store has no such thing"))?;
             Ok(DataPath::Here(Arc::new(device)))

@@ -1,8 +1,10 @@
 //! A whole core in one process, which can be stopped and started over the same rows and stores.
 
 mod copies;
-mod drivers;
+pub mod drivers;
 mod mortal;
+#[allow(dead_code)] // the tests of the sides use it
+pub mod people;
 
 use std::sync::{Arc, mpsc};
 

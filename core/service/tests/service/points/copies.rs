@@ -232,7 +232,7 @@ async fn imported(kind: &str) {
     .await;
 }
 
-fn image(name: &str) -> NewImage {
+pub(crate) fn image(name: &str) -> NewImage {
     NewImage {
         id: None,
         name: Some(name.into()),

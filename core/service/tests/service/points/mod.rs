@@ -3,7 +3,7 @@
 //! stores, backups and images, and has the right bytes.
 
 mod attachments;
-mod copies;
+pub(super) mod copies;
 mod groups;
 mod pools;
 mod snapshots;
@@ -237,7 +237,7 @@ async fn close(house: &House, of: Subject, disk: Remote) {
 }
 
 /// Writes a text at a place that is no beginning.
-async fn put(house: &House, of: impl Into<Subject>, text: &[u8]) {
+pub(super) async fn put(house: &House, of: impl Into<Subject>, text: &[u8]) {
     let of = of.into();
     let disk = open(house, of).await;
     let mut page = vec![0; 4096];
@@ -247,7 +247,7 @@ async fn put(house: &House, of: impl Into<Subject>, text: &[u8]) {
 }
 
 /// What is written at that place, as far as a text of these tests is long.
-async fn get(house: &House, of: impl Into<Subject>) -> Vec<u8> {
+pub(super) async fn get(house: &House, of: impl Into<Subject>) -> Vec<u8> {
     let of = of.into();
     let disk = open(house, of).await;
     let text = disk.read(8192, 4096).await.unwrap()[..6].to_vec();
@@ -256,7 +256,7 @@ async fn get(house: &House, of: impl Into<Subject>) -> Vec<u8> {
 }
 
 /// A volume with a text in it.
-async fn written(house: &House, name: &str) -> Volume {
+pub(super) async fn written(house: &House, name: &str) -> Volume {
     let v = house.volume(name, MIB).await;
     put(house, v.id, b"before").await;
     v

@@ -3,8 +3,8 @@
 use parpen_base::MIB;
 use parpen_model::lifecycle::When;
 use parpen_model::{
-    Api, Attributes, ControlLocation, Driver, Limits, PoolId, Snapshot, Stamp, Subject, TypeRules, Volume,
-    VolumeType, VolumeTypeId,
+    Api, Attributes, ControlLocation, Driver, PoolId, Snapshot, Subject, TypeRules, Volume, VolumeType,
+    VolumeTypeId,
 };
 use parpen_service::pools::{self, NewPool};
 use parpen_service::types::{self, Encryption};
@@ -15,6 +15,7 @@ use parpen_service::volumes::{
 
 use super::{at_every_point, copies, deaths, dies, find, get, put, rows, taken, written};
 use crate::house::{House, native};
+use crate::policy::blank as plain;
 
 deaths! {
     blank of "volume-create@1";
@@ -104,28 +105,6 @@ async fn sealed(kind: &str) {
         NewVolume { size: Some(MIB), place, ..Default::default() }
     };
     born(kind, prepare, new, &[0; 6]).await;
-}
-
-fn plain(name: &str) -> VolumeType {
-    VolumeType {
-        id: VolumeTypeId(uuid::Uuid::nil()),
-        name: name.into(),
-        description: None,
-        public: true,
-        pool: None,
-        place_all: None,
-        place_tail: None,
-        replication: None,
-        limits: Limits::default(),
-        size: None,
-        parent: None,
-        encryption: None,
-        qos: None,
-        access: Vec::new(),
-        rules: TypeRules::default(),
-        attributes: Attributes::default(),
-        stamp: Stamp::at(jiff::Timestamp::UNIX_EPOCH),
-    }
 }
 
 /// Deletes a volume that has a snapshot if `with`, and looks that what is left is one of `left`: numbers of volumes
