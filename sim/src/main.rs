@@ -12,6 +12,10 @@ use parpen_sim::mutants::MUTANTS;
 use parpen_sim::profile::Profile;
 use parpen_sim::sweep::{Plan, Report, Run, sweep};
 
+/// A fifth of the time goes to allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 usage: parpen-sim [--profile NAME|all] [--seeds A..B] [--seconds S] [--jobs N] [--without RULE] [--keep-going]
        parpen-sim --profile NAME --seed N [--trace] [--without RULE]

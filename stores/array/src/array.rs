@@ -40,7 +40,7 @@ pub struct Array<D: Disk, R: Rules = Sound> {
     pub(crate) holds: Holds,
     /// Families that are being copied, and where to: that disk gets all their writes.
     pub(crate) filling: RefCell<BTreeMap<Family, u16>>,
-    /// A copy ended.
+    /// A copy ended, or rests.
     pub(crate) filled: Event,
     /// There may be work behind the scenes.
     pub(crate) work: Event,

@@ -196,13 +196,16 @@ impl<D: Disk, R: Rules> Array<D, R> {
         }
     }
 
-    async fn run(&self, m: Move, left: &mut u64) {
+    pub(crate) async fn run(&self, m: Move, left: &mut u64) {
         let before = *left;
         let result = self.go_on(&m, left).await;
         let whose = m.from.unwrap_or(m.to);
         self.mover.count(m.class, whose, |c| c.bytes += before - *left);
         match result {
-            Ok(Progress::Paused) => *self.mover.current.borrow_mut() = Some(m),
+            Ok(Progress::Paused) => {
+                *self.mover.current.borrow_mut() = Some(m);
+                self.filled.fire();
+            }
             Ok(Progress::Equal) => {
                 self.mover.count(m.class, whose, |c| c.done += 1);
                 // When the queue is through, what came meanwhile is looked for.

@@ -74,7 +74,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// refused: a copy is never given up for it. No lock is held.
     pub(crate) async fn make_way(&self, f: Family, full: u16) -> Result<(), EngineError> {
         if self.filling.borrow().contains_key(&f) {
-            self.filled.wait().await;
+            self.hurry(f).await;
             return Ok(());
         }
         if !self.table.borrow().place(f).has(full) {
@@ -84,12 +84,22 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.relocate(f, Some(full), to).await
     }
 
-    /// Moves a family (or copies it to one more disk) at once.
-    pub(crate) async fn relocate(&self, f: Family, from: Option<u16>, to: u16) -> Result<(), EngineError> {
-        if self.filling.borrow().contains_key(&f) {
-            self.filled.wait().await;
-            return Ok(());
+    /// Ends when no copy of a family is under way; one that rests until the next step is gone on with here.
+    async fn hurry(&self, f: Family) {
+        while self.filling.borrow().contains_key(&f) {
+            let resting = self.mover.current.borrow_mut().take_if(|m| m.family == f);
+            match resting {
+                Some(m) => {
+                    let mut all = u64::MAX;
+                    self.run(m, &mut all).await;
+                }
+                None => self.filled.wait().await,
+            }
         }
+    }
+
+    /// Moves a family (or copies it to one more disk) at once. No copy of it is under way.
+    async fn relocate(&self, f: Family, from: Option<u16>, to: u16) -> Result<(), EngineError> {
         self.begin_fill(f, to).await;
         let mut all = u64::MAX;
         let result = self.fill_and_place(f, from, to, &mut all).await;
