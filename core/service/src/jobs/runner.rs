@@ -40,14 +40,15 @@ impl Runner {
             known.insert(job.id);
             running.spawn(run_job(self.world.clone(), self.end.changes.clone(), job.id));
         }
-        // The life before may have ended between a job's end and what that left without need.
-        let mut freed = unbound(&self.world).await;
+        // The life before may have ended between a job's end and what that left without need. Nobody's job waits while
+        // that is looked for.
+        let mut looking = JoinSet::new();
+        let mut over = true;
         loop {
-            for id in freed.drain(..) {
-                known.insert(id);
-                running.spawn(run_job(self.world.clone(), self.end.changes.clone(), id));
+            if over && looking.is_empty() {
+                over = false;
+                looking.spawn(unbound(self.world.clone()));
             }
-            let mut over = false;
             tokio::select! {
                 _ = stop.wait_for(|s| *s) => break,
                 id = self.end.start.recv() => match id {
@@ -60,12 +61,18 @@ impl Runner {
                 Some(ended) = running.join_next() => match ended {
                     Ok(id) => over |= known.remove(&id),
                     Err(e) => tracing::error!(error = %e, "a job panicked; it is taken up at the next start"),
+                },
+                Some(freed) = looking.join_next() => match freed {
+                    Ok(freed) => for id in freed {
+                        known.insert(id);
+                        running.spawn(run_job(self.world.clone(), self.end.changes.clone(), id));
+                    },
+                    Err(e) => tracing::error!(error = %e, "the look for needless snapshots panicked"),
                 }
             }
-            if over {
-                freed = unbound(&self.world).await;
-            }
         }
+        // What is looked for now is found by the next start.
+        while looking.join_next().await.is_some() {}
         while running.join_next().await.is_some() {}
         self.world.backends.close().await;
         Ok(())
@@ -73,8 +80,8 @@ impl Runner {
 }
 
 /// The removals of bound snapshots that a job has left without need.
-async fn unbound(world: &World) -> Vec<JobId> {
-    crate::snapshots::collect(world).await.unwrap_or_else(|e| {
+async fn unbound(world: Arc<World>) -> Vec<JobId> {
+    crate::snapshots::collect(&world).await.unwrap_or_else(|e| {
         tracing::error!(error = ?e, "bound snapshots could not be looked through; the next job does it again");
         Vec::new()
     })
