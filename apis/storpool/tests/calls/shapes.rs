@@ -33,7 +33,7 @@ async fn volumes() {
         {
           "name": "v",
           "id": 18,
-          "globalId": "6a7kf0.f7hpl7ufm.1a3fv3sbd4",
+          "globalId": "u9p6yd.rs7atopif.1cdxqijlpq",
           "parentName": "golden",
           "parentVolumeId": 15,
           "templateName": "tpl",
@@ -66,7 +66,7 @@ async fn snapshots() {
           {
             "name": "golden",
             "id": 15,
-            "globalId": "u9p6yd.rs7atopif.1cdxqijlpq",
+            "globalId": "21xgyo.2k1l4lipxr.5b8oy3y1b",
             "parentName": "",
             "parentVolumeId": 0,
             "templateName": "",
@@ -105,7 +105,7 @@ async fn attachments() {
             "client": 7,
             "rights": "rw",
             "pos": 0,
-            "globalId": "6a7kf0.f7hpl7ufm.1a3fv3sbd4"
+            "globalId": "u9p6yd.rs7atopif.1cdxqijlpq"
           },
           {
             "volume": "golden",
@@ -113,7 +113,7 @@ async fn attachments() {
             "client": 7,
             "rights": "ro",
             "pos": 1,
-            "globalId": "u9p6yd.rs7atopif.1cdxqijlpq"
+            "globalId": "21xgyo.2k1l4lipxr.5b8oy3y1b"
           }
         ]"#]]
     .assert_eq(&pretty(&list));
@@ -130,7 +130,7 @@ async fn status() {
         {
           "name": "v",
           "id": 18,
-          "globalId": "6a7kf0.f7hpl7ufm.1a3fv3sbd4",
+          "globalId": "u9p6yd.rs7atopif.1cdxqijlpq",
           "parentName": "golden",
           "parentVolumeId": 15,
           "templateName": "tpl",
