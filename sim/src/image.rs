@@ -65,6 +65,10 @@ impl State {
         &self.versions.last().expect("a block has a version at all times").content
     }
 
+    fn is_unflushed(&self) -> bool {
+        self.durable + 1 < self.versions.len() || !self.running.is_empty()
+    }
+
     /// The index of the version that was the present one at `time`.
     fn at(&self, time: u64) -> usize {
         self.versions.iter().rposition(|v| v.done <= time).unwrap_or(0)
@@ -246,10 +250,15 @@ impl Image {
     /// Disks are gone that alone may have had what no flush covered.
     pub fn doubt(&mut self, now: u64) {
         for state in &mut self.blocks {
-            if state.durable + 1 < state.versions.len() || !state.running.is_empty() {
+            if state.is_unflushed() {
                 state.doubt = Some(now);
             }
         }
+    }
+
+    /// Whether it has anything that no flush covered.
+    pub fn is_unflushed(&self) -> bool {
+        self.blocks.iter().any(State::is_unflushed)
     }
 
     /// Whether anything is gone, or may be, that was answered and not flushed.

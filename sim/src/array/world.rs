@@ -272,7 +272,7 @@ impl<R: Rules> World<R> {
         if let Some(id) = what.device() {
             self.model.get(id).io += 1;
         }
-        let (worst, injured) = (self.out.len(), self.injured());
+        let (worst, injured) = (self.count(&self.out), self.injured());
         let answer = self.exec.spawn(future);
         self.running.push(Running { name, what, submitted, worst, injured, answer });
         name
@@ -286,9 +286,15 @@ impl<R: Rules> World<R> {
             let risky = self.model.devices.keys().filter(|id| out.len() >= self.tree(**id).copies);
             self.at_risk.extend(risky.copied().collect::<Vec<Id>>());
         }
-        let injured = self.injured_with(&out);
+        let (worst, injured) = (self.count(&out), self.injured_with(&out));
         for r in &mut self.running {
-            (r.worst, r.injured) = (r.worst.max(out.len()), r.injured.max(injured));
+            (r.worst, r.injured) = (r.worst.max(worst), r.injured.max(injured));
+        }
+        // What only a forgotten disk had is lost from when the array counts the disk as gone, which is before it
+        // answers: it writes that down, and takes back what was kept for the disk.
+        let forgotten = |r: &&Running| matches!(r.what, What::Forget(number) if self.is_forgotten(number));
+        if let Some(worst) = self.running.iter().filter(forgotten).map(|r| r.worst).max() {
+            self.doom(worst);
         }
         let mut i = 0;
         while i < self.running.len() {
@@ -335,6 +341,16 @@ impl<R: Rules> World<R> {
             None => out.extend(self.slots.keys()),
         }
         out
+    }
+
+    /// How many disks are out: all that there are, if no member has everything. (One that is being added is neither a
+    /// member yet, so that it could serve alone, nor out.)
+    fn count(&self, out: &BTreeSet<u16>) -> usize {
+        let members = match &self.array {
+            Some(array) if !out.is_empty() => array.members(),
+            _ => return out.len(),
+        };
+        if members.iter().all(|m| out.contains(&m.number)) { self.slots.len() } else { out.len() }
     }
 
     fn injured_with(&self, out: &BTreeSet<u16>) -> usize {
@@ -434,7 +450,7 @@ impl<R: Rules> World<R> {
             What::Add => {}
             What::Forget(number) => {
                 self.slot(number).forgotten = true;
-                self.trees.values_mut().filter(|t| request.worst >= t.copies).for_each(|t| t.doomed = true);
+                self.doom(request.worst);
             }
             What::Policy(id) => self.model.get(id).held -= 1,
             What::Verb => {}
@@ -463,8 +479,16 @@ impl<R: Rules> World<R> {
 
     /// The change happened.
     pub fn apply(&mut self, change: &Change, submitted: Option<u64>) {
-        // What a doubtful volume held when a snapshot was taken is not known.
-        let doubtful = change.touches().iter().any(|id| self.model.devices[id].image.is_doubtful());
+        // What a doubtful volume held when a snapshot was taken is not known. Nor is it when the disks that had it went
+        // before the answer, which is heard before they are missed: those that are left took the snapshot, and what no
+        // flush covered may be gone.
+        let out = self.look();
+        let lately = !out.is_subset(&self.out);
+        let is_doubtful = |id: &Id| {
+            let image = &self.model.devices[id].image;
+            image.is_doubtful() || (lately && out.len() >= self.tree(*id).copies && image.is_unflushed())
+        };
+        let doubtful = change.touches().iter().any(is_doubtful);
         self.model.apply(change, submitted.filter(|_| !doubtful));
         match change {
             Change::Snapshot(pairs) => {
@@ -506,7 +530,9 @@ impl<R: Rules> World<R> {
             }
             (What::Read { id, .. } | What::Write { id, .. }, EngineError::DataLost) => gone(*id),
             (What::Flush(Some(id)), EngineError::Io | EngineError::Fenced) => self.at_risk.contains(id),
-            (What::Flush(None), EngineError::Io | EngineError::Fenced) => !self.at_risk.is_empty(),
+            (What::Flush(None), EngineError::Io | EngineError::Fenced) => {
+                !self.at_risk.is_empty() || request.worst >= self.members()
+            }
             (What::Change(Change::Create { .. }), EngineError::Invalid(_)) => true,
             (What::Change(Change::Rebase { .. }), EngineError::Io | EngineError::DataLost) => {
                 request.injured > 0
@@ -542,7 +568,7 @@ impl<R: Rules> World<R> {
             What::Add => {}
             // The disk may be forgotten all the same.
             What::Forget(number) => {
-                self.trees.values_mut().filter(|t| request.worst >= t.copies).for_each(|t| t.doomed = true);
+                self.doom(request.worst);
                 self.slot(number).forgotten |= self.is_forgotten(number);
             }
             What::Change(change @ Change::Rebase { .. }) => self.model.release(&change),
@@ -555,6 +581,11 @@ impl<R: Rules> World<R> {
             What::Read { .. } | What::Flush(_) | What::Verb => {}
         }
         Ok(())
+    }
+
+    /// A disk is gone for good, and with it what it alone had when so many were out.
+    fn doom(&mut self, worst: usize) {
+        self.trees.values_mut().filter(|t| worst >= t.copies).for_each(|t| t.doomed = true);
     }
 
     /// Whether the array counts a disk as gone for good.
@@ -587,12 +618,7 @@ impl<R: Rules> World<R> {
             match request.what {
                 What::Change(change) => self.in_doubt.push(change),
                 What::Policy(id) => self.model.get(id).held -= 1,
-                What::Forget(_) => {
-                    self.trees
-                        .values_mut()
-                        .filter(|t| request.worst >= t.copies)
-                        .for_each(|t| t.doomed = true);
-                }
+                What::Forget(_) => self.doom(request.worst),
                 _ => {}
             }
         }

@@ -199,7 +199,9 @@ impl SimDisk {
     }
 
     /// The disk is pulled out (with its power, if `power`): requests under way end in errors, and so does everything
-    /// that is asked of handles from before. Any part of the writes that were under way has arrived.
+    /// that is asked of handles from before. Any part of the writes that were under way has arrived. (What failed before
+    /// is forgotten only with the power: until then reads show bytes that a failed flush left behind, and that no later
+    /// one writes.)
     pub fn vanish(&self, power: bool) {
         if power {
             self.fail_pending();
@@ -207,9 +209,7 @@ impl SimDisk {
         } else {
             self.fail_pending();
         }
-        let mut state = self.0.borrow_mut();
-        state.life += 1;
-        state.failures = 0;
+        self.0.borrow_mut().life += 1;
     }
 
     fn fail_pending(&self) {

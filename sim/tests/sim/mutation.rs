@@ -62,6 +62,11 @@ fn without_a_flush_before_the_switch() {
 }
 
 #[test]
+fn without_a_flush_before_the_cut() {
+    is_caught("flush-before-cut");
+}
+
+#[test]
 fn without_the_range_lock() {
     is_caught("range-lock");
 }

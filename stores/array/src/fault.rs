@@ -66,15 +66,19 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// [`Array::settle`] for who holds the catalogue.
     pub(crate) async fn settle_locked(&self) -> Result<(), EngineError> {
-        self.notice_all();
-        if self.is_settled() {
-            return Ok(());
+        loop {
+            self.notice_all();
+            if self.is_settled() {
+                return Ok(());
+            }
+            if !self.live().iter().any(|t| t.clean) {
+                // Nobody is left to write it down; every request says so.
+                return Err(EngineError::Io);
+            }
+            // Again, as a disk may have written the era down and then failed in its checkpoint: it would still count
+            // as in sync, but not get what comes next.
+            self.new_era().await?;
         }
-        if !self.live().iter().any(|t| t.clean) {
-            // Nobody is left to write it down; every request says so.
-            return Err(EngineError::Io);
-        }
-        self.new_era().await
     }
 
     /// Whether everybody who missed something is durably out.

@@ -9,7 +9,6 @@ use crate::Array;
 use crate::member::{About, Eject, Faults, Member, Standing, Unclean};
 use crate::mover::Class;
 use crate::open::NewDisk;
-use crate::resync::adopt;
 
 /// How a disk is, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +179,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let _one = self.holds.catalogue().await;
         self.settle_locked().await?;
         // Whoever led when it began may be out by now.
-        adopt(&*self.lead()?, &engine).await?;
+        self.teach(&engine).await?;
         engine.set_era(self.mark.get().era);
         engine.set_generation(self.generation.get());
         let m = Rc::new(Member::new(new.number, engine.disk_id(), new.about, Some(engine)));

@@ -203,7 +203,13 @@ impl<D: Disk, R: Rules> Array<D, R> {
             return Err(EngineError::Io);
         }
         let tuple = self.table.borrow().place(f);
-        let placed = tuple.with(from, to).ok_or(EngineError::Invalid("the disk has the family already"))?;
+        if tuple.has(to) || from.is_some_and(|n| !tuple.has(n)) {
+            // A family of which no disk holds anything yet is not kept where it is when its tree gets other sets.
+            // Then it has another place already, and whoever wanted it moved has to look at that one.
+            return Err(EngineError::Io);
+        }
+        let placed =
+            tuple.with(from, to).ok_or(EngineError::Invalid("the family has all copies it can have"))?;
         if !R::OVERRIDE_BEFORE_EVICT
             && let Some(old) = from.and_then(|n| self.member(n)?.live())
         {

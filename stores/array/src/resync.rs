@@ -66,9 +66,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     ) -> Result<(), EngineError> {
         let _one = self.holds.catalogue().await;
         self.settle_locked().await?;
-        let lead = self.lead()?;
-        engine.keep_links(&self.links.borrow());
-        adopt(&lead, &engine).await?;
+        self.teach(&engine).await?;
         // It is out, durably: nobody goes by what it knew any more.
         engine.release_ghosts();
         engine.reclaim_quietly().await?;
@@ -80,6 +78,12 @@ impl<D: Disk, R: Rules> Array<D, R> {
         m.failed.set(false);
         self.refresh();
         Ok(())
+    }
+
+    /// Gives an engine that is to serve the catalogue of those that do, and lets it keep what they keep of it.
+    pub(crate) async fn teach(&self, engine: &Engine<D, R>) -> Result<(), EngineError> {
+        engine.keep_links(&self.links.borrow());
+        adopt(&*self.lead()?, engine).await
     }
 
     async fn catch_up(
@@ -168,7 +172,11 @@ impl<D: Disk, R: Rules> Array<D, R> {
         if let Unclean::These(lacks) = &mut *m.unclean.borrow_mut()
             && lacks.families.remove(&f)
         {
-            self.mover.count(Class::Recovery, m.number, |c| c.done += 1);
+            // Writes that failed meanwhile may have made it lack more than it was found to.
+            self.mover.count(Class::Recovery, m.number, |c| {
+                c.done += 1;
+                c.all = c.all.max(c.done);
+            });
         }
     }
 

@@ -152,7 +152,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// After a disk had no room: `Ok` when the family has a new place, or it is worth looking for another.
     async fn move_on(&self, family: Family, full: u16) -> Result<(), EngineError> {
         match self.make_way(family, full).await {
-            // The disk that it was to go to failed.
+            // The disk that it was to go to failed, or the family got another place meanwhile.
             Err(EngineError::Io | EngineError::Fenced) if !self.sources(family).is_empty() => Ok(()),
             // A family with a lost block stays where it is.
             Err(EngineError::DataLost) => Err(EngineError::NoSpace),

@@ -85,6 +85,29 @@ fn data_lost_is_said_of_the_one_block_that_is() {
 }
 
 #[test]
+fn a_clone_does_not_need_the_last_block_of_its_snapshot() {
+    // On one of two disks, which must not be out for it, and on both.
+    for rotten in 1..=2 {
+        let mut w = Test::new(2, 9);
+        let (id, snapshot, clone) = (w.id(), w.id(), w.id());
+        let bytes = 8 * BLOCK + 512;
+        let policy = Policy { replicas: 2, ..Policy::default() };
+        block_on(w.array.create_placed(id, bytes, None, b"", &policy)).unwrap();
+        let mut last = block_of(77);
+        last[512..].fill(0);
+        block_on(w.array.write(id, 8 * BLOCK, Buf::copy_of(&last[..512]))).0.unwrap();
+        block_on(w.array.snapshot(&[(id, snapshot, vec![])])).unwrap();
+        for n in 1..=rotten {
+            assert!(w.disks[&n].rot(&last) > 0);
+        }
+        assert_eq!(block_on(w.array.create(clone, bytes, Some(snapshot), b"")), Ok(()));
+        assert!((1..=2).all(|n| member(&w, n).state == State::InSync));
+        let lost = block_on(w.array.read(clone, 8 * BLOCK, Buf::zeroed(512))).0;
+        assert_eq!(lost, if rotten == 1 { Ok(false) } else { Err(EngineError::DataLost) });
+    }
+}
+
+#[test]
 fn a_disk_that_was_away_gets_exactly_what_it_lacks() {
     let mut w = Test::new(2, 4);
     let id = w.create(2, None).unwrap();

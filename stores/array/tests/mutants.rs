@@ -124,6 +124,33 @@ fn a_parent_goes_while_a_disk_is_away<R: Rules>() {
     assert_eq!(w.model.len(), 1);
 }
 
+/// A volume is deleted, and before that is answered there is a crash, after which one disk or the other is away.
+fn a_deletion_that_one_disk_did_not_hear_of<R: Rules>() {
+    for seed in 80..84 {
+        for absent in [1, 2] {
+            let mut polls = 0;
+            while !deleted::<R>(seed, polls, absent) {
+                polls += 1;
+            }
+        }
+    }
+}
+
+/// Whether it was deleted within so many polls.
+fn deleted<R: Rules>(seed: u64, polls: u16, absent: u16) -> bool {
+    let (mut w, id) = begin::<R>(1, seed);
+    let done = poll_for(w.array.clone().delete(id), polls);
+    w.crash(&[absent]);
+    // Whoever is there goes on, and has something newer.
+    w.create(1, None).unwrap();
+    w.come_back(absent);
+    if w.array.lookup(id).is_none() {
+        w.model.remove(&id);
+    }
+    w.settle();
+    done.is_some()
+}
+
 /// Power cuts while a volume shrinks, before what was cut off is cleared, and at every moment while it grows again.
 fn a_crash_while_it_grows<R: Rules>() {
     for seed in 60..64 {
@@ -178,5 +205,6 @@ needed!(READ_ONLY_CLEAN, only_clean_families_are_read, it_is_read_at_once);
 needed!(OVERRIDE_BEFORE_EVICT, a_family_leaves_after_its_new_place_is_durable, a_crash_within_a_move);
 needed!(FILL_DURABLE_BEFORE_OVERRIDE, a_copy_is_durable_before_it_counts, a_crash_within_a_move);
 needed!(HEAL_FROM_VERIFIED, only_the_bytes_that_were_written_heal, the_only_new_copy_rots);
+needed!(KEEP_NEW_GHOSTS, what_was_deleted_stays_until_all_know, a_deletion_that_one_disk_did_not_hear_of);
 needed!(KEEP_LINKS, a_parent_keeps_its_number_while_a_disk_is_away, a_parent_goes_while_a_disk_is_away);
 needed!(CLEAR_BEFORE_GROW, what_was_cut_off_is_cleared_everywhere_first, a_crash_while_it_grows);

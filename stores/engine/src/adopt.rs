@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::reclaim::SMALL_OP;
 use crate::record::{Adoption, Op};
-use crate::room::Need;
+use crate::room::{Keep, Need};
 use crate::state::{Node, NodeKind};
 use crate::sync::yield_now;
 use crate::wal::{RECORD_HEADER, cut};
@@ -111,7 +111,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         self.alive()?;
         validate(next_lineage, nodes)?;
         let cuts = self.state.borrow().cuts_to(nodes);
-        for (lineage, ancestor) in cuts {
+        // Younger ones first: what one keeps may be among those that an older one is cut off from.
+        for (lineage, ancestor) in cuts.into_iter().rev() {
             self.relink(lineage, ancestor).await?;
         }
         {
@@ -144,7 +145,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             if !ghosts.is_empty() {
                 let log = SMALL_OP + 10 * ghosts.len();
                 self.check_op_size(log)?;
-                self.make_room(Need { blocks: 0, spans: 1, log, reserve: false }).await?;
+                self.make_room(Need { blocks: 0, spans: 1, log, keep: Keep::Nothing }).await?;
                 self.change(Op::Adopt(Adoption { next_lineage, ghosts, ..Adoption::default() }))?;
                 self.flush().await?;
             }
@@ -184,7 +185,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let blocks = part.nodes.iter().map(|n| 2 * (6 + n.label.len() as u64 / BLOCK)).sum();
         let log = part.most_bytes();
         self.check_op_size(log)?;
-        self.make_room(Need { blocks, spans: 1, log, reserve: false }).await?;
+        self.make_room(Need { blocks, spans: 1, log, keep: Keep::Nothing }).await?;
         self.change(Op::Adopt(part))
     }
 }

@@ -117,18 +117,38 @@ impl<'a> Both<'a> {
             let same = self.known_above(lineage) == want.parent;
             // Or ancestors that are missing here can be put between it and its parent.
             let fits = same || node.parent == self.known_from(want.parent);
-            if !fits || node.tree != want.tree {
+            if !(fits || self.is_cut_here(want)) || node.tree != want.tree {
                 self.clear.extend(self.below(lineage));
             }
         }
     }
 
+    /// Whether a lineage was cut off here from ghosts that it still goes on from over there. A rebase that only leaves
+    /// ghosts behind does not count, so one that a crash ended may be done on some disks and not on the authority;
+    /// what was cut off has all its bytes. (A head that nothing was written to may be another one with the same
+    /// number, of a roll back that was never answered.)
+    fn is_cut_here(&self, want: &NodeImage) -> bool {
+        let Some(node) = self.here(want.lineage) else { return false };
+        let mut at = want.parent;
+        while at != node.parent
+            && let Some(n) = self.wanted.get(&at).filter(|n| n.kind == ImageKind::Ghost)
+        {
+            at = n.parent;
+        }
+        let same = node.is_named() && (node.id == want.id || node.id == want.of);
+        let holds = self.state.by_key.range((want.lineage, 0)..=(want.lineage, u64::MAX)).next().is_some();
+        at == node.parent && same && holds && node.tree == want.tree
+    }
+
     /// Volumes and snapshots that hang on an older lineage over there than here, or on none: they were cut off from
-    /// those between.
+    /// those between. (Also one that lost its name over there after that, and is kept for what goes on from it: it
+    /// still says of which volume it was taken.)
     fn cuts(&self) -> Vec<(u64, u64)> {
         let cut = |want: &&NodeImage| {
             let node = self.here(want.lineage)?;
-            let same = node.tree == want.tree && (node.id == want.id || node.id == want.of);
+            let unnamed =
+                node.kind == NodeKind::Snapshot && want.kind == ImageKind::Ghost && node.of == want.of;
+            let same = node.tree == want.tree && (node.id == want.id || node.id == want.of || unnamed);
             let to = self.known_from(want.parent);
             let moved = self.known_above(want.lineage) != want.parent && node.parent != to;
             let frozen = to == 0 || self.here(to).is_some_and(|n| n.kind == NodeKind::Snapshot);
@@ -166,7 +186,7 @@ impl<'a> Both<'a> {
             }
         }
         let between = self.between();
-        let mut bases = BTreeMap::new();
+        let (mut bases, mut taken) = (BTreeMap::new(), BTreeSet::new());
         for (old, node) in &self.state.nodes {
             let own = node.kind == NodeKind::Volume && self.here(*old).is_some() && !self.is_known(*old);
             let fits = |top: &u64| {
@@ -177,9 +197,9 @@ impl<'a> Both<'a> {
             let heirs = heirs.get(&node.id).into_iter().flatten();
             let mut tops = heirs.filter(|_| own).map(|heir| self.topmost_new(*heir));
             if let Some(top) = tops.find(fits)
-                && self.leads_only_to(*old)
+                && self.leads_only_to(*old, &taken)
             {
-                bases.entry(top).or_insert(*old);
+                taken.insert(*bases.entry(top).or_insert(*old));
             }
         }
         bases
@@ -195,14 +215,15 @@ impl<'a> Both<'a> {
         lineage
     }
 
-    /// Whether nothing else that both have hangs on what stands between a lineage and the nearest one above
-    /// that both have. (Else those would keep what the lineage goes on from, and it had better begin higher up.)
-    fn leads_only_to(&self, lineage: u64) -> bool {
+    /// Whether nothing else that stays hangs on what stands between a lineage and the nearest one above that both
+    /// have. (Else those would keep what the lineage goes on from, and it had better begin higher up.)
+    fn leads_only_to(&self, lineage: u64, bases: &BTreeSet<u64>) -> bool {
+        let stays = |l: &u64| self.is_known(*l) || bases.contains(l);
         let mut below = lineage;
         let mut at = self.state.nodes.get(&lineage).map_or(0, |n| n.parent);
         while let Some(node) = self.state.nodes.get(&at).filter(|_| !self.is_known(at)) {
             let mut others = node.children.iter().filter(|c| **c != below);
-            if others.any(|c| self.below(*c).iter().any(|l| self.is_known(*l))) {
+            if others.any(|c| self.below(*c).iter().any(stays)) {
                 return false;
             }
             (below, at) = (at, node.parent);
@@ -237,6 +258,9 @@ impl<'a> Both<'a> {
     fn parent_of(&self, want: &NodeImage, bases: &BTreeMap<u64, u64>) -> u64 {
         match self.here(want.lineage) {
             Some(node) if self.known_above(want.lineage) == want.parent => node.parent,
+            Some(node) if node.parent != self.known_from(want.parent) && self.is_cut_here(want) => {
+                node.parent
+            }
             Some(_) => want.parent,
             None => bases.get(&want.lineage).copied().unwrap_or(want.parent),
         }

@@ -218,7 +218,10 @@ impl State {
                 }
                 let (these, rest) = crcs.split_at(n);
                 crcs = rest;
-                if phys != SKIP {
+                if phys == SKIP {
+                    // Recovery does not believe it: it stays as it was, but the span was the version's own from then on.
+                    self.own(slot, span);
+                } else {
                     self.map_data(slot, span, from, Data { phys, crc: 0, origin: m.origin }, these, freed);
                     phys += n as u64;
                 }

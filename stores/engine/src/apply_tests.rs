@@ -149,3 +149,35 @@ fn the_operations_of_one_life_leave_nothing_behind() {
     let all: u64 = freed.0.iter().map(|(run, _)| run.len).sum();
     assert_eq!((all, state.mapped, state.nodes.len(), state.by_key.len()), (12, 0, 0, 0));
 }
+
+/// Two lineages that went on from each other would be a walk upwards without an end.
+#[test]
+fn no_lineage_goes_on_from_a_younger_one() {
+    let create = |lineage, parent, id| Op::Create {
+        lineage,
+        parent,
+        id: Uuid::from_u128(id),
+        of: Uuid::nil(),
+        bytes: 65536,
+        label: vec![],
+    };
+    let taken = |lineage, head, id| {
+        Op::Snapshot(vec![Taken { lineage, head, snapshot: Uuid::from_u128(id), label: vec![] }])
+    };
+    // A snapshot, number 3, and its volume's head, number 4; `n` is what goes on from one of the two.
+    let goes_on: [&dyn Fn(u64) -> Op; 3] = [
+        &|n| create(n, 3, 9),
+        &|n| taken(4, n, 9),
+        &|n| Op::Rollback { lineage: 4, to: 3, head: n },
+    ];
+    for op in goes_on {
+        for (number, fits) in [(1, false), (2, false), (3, false), (5, true)] {
+            let mut state = State::new(&Layout::tiny(), 256, true);
+            let mut freed = Freed::default();
+            for before in [create(3, 0, 1), taken(3, 4, 2)] {
+                state.apply(&before, &mut freed).unwrap();
+            }
+            assert_eq!(state.apply(&op(number), &mut freed).is_ok(), fits, "{:?}", op(number));
+        }
+    }
+}

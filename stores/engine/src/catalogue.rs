@@ -10,13 +10,13 @@ use crate::engine::Engine;
 use crate::layout::{BLOCK, LABEL_MAX, VOLUME_MAX};
 use crate::reclaim::SMALL_OP;
 use crate::record::{Op, Taken};
-use crate::room::Need;
+use crate::room::{Keep, Need};
 use crate::state::{NodeKind, State};
 use crate::sync::RangeGuard;
 use crate::{Disk, EngineError, Found, Kind, Rules, Space};
 
 /// A change that makes things smaller: it may use the reserve.
-pub(crate) const SHRINK: Need = Need { blocks: 4, spans: 1, log: SMALL_OP, reserve: false };
+pub(crate) const SHRINK: Need = Need { blocks: 4, spans: 1, log: SMALL_OP, keep: Keep::Nothing };
 
 pub(crate) fn check_label(label: &[u8]) -> Result<(), EngineError> {
     if label.len() > LABEL_MAX { Err(EngineError::Invalid("a label has at most 64 KiB")) } else { Ok(()) }
@@ -43,7 +43,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             log += label + 96;
         }
         self.check_op_size(log)?;
-        self.make_room(Need { blocks, spans: 0, log, reserve: true }).await
+        self.make_room(Need { blocks, spans: 0, log, keep: Keep::All }).await
     }
 
     /// Makes a volume, empty or from a snapshot (then at least as large).
@@ -78,7 +78,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             Err(EngineError::NotFound) => {
                 let clean = match from {
                     None => true,
-                    Some(from) => self.is_clean_beyond(from).await?,
+                    // One that does not grow shows nothing of what stands there: it is not read, as it may be damaged,
+                    // which is a reader's trouble and must not keep a disk from a change that all make.
+                    Some(from) => {
+                        bytes <= self.find(from, |_, n| n.bytes)? || self.is_clean_beyond(from).await?
+                    }
                 };
                 self.catalogue_room([label.len()].into_iter()).await?;
                 let (parent, size) = match from {
@@ -354,7 +358,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let state = self.state.borrow();
         let room = self.room.borrow();
         let fixed = 4 + self.layout.wal_bytes / BLOCK;
-        let kept = u64::from(self.layout.reserve_blocks) + need + room.promised;
+        let kept = u64::from(self.layout.reserve_blocks) + need + room.promised + self.pledged.get();
         Space {
             capacity: room.alloc.blocks().saturating_sub(fixed) * BLOCK,
             data: state.mapped * BLOCK,

@@ -91,6 +91,8 @@ pub struct Engine<D: Disk, R: Rules = Sound> {
     pub(crate) max_sequence: Cell<u64>,
     pub(crate) turns: Turns,
     pub(crate) fenced: Cell<bool>,
+    /// Blocks held for the maps of requests under way: see [`crate::room::Pledge`].
+    pub(crate) pledged: Cell<u64>,
     pub(crate) locks: RangeLocks,
     pub(crate) generation: Cell<u64>,
     pub(crate) era: Cell<u32>,

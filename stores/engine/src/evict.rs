@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::map::Data;
 use crate::reclaim::SMALL_OP;
 use crate::record::Op;
-use crate::room::Need;
+use crate::room::{Keep, Need};
 use crate::state::{Cause, Freed, Span, State};
 use crate::{Disk, EngineError, Rules};
 
@@ -36,7 +36,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         if versions == 0 {
             return Ok(());
         }
-        let need = Need { blocks: 0, spans: versions, log: SMALL_OP, reserve: false };
+        let need = Need { blocks: 0, spans: versions, log: SMALL_OP, keep: Keep::Nothing };
         self.change_loaded(need, || Ok(Op::Evict { tree, index })).await
     }
 }

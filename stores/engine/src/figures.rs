@@ -19,6 +19,20 @@ struct Loser {
 }
 
 impl State {
+    /// Blocks of one object that a lineage maps, where no map needs to be read to tell: what has no older version maps
+    /// what it owns.
+    fn mapped_at_sight(&self, lineage: u64, index: u64) -> Option<u64> {
+        let Some(slot) = self.lookup(lineage, index) else { return Some(0) };
+        let v = self.version(slot);
+        v.parent().is_none().then(|| u64::from(v.owned))
+    }
+
+    /// Whether one of these sees the very version that a lineage has of an object: it would keep all its blocks.
+    fn is_kept_whole(&self, lineage: u64, index: u64, keepers: &[u64]) -> bool {
+        let slot = self.slot(lineage, index);
+        keepers.iter().any(|l| self.lookup(*l, index) == slot)
+    }
+
     /// Blocks of one object that a lineage maps.
     fn mapped_in(&self, lineage: u64, index: u64) -> u64 {
         let Some(slot) = self.lookup(lineage, index) else { return 0 };
@@ -106,6 +120,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         loop {
             let some = self.state.borrow().objects_of(loser.lineage, from, STRIDE);
             for index in &some {
+                if self.state.borrow().is_kept_whole(loser.lineage, *index, &loser.keepers) {
+                    continue;
+                }
                 let looked_at = |state: &State, needs: &mut Needs| {
                     let Some(slot) = state.slot(loser.lineage, *index) else { return };
                     for span in 0..state.spans_per_object() {
@@ -132,6 +149,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
                 state.first_touched(lineage, from, state.last_object(), STRIDE)
             };
             for index in &some {
+                let seen = self.state.borrow().mapped_at_sight(lineage, *index);
+                if let Some(blocks) = seen {
+                    stored += blocks;
+                    continue;
+                }
                 let looked_at = |state: &State, needs: &mut Needs| {
                     let slot = state.lookup(lineage, *index);
                     (0..state.spans_per_object()).for_each(|span| state.need_view(slot, span, needs));

@@ -16,7 +16,7 @@ use crate::layout::BLOCK;
 use crate::map::{Data, SpanMap};
 use crate::marks::BlockMark;
 use crate::record::{FillPiece, Filling, Op, Piece, Source};
-use crate::room::Need;
+use crate::room::{Keep, Need};
 use crate::state::{Cause, Freed, Span, State};
 use crate::wal::{RECORD_HEADER, cut};
 use crate::wants::Needs;
@@ -121,19 +121,21 @@ impl State {
         let slot = self.version_for_fill(f.lineage, f.index);
         let mut changes: Vec<(usize, Change)> = Vec::new();
         for (block, what) in f.each() {
+            let Some(placed) = what else { continue };
             let (span, at) = (block as usize / self.span_blocks, block as usize % self.span_blocks);
             let old = self.resolve(slot, span).and_then(|m| m.get(at));
-            let new = match what {
-                None => continue,
-                Some(Placed::Hole) => None,
-                Some(Placed::Data(d)) => Some(d),
-                Some(Placed::Shared(mark)) => {
-                    match self.inherited(slot, span).and_then(|m| m.get(at)) {
-                        Some(d) if BlockMark::from(d) == mark => Some(d),
-                        // Recovery did not believe the parent's block: then this one stays as it was, too.
-                        _ => continue,
-                    }
-                }
+            // The span is the version's own from here on, also where recovery, which does not believe all that came
+            // before, finds nothing to change: what comes next above it must not show here.
+            self.own(slot, span);
+            let new = match placed {
+                Placed::Before => continue,
+                Placed::Hole => None,
+                Placed::Data(d) => Some(d),
+                Placed::Shared(mark) => match self.inherited(slot, span).and_then(|m| m.get(at)) {
+                    Some(d) if BlockMark::from(d) == mark => Some(d),
+                    // Recovery did not believe the parent's block: then this one stays as it was, too.
+                    _ => continue,
+                },
             };
             if phys(old) != phys(new) {
                 changes.push((span, Change { at, old, new }));
@@ -204,6 +206,8 @@ impl State {
 
 /// What a block of a filling becomes.
 pub(crate) enum Placed {
+    /// As it was, in a span of the version's own.
+    Before,
     Hole,
     Data(Data),
     /// As in the parent version, which has this mark there.
@@ -379,10 +383,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         }
         let log = Filling::most_bytes(marks.len() as u64);
         let data = plan.steps.iter().filter(|s| matches!(s, Step::Write(_))).count() as u64;
-        let need = Need { blocks: data, spans: plan.spans, log, reserve: true };
+        let need = Need { blocks: data, spans: plan.spans, log, keep: Keep::All };
         if let Err(e) = self.make_room(need).await {
             return (Err(e), buf);
         }
+        let _pledge = self.pledge(plan.spans);
         let index = first / u64::from(self.layout.object_blocks);
         let Some(runs) = self.take_data(lineage, index, data) else {
             return (Err(EngineError::NoSpace), buf);
@@ -455,6 +460,7 @@ impl Filling {
             let mut crc = || crcs.next().unwrap_or_default();
             let placed = match source {
                 Source::Keep => None,
+                Source::Doubted => Some(Placed::Before),
                 Source::Hole => Some(Placed::Hole),
                 Source::Data { phys, origin } => {
                     Some(Placed::Data(Data { phys: phys + i, crc: crc(), origin }))

@@ -11,7 +11,7 @@ use crate::layout::BLOCK;
 use crate::map::Data;
 use crate::read::{Stretch, bytes, stretches};
 use crate::record::{FillPiece, Filling, Op, Source};
-use crate::room::Need;
+use crate::room::{Keep, Need};
 use crate::state::{Span, State};
 use crate::sync::join_all;
 use crate::wants::Needs;
@@ -146,7 +146,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             return Err(EngineError::DataLost);
         }
         let log = Filling::most_bytes(1);
-        self.make_room(Need { blocks: 1, spans, log, reserve: false }).await?;
+        self.make_room(Need { blocks: 1, spans, log, keep: Keep::Half }).await?;
+        let _pledge = self.pledge(spans);
         let Some(runs) = self.take_data(lineage, index, 1) else { return Err(EngineError::NoSpace) };
         let phys = runs[0].phys;
         let (written, _) = self.disk.write(phys * BLOCK, good).await;

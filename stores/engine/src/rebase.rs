@@ -16,7 +16,7 @@ use crate::layout::BLOCK;
 use crate::map::Data;
 use crate::reclaim::SMALL_OP;
 use crate::record::{FROZEN, Mapping, Op, Piece, Taken};
-use crate::room::Need;
+use crate::room::{Keep, Need};
 use crate::state::{NodeKind, State};
 use crate::sync::{join_all, yield_now};
 use crate::wants::Needs;
@@ -154,7 +154,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let ends = (lineage, ancestor);
         let wanted = || Ok(self.state.borrow().between(lineage, ancestor).is_some());
         let cut = Cut { ends, wanted: &wanted, damaged_too: true };
-        while !self.is_there(ends) {
+        while wanted()? && !self.is_there(ends) {
             if self.prepare(cut, u64::MAX).await?.done && !self.is_there(ends) {
                 self.cut(cut).await?;
             }
@@ -216,18 +216,28 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let ends @ (lineage, ancestor) = cut.ends;
         let spans = self.state.borrow().detach_spans(&self.between(ends), index);
         let looked_at = |state: &State, needs: &mut Needs| state.need_detach(ends, index, needs);
-        let need = Need { blocks: 0, spans, log: SMALL_OP, reserve: true };
+        let need = Need { blocks: 0, spans, log: SMALL_OP, keep: Keep::All };
         let _held = self.make_ready(need, looked_at).await?;
         // From here to the change nothing else runs.
         if !(cut.wanted)()? || self.between(ends).is_empty() {
             return Ok(0);
         }
         if !self.is_ready(ends, index) {
+            let is_new = self.state.borrow().slot(lineage, index).is_none();
             self.change(Op::Detach { lineage, ancestor, index })?;
+            // A version of its own stands between others and what they are to be cut from now. (Only once: two that
+            // looked again at each other's every step would never end.)
+            if is_new {
+                self.rebases.borrow_mut().retain(|l, _| *l == lineage);
+            }
         }
         let mut blocks = self.state.borrow().to_copy(ends, index, 0..self.layout.object_blocks);
         if blocks.is_empty() {
-            self.rebases.borrow_mut().insert(lineage, (ancestor, index + 1));
+            // While this one was made ready, the objects before it may have come to count no more.
+            let first = self.state.borrow().first_object_of(&self.between(ends), self.progress(ends));
+            if first == Some(index) {
+                self.rebases.borrow_mut().insert(lineage, (ancestor, index + 1));
+            }
             return Ok(0);
         }
         blocks.truncate((most / BLOCK).max(1) as usize);
@@ -255,16 +265,15 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let n = s.blocks.len() as u64;
         let spans = self.spans_of(n) * self.state.borrow().count_below(ends.0, index);
         let log = Mapping::most_bytes(n);
-        self.make_room(Need { blocks: n, spans, log, reserve: true }).await?;
+        self.make_room(Need { blocks: n, spans, log, keep: Keep::All }).await?;
+        let _pledge = self.pledge(spans);
         let Some(runs) = self.take_data(ends.0, index, n) else { return Err(EngineError::NoSpace) };
         let looked_at = |state: &State, needs: &mut Needs| {
             state.need_detach(ends, index, needs);
             state.need_fill(ends.0, index, u64::from(s.start), n, needs);
         };
         let result = match self.copy_data(cut, index, s, &runs).await {
-            Ok(true) => {
-                self.make_ready(Need { blocks: 0, spans, log, reserve: true }, looked_at).await.map(Some)
-            }
+            Ok(true) => self.make_ready(Need { log, ..Need::default() }, looked_at).await.map(Some),
             other => other.map(|_| None),
         };
         // From here to the change nothing else runs.

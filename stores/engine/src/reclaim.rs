@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::engine::Engine;
 use crate::paging::Pinned;
 use crate::record::Op;
-use crate::room::Need;
+use crate::room::{Keep, Need};
 use crate::state::Node;
 use crate::sync::yield_now;
 use crate::{Disk, EngineError, Rules};
@@ -151,7 +151,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     fn settle_need(&self) -> Need {
-        Need { blocks: 0, spans: self.spans_per_object(), log: SMALL_OP, reserve: false }
+        Need { blocks: 0, spans: self.spans_per_object(), log: SMALL_OP, keep: Keep::Nothing }
     }
 
     async fn trim_ghost(&self, lineage: u64) -> Result<(), EngineError> {

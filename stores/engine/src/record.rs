@@ -40,6 +40,9 @@ pub(crate) struct Mapping {
 pub(crate) enum Source {
     /// They stay as they are.
     Keep,
+    /// What was written is not there: they stay as they are, but in a span of the version's own, as it was when they
+    /// were written. What came later was done to that. Made by recovery alone.
+    Doubted,
     Hole,
     /// Written to the disk from `phys` on.
     Data {
@@ -291,7 +294,7 @@ impl Filling {
         }
         for p in &self.pieces {
             let (kind, numbers): (u64, &[u64]) = match p.source {
-                Source::Keep => (KEEP, &[]),
+                Source::Keep | Source::Doubted => (KEEP, &[]),
                 Source::Hole => (HOLE, &[]),
                 Source::Data { phys, origin } => (DATA, &[phys, origin]),
                 Source::Shared { origin } => (SHARED, &[origin]),

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::layout::{BLOCK, LABEL_MAX};
 use crate::reclaim::SMALL_OP;
 use crate::record::Op;
-use crate::room::Need;
+use crate::room::{Keep, Need};
 use crate::state::{Node, NodeKind, State};
 use crate::{Disk, EngineError, Rules};
 
@@ -56,7 +56,7 @@ impl State {
 
 impl<D: Disk, R: Rules> Engine<D, R> {
     /// Keeps a value under a key, durable when answered; an empty one removes the key. It may use what is kept
-    /// back on a full disk: that a disk has failed must be written down even then.
+    /// back on a full disk (a new one half of it): that a disk has failed must be written down even then.
     pub async fn put_record(&self, key: Uuid, value: &[u8]) -> Result<(), EngineError> {
         self.alive()?;
         if value.len() > LABEL_MAX {
@@ -66,7 +66,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let log = SMALL_OP + 32 + value.len();
         self.check_op_size(log)?;
         let blocks = 2 * (6 + value.len() as u64 / BLOCK);
-        self.make_room(Need { blocks, spans: 0, log, reserve: false }).await?;
+        let is_new = !self.state.borrow().records.contains_key(&key);
+        let keep = if is_new { Keep::Half } else { Keep::Nothing };
+        self.make_room(Need { blocks, spans: 0, log, keep }).await?;
         let known = {
             let state = self.state.borrow();
             let known = state.records.get(&key).copied();

@@ -173,6 +173,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             max_sequence: Cell::new(verdict.max_sequence),
             turns: Turns::default(),
             fenced: Cell::new(false),
+            pledged: Cell::new(0),
             locks: RangeLocks::default(),
             generation: Cell::new(0),
             era: Cell::new(0),

@@ -1,6 +1,8 @@
 //! Admission: nothing is changed before there is room for it on the disk, in the next checkpoint and in the
 //! log, so that what was changed can always be made durable.
 
+use std::cell::Cell;
+
 use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::map::SpanMap;
@@ -19,11 +21,44 @@ pub(crate) struct Need {
     pub(crate) spans: u64,
     /// Bytes of its operations in the log.
     pub(crate) log: usize,
-    /// It may not use what is kept back for deletes, discards and flushes.
-    pub(crate) reserve: bool,
+    /// What it leaves of the reserve.
+    pub(crate) keep: Keep,
+}
+
+/// How much of the reserve must be left by a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// None: it makes room, as deletes do and what takes back what they left.
+    #[default]
+    Nothing,
+    /// Half: discards and repairs must work on a full disk, but each may cost a block for good, and they must not take
+    /// what deletes need.
+    Half,
+    /// All: whatever stores something.
+    All,
+}
+
+/// Blocks that a request under way will cost in maps, held while its data is written: many at once would else have
+/// been let in for the same room, and what is kept back would be gone when all of them are mapped.
+pub(crate) struct Pledge<'a> {
+    pledged: &'a Cell<u64>,
+    blocks: u64,
+}
+
+impl Drop for Pledge<'_> {
+    fn drop(&mut self) {
+        self.pledged.set(self.pledged.get() - self.blocks);
+    }
 }
 
 impl<D: Disk, R: Rules> Engine<D, R> {
+    /// Holds room for the maps of a request that [`Engine::make_room`] let in just now.
+    pub(crate) fn pledge(&self, spans: u64) -> Pledge<'_> {
+        let blocks = self.span_cost(spans);
+        self.pledged.set(self.pledged.get() + blocks);
+        Pledge { pledged: &self.pledged, blocks }
+    }
+
     /// Blocks that a checkpoint of the present state can take at most.
     pub(crate) fn checkpoint_need(&self) -> u64 {
         let state = self.state.borrow();
@@ -47,7 +82,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     pub(crate) fn has_room(&self, blocks: u64, keep: u64) -> bool {
         let need = self.checkpoint_need();
         let room = self.room.borrow();
-        room.alloc.free() >= blocks.saturating_add(keep).saturating_add(need).saturating_add(room.promised)
+        let held = need + room.promised + self.pledged.get();
+        room.alloc.free() >= blocks.saturating_add(keep).saturating_add(held)
     }
 
     pub(crate) fn spans_per_object(&self) -> u64 {
@@ -95,7 +131,12 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     fn has_space(&self, need: &Need) -> bool {
-        let keep = if need.reserve { u64::from(self.layout.reserve_blocks) } else { 0 };
+        let reserve = u64::from(self.layout.reserve_blocks);
+        let keep = match need.keep {
+            Keep::Nothing => 0,
+            Keep::Half => reserve / 2,
+            Keep::All => reserve,
+        };
         let quiet = need.blocks == 0 && need.spans == 0;
         quiet || self.has_room(need.blocks, keep + self.span_cost(need.spans))
     }

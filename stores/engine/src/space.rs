@@ -223,6 +223,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         if let Some(words) = record.bits.get(&group) {
             return Some(words.to_vec());
         }
+        // Nothing is known of a lost one, also if its old bits could be read by now or it has none: what happened to it
+        // since is not in them.
+        if self.room.borrow().alloc.is_lost(group) {
+            return None;
+        }
         // It was not in memory then, so it was as it stands on the disk, and no checkpoint comes between.
         let (leaf, words) = (self.room.borrow().alloc.leaf(group), self.room.borrow().alloc.words());
         if leaf.is_none() {

@@ -371,8 +371,11 @@ impl State {
         old
     }
 
-    /// What a version owns became more and less.
+    /// What a version owns became more and less, which the next checkpoint writes down.
     pub(crate) fn own_blocks(&mut self, slot: usize, more: u64, less: u64) {
+        if more + less > 0 {
+            self.dirty.version_pages.insert(slot);
+        }
         let change = |n: u64| (n + more).saturating_sub(less);
         let v = self.version_mut(slot);
         v.owned = change(u64::from(v.owned)) as u32;
@@ -383,9 +386,10 @@ impl State {
         self.mapped = change(self.mapped);
     }
 
-    /// Adds a node. Without a tree it gets its parent's, or becomes the first root of one.
+    /// Adds a node. Without a tree it gets its parent's, or becomes the first root of one. It must be younger than
+    /// its parent: by that, every walk up the tree ends.
     pub(crate) fn add_node(&mut self, lineage: u64, mut node: Node) -> Result<(), Malformed> {
-        if lineage == 0 || lineage >= LINEAGES || self.nodes.contains_key(&lineage) {
+        if node.parent >= lineage || lineage >= LINEAGES || self.nodes.contains_key(&lineage) {
             return Err(Malformed);
         }
         let unknown = match node.kind {

@@ -47,7 +47,7 @@ async fn verify_filling<D: Disk, R: Rules>(
                 verify::<D, R>(disk, sb, &mut m).await?;
                 for (found, crc) in m.pieces.iter().zip(these) {
                     let there = Source::Data { phys: found.phys, origin };
-                    let source = if found.phys == SKIP { Source::Keep } else { there };
+                    let source = if found.phys == SKIP { Source::Doubted } else { there };
                     out.pieces.push(FillPiece { source, len: 1 });
                     out.crcs.extend((found.phys != SKIP).then_some(*crc));
                 }

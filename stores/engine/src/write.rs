@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::paging::Pinned;
 use crate::record::{Mapping, Op, Piece};
-use crate::room::Need;
+use crate::room::{Keep, Need};
 use crate::state::State;
 use crate::sync::yield_now;
 use crate::wants::Needs;
@@ -121,7 +121,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             .collect();
         let data = crcs.iter().flatten().count() as u64;
         let ops = Mapping::most_bytes(crcs.len() as u64) + 64 * (crcs.len() / self.op_blocks() as usize + 1);
-        let need = Need { blocks: data, spans: self.spans_of(crcs.len() as u64), log: ops, reserve: true };
+        let need = Need { blocks: data, spans: self.spans_of(crcs.len() as u64), log: ops, keep: Keep::All };
         let touched = |state: &State, needs: &mut Needs| {
             if let Some((lineage, _)) = state.named(id) {
                 state.need_write(lineage, first, crcs.len() as u64, needs);
@@ -135,6 +135,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         if let Err(e) = self.make_room(need).await {
             return (Err(e), buf);
         }
+        let _pledge = self.pledge(need.spans);
         let Some((parts, runs)) = self.place_parts(origin, first, &crcs) else {
             return (Err(EngineError::NoSpace), buf);
         };
@@ -347,8 +348,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             if holes {
                 continue;
             }
-            let need =
-                Need { blocks: 0, spans: self.spans_of(len), log: Mapping::most_bytes(1), reserve: must };
+            let keep = if must { Keep::All } else { Keep::Half };
+            let need = Need { blocks: 0, spans: self.spans_of(len), log: Mapping::most_bytes(1), keep };
             let start = (start % object_blocks) as u32;
             let op = || {
                 let lineage = self.writable(id)?.0;
