@@ -309,6 +309,24 @@ class Sessions(unittest.TestCase):
         self.assertFalse(harness.opens(server.nbd_uri("forced")))
 
 
+class SeveralReactors(Programs, Sessions):
+    """The same where connections are served by other threads than their volumes."""
+
+    @classmethod
+    def setUpClass(cls):
+        global server
+        cls.usual = server
+        settings = server.folder / "reactors.toml"
+        settings.write_text("[engine]\nreactors = 3\n")
+        server = harness.Server(["--config", str(settings)]).start()
+
+    @classmethod
+    def tearDownClass(cls):
+        global server
+        server.close()
+        server = cls.usual
+
+
 class Limits(unittest.TestCase):
     def resident(self):
         """Bytes of memory that the server holds."""

@@ -38,9 +38,27 @@ pub struct File {
 pub struct Engine {
     /// Memory for maps, for each disk, as people write it [default: 64MiB].
     pub map_cache: Option<String>,
+    /// Threads that move data [default: 1 on up to 4 processors, else one for each 4, at most 8]. Pools live on them in
+    /// turn; with several, NBD connections do, too, wherever their volumes live.
+    pub reactors: Option<usize>,
 }
 
+/// The most threads that move data.
+const REACTORS: usize = 64;
+
 impl Engine {
+    /// How many threads move data.
+    pub fn reactors(&self) -> anyhow::Result<usize> {
+        match self.reactors {
+            Some(n @ 1..=REACTORS) => Ok(n),
+            Some(n) => anyhow::bail!("engine.reactors: {n} is not within 1 to {REACTORS}"),
+            None => {
+                let processors = std::thread::available_parallelism().map_or(1, usize::from);
+                Ok((processors / 4).clamp(1, 8))
+            }
+        }
+    }
+
     /// Memory for the maps of each disk, in bytes.
     pub fn map_cache(&self) -> anyhow::Result<Option<usize>> {
         let parse = |text: &String| {

@@ -13,6 +13,7 @@ mod witness;
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parpen_array::{About, DiskSource, Host, NewSource, NoWitness, Store, Witness};
@@ -26,11 +27,11 @@ use parpen_ring::Handle;
 use claims::Claim;
 use store::PoolStore;
 
-/// Makes and opens engine stores on one reactor. Clones are the same.
+/// Makes and opens engine stores, on reactors in turn. Clones are the same.
 #[derive(Clone)]
 pub struct LocalDrivers {
     data: PathBuf,
-    home: Arc<dyn Home>,
+    homes: Arc<Homes>,
     entropy: Arc<dyn Entropy>,
     notes: Arc<Mutex<Vec<String>>>,
     claims: Arc<claims::Claims>,
@@ -38,15 +39,30 @@ pub struct LocalDrivers {
     map_cache: Option<usize>,
 }
 
+/// The reactors on which pools live.
+struct Homes {
+    all: Vec<Handle>,
+    turn: AtomicUsize,
+}
+
+impl Homes {
+    /// The one whose turn it is.
+    fn next(&self) -> Arc<dyn Home> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        Arc::new(self.all[turn % self.all.len()].clone())
+    }
+}
+
 fn refused(why: impl ToString) -> Condition {
     Condition::Unavailable(why.to_string())
 }
 
 impl LocalDrivers {
-    /// Below a data directory.
-    pub fn new(data: PathBuf, reactor: Handle, entropy: Arc<dyn Entropy>) -> LocalDrivers {
+    /// Below a data directory, on these reactors, of which there is at least one.
+    pub fn new(data: PathBuf, reactors: Vec<Handle>, entropy: Arc<dyn Entropy>) -> LocalDrivers {
         let (notes, claims) = (Arc::default(), Arc::default());
-        LocalDrivers { data, home: Arc::new(reactor), entropy, notes, claims, map_cache: None }
+        let homes = Arc::new(Homes { all: reactors, turn: AtomicUsize::new(0) });
+        LocalDrivers { data, homes, entropy, notes, claims, map_cache: None }
     }
 
     /// Sets how many bytes of the maps of each disk stay in memory.
@@ -70,7 +86,7 @@ impl LocalDrivers {
     }
 
     async fn open_memory(&self, pool: &Pool) -> Result<Store, Condition> {
-        let (home, entropy, bytes) = (self.home.clone(), self.entropy.clone(), pool.capacity);
+        let (home, entropy, bytes) = (self.homes.next(), self.entropy.clone(), pool.capacity);
         let format = Format { layout: Layout::memory(bytes), ..self.format_of(pool, bytes) };
         let disk: DiskSource<RamDisk> = Box::new(move || Ok(RamDisk::new(bytes)));
         let new = NewSource { number: 1, disk, format, about: About::default() };

@@ -18,7 +18,7 @@ use parpen_block::Gate;
 use parpen_meta::{DataDir, Store};
 use parpen_model::Api;
 use parpen_nbd::{Limits, Server};
-use parpen_ring::{Backend, Reactor};
+use parpen_ring::{Backend, Handle, Reactor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::prelude::*;
@@ -63,7 +63,8 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     let mut doors = doors::open(&s, data.path()).await?;
     doors.run.identity = cloud.identity.as_ref().map(|i| i.address.clone());
     let store = Arc::new(Store::open(&data.database())?);
-    let reactor = Reactor::start("reactor", Backend::Auto).context("the reactor cannot start")?;
+    let reactors = start_reactors(s.engine.reactors()?)?;
+    let reactor = reactors[0].clone();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let keep = |secrets: &parpen_identity::Secrets| {
         files::write_secrets(data.path(), secrets)
@@ -73,7 +74,7 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     let known = kept.is_some();
     parpen_identity::bootstrap(&*store, &*entropy, &*clock, kept, keep).await?;
     let gate = Gate::new();
-    let drivers = LocalDrivers::new(data.path().to_path_buf(), reactor.clone(), entropy.clone());
+    let drivers = LocalDrivers::new(data.path().to_path_buf(), reactors.clone(), entropy.clone());
     let drivers = Arc::new(drivers.with_map_cache(s.engine.map_cache()?));
     let settings = (&s.backups, &s.images, &s.keys);
     let (copies, bucket) =
@@ -99,7 +100,7 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     parpen_service::first_pools(&ports, &admin).await?;
     parpen_service::open_pools(&ports).await;
 
-    let nbd = Arc::new(Server::start(&reactor, doors.nbd, Arc::new(exports.clone()), NBD_LIMITS));
+    let nbd = Arc::new(Server::start(&reactors, doors.nbd, Arc::new(exports.clone()), NBD_LIMITS));
     let metrics = Arc::new(metrics::Metrics::new(gate, nbd.clone(), ports.alarms.clone()));
     let alarms = tokio::spawn(parpen_service::alarms::keep_watch(ports.clone(), stopped.clone()));
     let apis = wiring::apis(
@@ -154,8 +155,10 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     if let Ok(ended) = tokio::time::timeout(DRAIN, jobs).await {
         ended.context("the job runner ended badly")??;
     }
-    reactor.shutdown();
-    reactor.join().context("the reactor ended badly")?;
+    for reactor in &reactors {
+        reactor.shutdown();
+        reactor.join().context("a reactor ended badly")?;
+    }
     store.close();
     RunFile::remove(data.path());
     if let Some(socket) = &doors.run.nbd_socket
@@ -165,6 +168,15 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The threads that move data.
+fn start_reactors(count: usize) -> anyhow::Result<Vec<Handle>> {
+    let start = |n: usize| match n {
+        0 => Reactor::start("reactor", Backend::Auto),
+        n => Reactor::start(&format!("reactor-{n}"), Backend::Auto),
+    };
+    (0..count).map(|n| start(n).context("a reactor cannot start")).collect()
 }
 
 /// Every connection is a descriptor: take as many as the system gives us.

@@ -11,6 +11,8 @@ mod copy;
 mod device;
 pub mod filter;
 mod gate;
+mod line;
+mod mailbox;
 mod memory;
 mod oneshot;
 mod pinned;
@@ -31,6 +33,7 @@ pub use device::{
 };
 pub use filter::{Crypt, SectorCipher, Turns};
 pub use gate::{Fenced, Gate, Held, Session};
+pub use mailbox::Mailbox;
 pub use memory::Memory;
 pub use remote::{Extent, Remote};
 pub use route::{Frozen, Route, WeakRoute};

@@ -1,15 +1,12 @@
 //! A session for those who are not on the device's thread: the control plane's imports, exports and copies.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use parpen_base::Buf;
 
+use crate::line::{Job, Line, Reply};
 use crate::oneshot::{Sender, oneshot};
-use crate::pinned::{self, Poker};
-use crate::{
-    Capabilities, Completion, Geometry, Home, IoError, Op, Queue, Refusal, Request, Session, SessionInfo,
-};
+use crate::{Capabilities, Completion, Geometry, Home, IoError, Op, Refusal, Request, Session, SessionInfo};
 
 /// A stretch of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,50 +23,15 @@ pub struct Extent {
 ///
 /// A future that is dropped takes back what the device has not seen yet; the rest is finished and forgotten.
 #[derive(Clone)]
-pub struct Remote(Arc<Shared>);
+pub struct Remote(Arc<Line<Sender<Completion>>>);
 
-struct Shared {
-    session: Arc<Session>,
-    inbox: Arc<Inbox>,
-    poker: Arc<Poker>,
-}
-
-/// What the users have put in and the home has not taken yet.
-#[derive(Default)]
-struct Inbox(Mutex<Jobs>);
-
-#[derive(Default)]
-struct Jobs {
-    waiting: VecDeque<Job>,
-    /// The users are gone, or the home is: nothing is taken any more.
-    closed: bool,
-}
-
-struct Job {
-    request: Request,
-    answer: Sender<Completion>,
-}
-
-impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, Jobs> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Reply for Sender<Completion> {
+    fn is_abandoned(&self) -> bool {
+        Sender::is_abandoned(self)
     }
 
-    /// Takes nothing more and lets go of what waits, which tells those who wait.
-    fn close(&self) {
-        let jobs = {
-            let mut inbox = self.lock();
-            inbox.closed = true;
-            std::mem::take(&mut inbox.waiting)
-        };
-        drop(jobs);
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.inbox.close();
-        self.poker.poke();
+    fn give(self, answer: Completion) {
+        self.send(answer);
     }
 }
 
@@ -77,31 +39,7 @@ impl Remote {
     /// Opens a queue of `depth` requests in flight on the device's home, or on `fallback` where it has
     /// none. More requests than that wait their turn.
     pub async fn open(session: Session, depth: u16, fallback: Arc<dyn Home>) -> Result<Remote, Refusal> {
-        let home = session.home().unwrap_or(fallback);
-        let (session, inbox, number) = (Arc::new(session), Arc::new(Inbox::default()), pinned::number());
-        let lost = Arc::clone(&inbox);
-        let poker = Poker::new(Arc::clone(&home), number, move || lost.close());
-        let remote = Remote(Arc::new(Shared {
-            session: Arc::clone(&session),
-            inbox: Arc::clone(&inbox),
-            poker: Arc::clone(&poker),
-        }));
-        let (answer, opened) = oneshot();
-        let here = Arc::clone(&home);
-        home.run(Box::new(move || {
-            let queue = session.open_on(&here, depth, poker.wake());
-            answer.send(queue.map(|queue| {
-                let mut pump = Pump::new(queue, inbox, depth);
-                pinned::keep(number, Box::new(move || pump.run()));
-                // Whoever asked may be gone by now, and its poke may have been here first.
-                pinned::poke(number);
-            }));
-        }));
-        match opened.await {
-            Some(Ok(())) => Ok(remote),
-            Some(Err(why)) => Err(why),
-            None => Err(Refusal::Unavailable("the thread of this device has ended".into())),
-        }
+        Ok(Remote(Arc::new(Line::open(Arc::new(session), depth, fallback).await?)))
     }
 
     /// Who it was given to.
@@ -122,21 +60,8 @@ impl Remote {
     /// Runs one request; its buffer comes back with the completion, whose tag means nothing. When the
     /// device's thread ends meanwhile this is [`IoError::Io`], without the buffer.
     pub async fn run(&self, op: Op, offset: u64, len: u32, buf: Option<Buf>) -> Completion {
-        let (answer, done) = oneshot();
-        let job = Job { request: Request { tag: 0, op, offset, len, buf }, answer };
-        let refused = {
-            let mut inbox = self.0.inbox.lock();
-            if inbox.closed {
-                Some(job)
-            } else {
-                inbox.waiting.push_back(job);
-                None
-            }
-        };
-        match refused {
-            Some(job) => drop(job),
-            None => self.0.poker.poke(),
-        }
+        let (reply, done) = oneshot();
+        self.0.send([Job { request: Request { tag: 0, op, offset, len, buf }, reply }]);
         let lost = Completion { tag: 0, result: Err(IoError::Io), buf: None, all_zero: false };
         done.await.unwrap_or(lost)
     }
@@ -203,83 +128,6 @@ impl Remote {
             found.push(Extent { len: rest, zero: false });
         }
         Ok(found)
-    }
-}
-
-/// The part that lives on the home thread.
-struct Pump {
-    queue: Box<dyn Queue>,
-    inbox: Arc<Inbox>,
-    /// Whose request each tag is.
-    slots: Vec<Option<Sender<Completion>>>,
-    free: Vec<u32>,
-}
-
-impl Pump {
-    fn new(queue: Box<dyn Queue>, inbox: Arc<Inbox>, depth: u16) -> Pump {
-        let depth = u32::from(depth.max(1));
-        Pump { queue, inbox, slots: (0..depth).map(|_| None).collect(), free: (0..depth).collect() }
-    }
-
-    /// Moves requests in and completions out; `true` when the users are gone.
-    fn run(&mut self) -> bool {
-        loop {
-            if self.inbox.lock().closed {
-                return true;
-            }
-            if self.submit() {
-                self.queue.kick();
-            }
-            if !self.reap() {
-                return false;
-            }
-        }
-    }
-
-    fn submit(&mut self) -> bool {
-        let mut any = false;
-        while let Some(tag) = self.free.pop() {
-            let Some(mut job) = self.inbox.lock().waiting.pop_front() else {
-                self.free.push(tag);
-                break;
-            };
-            if job.answer.is_abandoned() {
-                self.free.push(tag);
-                continue;
-            }
-            job.request.tag = tag;
-            match self.queue.submit(job.request) {
-                Ok(()) => {
-                    self.slots[tag as usize] = Some(job.answer);
-                    any = true;
-                }
-                Err(request) => {
-                    self.inbox.lock().waiting.push_front(Job { request, answer: job.answer });
-                    self.free.push(tag);
-                    break;
-                }
-            }
-        }
-        any
-    }
-
-    fn reap(&mut self) -> bool {
-        let mut any = false;
-        while let Some(c) = self.queue.reap() {
-            any = true;
-            if let Some(answer) = self.slots.get_mut(c.tag as usize).and_then(Option::take) {
-                self.free.push(c.tag);
-                answer.send(c);
-            }
-        }
-        any
-    }
-}
-
-impl Drop for Pump {
-    fn drop(&mut self) {
-        // Also when the thread ends: whoever waits is told, now and from now on.
-        self.inbox.close();
     }
 }
 

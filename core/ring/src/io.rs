@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use parpen_base::Buf;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use crate::Gather;
 use crate::local;
@@ -18,6 +19,8 @@ use crate::table::{Key, Op, Outcome, Parts, Payload, Place};
 
 /// The most bytes that the kernel moves in one call.
 const MOST: usize = 0x7fff_f000;
+/// The most pieces that are sent without waiting in one call.
+const PIECES: usize = 64;
 
 /// One operation. Started at the first poll; if dropped in flight, the reactor keeps its memory until it has ended.
 struct Submit {
@@ -404,11 +407,21 @@ impl Socket {
         }
     }
 
-    /// Sends all that is left in `gather`, in as few calls as it takes.
+    /// Sends all that is left in `gather`, in as few calls as it takes. The first poll already hands over what the
+    /// socket has room for, which is mostly all: an operation of the ring would end at once, too, but cost a turn of
+    /// the reactor in which nothing else has happened.
     pub fn send_gather(&self, gather: Gather) -> impl Future<Output = (io::Result<()>, Gather)> + use<> {
         let fd = self.0.clone();
         async move {
             let mut gather = gather;
+            if gather.is_empty() {
+                return (Ok(()), gather);
+            }
+            match send_now(&fd, &gather) {
+                Ok(n) => gather.advance(n),
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(e) => return (Err(e.into()), gather),
+            }
             while !gather.is_empty() {
                 let sent = submit(Op::SendGather, &fd, Payload::Gather(gather));
                 let (outcome, Payload::Gather(back)) = sent.await else {
@@ -441,6 +454,18 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Sends what fits without waiting.
+fn send_now(fd: &OwnedFd, gather: &Gather) -> Result<usize, Errno> {
+    let mut pieces = [io::IoSlice::new(&[]); PIECES];
+    let mut n = 0;
+    for (piece, place) in gather.pieces().zip(&mut pieces) {
+        *place = io::IoSlice::new(piece);
+        n += 1;
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    rustix::net::sendmsg(fd, &pieces[..n], &mut SendAncillaryBuffer::default(), flags)
 }
 
 /// A listening socket.

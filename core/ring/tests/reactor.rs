@@ -3,11 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parpen_base::{Buf, Clock, Entropy, SeededEntropy, SystemClock};
@@ -216,6 +218,32 @@ fn gathered_pieces_arrive_in_order_through_a_full_socket() {
             assert_eq!(piece[..4], n.to_be_bytes());
             assert!(piece[4..].iter().all(|b| *b == n as u8));
         }
+    });
+}
+
+#[test]
+fn what_the_socket_has_room_for_is_sent_by_the_first_poll() {
+    over_both(|reactor| {
+        let (socket, mut peer) = pair();
+        let send_polled_once = |socket: Socket, bytes: &'static [u8]| {
+            let poll = move || async move {
+                let mut gather = Gather::new();
+                gather.copy(bytes);
+                let mut send = pin!(socket.send_gather(gather));
+                match send.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready((sent, gather)) => (sent.is_ok(), gather.len()),
+                    Poll::Pending => panic!("there was room"),
+                }
+            };
+            reactor.block_on(poll).unwrap()
+        };
+        assert_eq!(send_polled_once(socket.clone(), b"now"), (true, 0));
+        socket.shutdown(Shutdown::Write).unwrap();
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).unwrap();
+        assert_eq!(all, b"now");
+        assert_eq!(send_polled_once(socket.clone(), b"late"), (false, 4));
+        assert_eq!(send_polled_once(socket, b""), (true, 0), "nothing needs no socket");
     });
 }
 

@@ -61,7 +61,7 @@ async fn check(dir: &DataDir, how: How) -> anyhow::Result<usize> {
     let meta = parpen_meta::Store::open(&dir.database())?;
     let rows = rows(&meta).await?;
     let reactor = Reactor::start("fsck", Backend::Auto).context("the reactor cannot start")?;
-    let drivers = LocalDrivers::new(dir.path().to_path_buf(), reactor.clone(), Arc::new(SystemEntropy));
+    let drivers = LocalDrivers::new(dir.path().to_path_buf(), vec![reactor.clone()], Arc::new(SystemEntropy));
     let lost = strangers(dir.path(), &rows.pools)?;
     lost.iter().for_each(|s| println!("{s}"));
     let mut wrong = lost.len();

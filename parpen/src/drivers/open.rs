@@ -85,7 +85,7 @@ impl LocalDrivers {
         }
         let (tell, told) = tokio::sync::oneshot::channel();
         let at = path.to_path_buf();
-        self.home.run(Box::new(move || {
+        self.homes.next().run(Box::new(move || {
             parpen_ring::spawn_local(async move {
                 let found = match FileDisk::open(&at) {
                     Ok(disk) => identify(&disk).await.map_err(StoreErrorKind::Open),
@@ -135,7 +135,7 @@ impl LocalDrivers {
                 about: about(place),
             });
         }
-        let (home, entropy) = (self.home.clone(), self.entropy.clone());
+        let (home, entropy) = (self.homes.next(), self.entropy.clone());
         let witness = witness::of_pool(&self.data, pool.id.0);
         let made = Store::format(home, Host::ring(), entropy, sources, witness).await.map_err(refused)?;
         if renames.is_empty() {
@@ -209,7 +209,7 @@ impl LocalDrivers {
         drop(tell);
         let witness = witness::of_pool(&self.data, pool.id.0);
         let how = Opening { store: Some(pool.id.0), ..Opening::default() };
-        let (home, entropy) = (self.home.clone(), self.entropy.clone());
+        let (home, entropy) = (self.homes.next(), self.entropy.clone());
         let store = Store::open(home, Host::ring(), entropy, sources, witness, how).await?;
         for (path, _) in told.try_iter().filter(|(_, direct)| !direct) {
             self.note(format!(

@@ -60,7 +60,7 @@ async fn rebuild(dir: &DataDir, more: &[PathBuf]) -> anyhow::Result<Vec<Rebuilt>
     };
     parpen_identity::bootstrap(&meta, &*entropy, &clock, house::kept_secrets(dir.path())?, keep).await?;
     let reactor = Reactor::start("rebuild", Backend::Auto).context("the reactor cannot start")?;
-    let drivers = LocalDrivers::new(dir.path().to_path_buf(), reactor.clone(), entropy);
+    let drivers = LocalDrivers::new(dir.path().to_path_buf(), vec![reactor.clone()], entropy);
     let known: Vec<Pool> = read(&meta, |tx| tx.list(Scope::All, &Query::default())).await?;
     let mut out = Vec::new();
     for (store, seen) in look(dir.path(), more, &drivers, &known).await? {

@@ -42,7 +42,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let exports = Arc::new(One { gate, memory: Memory::new(parse_size(size)?) });
     let reactor = Reactor::start("nbd", backend)?;
     let listener = UnixListener::bind(socket)?;
-    let _server = Server::start(&reactor, [Listen::Unix(listener)], exports, Limits::default());
+    let _server =
+        Server::start(std::slice::from_ref(&reactor), [Listen::Unix(listener)], exports, Limits::default());
     writeln!(std::io::stdout(), "nbd+unix:///memory?socket={socket} ({:?})", reactor.backend())?;
     Ok(reactor.join()?)
 }

@@ -30,11 +30,13 @@ pub(crate) struct Connection {
     pub(crate) exports: Arc<dyn Exports>,
     /// Its place on the server's list.
     pub(crate) seat: Seat,
+    /// It is served where it was accepted, wherever its device lives.
+    pub(crate) stays: bool,
 }
 
 /// An export that the handshake has opened.
 struct Opened {
-    session: Session,
+    session: Arc<Session>,
     dialect: Dialect,
     /// What the client has sent since.
     rest: Vec<u8>,
@@ -55,11 +57,11 @@ pub(crate) async fn serve(connection: Connection) {
     }
 }
 
-/// Goes on where the device lives: here, or on another reactor.
+/// Goes on where the device lives, here or on another reactor, unless the connection stays.
 async fn go_home(connection: Connection, opened: Opened) {
     let here = current().expect("connections are tasks of a reactor");
     match opened.session.home() {
-        Some(home) if home.id() != here.id() => home.run(Box::new(move || {
+        Some(home) if home.id() != here.id() && !connection.stays => home.run(Box::new(move || {
             if current().is_some() {
                 spawn_local(transmit(connection, opened));
             } else {
@@ -86,7 +88,7 @@ async fn transmit(connection: Connection, opened: Opened) {
 
 /// Negotiates; none if the client leaves without an export.
 async fn handshake(connection: &Connection) -> Result<Option<Opened>, Fault> {
-    let Connection { socket, peer, exports, seat } = connection;
+    let Connection { socket, peer, exports, seat, .. } = connection;
     let patience = seat.patience();
     let mut machine = Handshake::new();
     let mut buf = Buf::zeroed(INPUT);
@@ -107,6 +109,7 @@ async fn handshake(connection: &Connection) -> Result<Option<Opened>, Fault> {
                 session.on_cut(Box::new(move || drop(cut.shutdown(Shutdown::Both))));
                 seat.opened(&name, session.info());
                 send(socket, &mut machine.output, buf, patience).await?;
+                let session = Arc::new(session);
                 return Ok(Some(Opened { session, dialect: machine.dialect(), rest: machine.rest() }));
             }
             Want::Names => {

@@ -40,9 +40,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves these listeners on `reactor`. Who gets what is asked of `exports`.
+    /// Serves these listeners on the first of these reactors, of which there is at least one. With several, connections
+    /// are served by all of them in turn; with one, each is served where its device lives. Who gets what is asked of
+    /// `exports`.
     pub fn start(
-        reactor: &Handle,
+        reactors: &[Handle],
         listeners: impl IntoIterator<Item = Listen>,
         exports: Arc<dyn Exports>,
         limits: Limits,
@@ -53,7 +55,9 @@ impl Server {
             let (give, stop) = oneshot();
             stops.push(give);
             let (registry, exports) = (registry.clone(), exports.clone());
-            reactor.spawn(move || accept(listen, registry, exports, stop));
+            let (first, all): (_, Vec<Handle>) = (reactors.first(), reactors.to_vec());
+            let first = first.expect("a server has a reactor");
+            first.spawn(move || accept(listen, registry, exports, all, stop));
         }
         Server { registry, stops: Mutex::new(stops) }
     }
@@ -83,7 +87,14 @@ impl Server {
 }
 
 /// Accepts until told to stop.
-async fn accept(listen: Listen, registry: Arc<Registry>, exports: Arc<dyn Exports>, stop: Take<()>) {
+async fn accept(
+    listen: Listen,
+    registry: Arc<Registry>,
+    exports: Arc<dyn Exports>,
+    reactors: Vec<Handle>,
+    stop: Take<()>,
+) {
+    let mut turns = reactors.iter().cycle();
     let mut stop = pin!(stop);
     let (listener, tcp) = match listen {
         Listen::Tcp(socket) => (Listener::new(socket), true),
@@ -104,9 +115,13 @@ async fn accept(listen: Listen, registry: Arc<Registry>, exports: Arc<dyn Export
                 continue;
             }
         };
-        match welcome(fd, tcp, &registry, &exports) {
-            Ok(connection) => spawn_local(serve(connection)),
-            Err(error) => tracing::warn!(%error, "an NBD connection was not taken"),
+        match (welcome(fd, tcp, &registry, &exports), turns.next()) {
+            (Ok(connection), Some(reactor)) if reactors.len() > 1 => {
+                let connection = Connection { stays: true, ..connection };
+                reactor.spawn(move || serve(connection));
+            }
+            (Ok(connection), _) => spawn_local(serve(connection)),
+            (Err(error), _) => tracing::warn!(%error, "an NBD connection was not taken"),
         }
     }
 }
@@ -134,5 +149,5 @@ fn welcome(
     }
     let peer = Peer { transport: "nbd", address, tls_name: None };
     let seat = registry.seat(&peer, &socket).map_err(io::Error::other)?;
-    Ok(Connection { socket, peer, exports: exports.clone(), seat })
+    Ok(Connection { socket, peer, exports: exports.clone(), seat, stays: false })
 }

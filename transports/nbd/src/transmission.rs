@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
 
 use parpen_base::Buf;
-use parpen_block::{Completion, Home, Op, Queue, Request as BlockRequest, Session, Wake};
+use parpen_block::{Completion, Home, Mailbox, Op, Queue, Request as BlockRequest, Session, Wake};
 use parpen_ring::{Gather, Socket, current};
 
 use crate::handshake::{Dialect, MAX_REQUEST, Offer};
@@ -366,10 +366,20 @@ async fn write(state: &RefCell<State>, socket: &Socket) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Serves an open export on this thread, which must be the device's home if it has one. `rest` came with the
-/// handshake.
+/// A queue for this thread: one that lives on it, or one that leads to the device's home.
+async fn open(session: &Arc<Session>, wake: Wake) -> Result<Box<dyn Queue>, parpen_block::Refusal> {
+    let here: Arc<dyn Home> = Arc::new(current().expect("connections are tasks of a reactor"));
+    match session.home() {
+        Some(home) if home.id() != here.id() => {
+            Ok(Box::new(Mailbox::open(Arc::clone(session), DEPTH, here, wake).await?))
+        }
+        _ => session.open_on(&here, DEPTH, wake),
+    }
+}
+
+/// Serves an open export on this thread. `rest` came with the handshake.
 pub(crate) async fn run(
-    session: &Session,
+    session: &Arc<Session>,
     socket: &Socket,
     dialect: Dialect,
     share: Share,
@@ -377,8 +387,7 @@ pub(crate) async fn run(
 ) -> Result<(), Fault> {
     let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let wake = Wake::new(move || waker.wake_by_ref());
-    let here: Arc<dyn Home> = Arc::new(current().expect("connections are tasks of a reactor"));
-    let state = RefCell::new(State::new(session.open_on(&here, DEPTH, wake)?, share));
+    let state = RefCell::new(State::new(open(session, wake).await?, share));
     let mut reader = pin!(read(&state, session, socket, dialect, rest));
     let mut writer = pin!(write(&state, socket));
     poll_fn(|cx| {

@@ -6,9 +6,11 @@ use parpen_block::filter::{Delay, Fault, Kind, Rule};
 use parpen_block::{
     BlockDevice, Capabilities, Completion, Geometry, Home, IoError, Memory, Op, Queue, Refusal, Request, Wake,
 };
-use parpen_ring::{Handle, Reactor, current};
+use parpen_nbd::Limits;
+use parpen_ring::{Backend, Handle, Reactor, current};
 
 use crate::client::{Client, FLUSH, FUA, READ, TRIM, WRITE, ZERO, request};
+use crate::house::House;
 use crate::over_both;
 
 /// A memory device that lives on a reactor, notes what it is asked for, and panics at a read of 666 bytes.
@@ -70,7 +72,7 @@ impl Queue for OddQueue {
 #[test]
 fn late_answers_come_in_their_own_order_and_carry_the_right_bytes() {
     over_both(|house| {
-        let timer = Arc::new(house.reactor.clone());
+        let timer = Arc::new(house.reactors[0].clone());
         house.add("late", Delay::new(Arc::new(house.memory.clone()), timer, 7, 8));
         let mut c = Client::open(house, "disk");
         for n in 0..200u64 {
@@ -157,7 +159,7 @@ fn fua_reaches_the_device_and_a_durable_trim_is_followed_by_a_flush() {
 #[test]
 fn a_connection_moves_to_where_its_device_lives() {
     over_both(|house| {
-        let away = Reactor::start("away", house.reactor.backend()).unwrap();
+        let away = Reactor::start("away", house.reactors[0].backend()).unwrap();
         house.add("away", Odd::new(Some(away.clone())));
         let mut c = Client::open(house, "away");
         assert_eq!(c.write(0, 0, b"far"), 0);
@@ -176,6 +178,31 @@ fn a_connection_moves_to_where_its_device_lives() {
         lost.say(&go);
         assert!(lost.is_hung_up(), "the device's reactor has ended");
     });
+}
+
+#[test]
+fn with_several_reactors_connections_stay_on_them_and_share_a_device() {
+    let house = House::open_on(3, Backend::Auto, Limits::default());
+    let away = Reactor::start("away", Backend::Auto).unwrap();
+    house.add("away", Odd::new(Some(away.clone())));
+    house.add("third", Odd::new(Some(house.reactors[2].clone())));
+    for name in ["away", "third"] {
+        let mut clients: Vec<_> = (0..6).map(|_| Client::open(&house, name)).collect();
+        for round in 0..50u64 {
+            for (n, c) in clients.iter_mut().enumerate() {
+                assert_eq!(c.write(FUA, (n as u64) * 4096 + round, &[n as u8; 700]), 0);
+            }
+            for (n, c) in clients.iter_mut().enumerate() {
+                let of = (n + 1) % 6;
+                assert_eq!(c.read((of as u64) * 4096 + round, 700), vec![of as u8; 700]);
+            }
+        }
+    }
+    let mut left = Client::open(&house, "away");
+    assert_eq!(left.write(0, 0, b"here"), 0);
+    away.shutdown();
+    away.join().unwrap();
+    assert_eq!(left.write(0, 0, b"gone"), 5, "EIO: the device's thread has ended, the connection's has not");
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub const SIZE: u64 = 64 << 20;
 
 pub struct House {
     pub names: Arc<Names>,
-    pub reactor: Handle,
+    pub reactors: Vec<Handle>,
     pub server: Server,
     pub tcp: SocketAddr,
     pub unix: PathBuf,
@@ -79,6 +79,11 @@ impl House {
     }
 
     pub fn open_with(backend: Backend, limits: Limits) -> House {
+        House::open_on(1, backend, limits)
+    }
+
+    /// Serves on so many reactors; the devices have no home.
+    pub fn open_on(reactors: usize, backend: Backend, limits: Limits) -> House {
         let names = Arc::new(Names::default());
         let memory = Memory::new(SIZE);
         let device: Arc<dyn BlockDevice> = Arc::new(memory.clone());
@@ -87,12 +92,12 @@ impl House {
         names.add("locked", device, Rights::ReadWrite, Admits::Nobody("locked by host b".into()));
         let dir = tempfile::tempdir().unwrap();
         let unix = dir.path().join("nbd.socket");
-        let reactor = Reactor::start("nbd", backend).unwrap();
+        let reactors: Vec<Handle> = (0..reactors).map(|_| Reactor::start("nbd", backend).unwrap()).collect();
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = tcp.local_addr().unwrap();
         let listeners = [Listen::Tcp(tcp), Listen::Unix(UnixListener::bind(&unix).unwrap())];
-        let server = Server::start(&reactor, listeners, Arc::new(Elsewhere(names.clone())), limits);
-        House { names, reactor, server, tcp: address, unix, disk, memory, _dir: dir }
+        let server = Server::start(&reactors, listeners, Arc::new(Elsewhere(names.clone())), limits);
+        House { names, reactors, server, tcp: address, unix, disk, memory, _dir: dir }
     }
 
     /// Serves one more writable device.
@@ -108,8 +113,10 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        self.reactor.shutdown();
-        let end = self.reactor.join();
-        assert!(end.is_ok() || std::thread::panicking(), "the reactor ended with {end:?}");
+        for reactor in &self.reactors {
+            reactor.shutdown();
+            let end = reactor.join();
+            assert!(end.is_ok() || std::thread::panicking(), "a reactor ended with {end:?}");
+        }
     }
 }

@@ -212,7 +212,7 @@ fn a_held_device_makes_clients_wait_and_nothing_fails() {
         let mut c = Client::open(house, "disk");
         let (release, released) = std::sync::mpsc::channel::<()>();
         let (held, is_held) = std::sync::mpsc::channel();
-        let (gate, disk, timer) = (house.names.gate.clone(), house.disk, house.reactor.clone());
+        let (gate, disk, timer) = (house.names.gate.clone(), house.disk, house.reactors[0].clone());
         let keeper = std::thread::Builder::new().spawn(move || {
             let exports = [disk];
             let mut hold = std::pin::pin!(gate.hold(&exports, 60_000, &timer));
