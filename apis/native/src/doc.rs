@@ -126,7 +126,7 @@ pub struct VolumeDoc {
     pub lock: Option<String>,
     /// Who holds it.
     pub holders: Vec<HolderDoc>,
-    /// What it costs; absent in lists, and where the store cannot tell.
+    /// What it costs; absent in lists, after changes, and where the store cannot tell.
     pub space: Option<CostDoc>,
     /// Where NBD clients find it.
     pub nbd: String,
@@ -155,7 +155,7 @@ pub struct SnapshotDoc {
     pub size: u64,
     /// Its life.
     pub state: String,
-    /// What it costs; absent in lists, and where the store cannot tell.
+    /// What it costs; absent in lists, after changes, and where the store cannot tell.
     pub space: Option<CostDoc>,
     /// Where NBD clients find it, read-only.
     pub nbd: String,

@@ -89,10 +89,11 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let while_held = forced || cx.version.has(66);
     let new = snapshots::NewSnapshot { when: actions::snapshot_when(while_held), ..new };
     let wanted = if while_held { "available, in-use" } else { "available" };
-    reword(snapshots::create(cx.ports(), actor, of, new).await, |now| {
+    let begun = reword(snapshots::create(cx.ports(), actor, of, new).await, |now| {
         format!("Invalid volume: Volume {of} status must be {wanted}, but current status is: {now}.")
     })?;
-    let view = snapshots::get(cx.ports(), actor, &Key::Id(id)).await?;
+    // It may be there already, but what was accepted is said to be creating.
+    let view = View { snapshot: begun.now, ..snapshots::get(cx.ports(), actor, &Key::Id(id)).await? };
     one(StatusCode::ACCEPTED, "snapshot", to_wire::snapshot(cx.look(), &view, Shape::Made))
 }
 

@@ -4,7 +4,7 @@ use parpen_base::{Clock, Entropy};
 use parpen_model::ports::MetaStore;
 use parpen_model::{
     Api, Condition, CredentialId, PrincipalId, Project, ProjectId, Query, ReadTx, Scope, Stamp, TokenId,
-    WriteTx, read, write,
+    WriteTx, look, write,
 };
 use uuid::Uuid;
 
@@ -127,7 +127,7 @@ pub async fn redeem(
 ) -> Result<(Actor, Token), Condition> {
     let hash = token_hash(text);
     let now = clock.now();
-    let found = read(meta, move |tx| {
+    let found = look(meta, move |tx| {
         let Some(token) = tx.find_named::<Token>(Scope::All, "token", &hash)? else { return Ok(None) };
         let credential: Option<Credential> = tx.find(Scope::All, token.credential)?;
         let principal: Option<Principal> = tx.find(Scope::All, token.principal)?;

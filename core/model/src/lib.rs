@@ -18,4 +18,4 @@ pub use ids::*;
 pub use label::Label;
 pub use names::{HANDLE_MAX, Handle, NAME_MAX, check_pool_name};
 pub use nouns::*;
-pub use rows::{Noun, Query, ReadTx, Row, Scope, WriteTx, read, write};
+pub use rows::{Noun, Query, ReadTx, Row, Scope, WriteTx, look, read, write};

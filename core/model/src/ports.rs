@@ -19,10 +19,15 @@ pub type ReadWork = Box<dyn FnOnce(&dyn ReadTx) -> Result<(), Condition> + Send>
 /// The work of a write transaction; may be run again, so it touches nothing but the transaction.
 pub type WriteWork = Box<dyn FnMut(&mut dyn WriteTx) -> Result<(), Condition> + Send>;
 
-/// The control plane's rows. Use [`crate::read`] and [`crate::write`].
+/// The control plane's rows. Use [`crate::read`], [`crate::look`] and [`crate::write`].
 pub trait MetaStore: Send + Sync {
     /// Runs `f` on one consistent view.
     fn read(&self, f: ReadWork) -> Boxed<'_, Result<(), Condition>>;
+    /// [`read`](MetaStore::read) for an `f` that takes a few rows by id or name: it may run on the caller's own thread,
+    /// which it must not hold up, and saves the way to another one and back.
+    fn look(&self, f: ReadWork) -> Boxed<'_, Result<(), Condition>> {
+        self.read(f)
+    }
     /// Runs `f` alone and commits durably unless it fails; answers the generation after the commit.
     fn write(&self, f: WriteWork) -> Boxed<'_, Result<u64, Condition>>;
     /// How many writes changed rows of these kinds, each counted before it is answered: while it stays the same, what

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::ports::MetaStore;
+use crate::ports::{MetaStore, ReadWork};
 use crate::{Condition, Kind, ProjectId, Stamp};
 
 /// Which rows a caller may see. What is out of scope is not found.
@@ -37,6 +37,10 @@ pub struct Row {
     pub project: Option<Uuid>,
     /// The row it belongs to (a snapshot's volume, an attachment's subject), if any.
     pub parent: Option<Uuid>,
+    /// The row it grew from (a volume's or snapshot's parent in the tree of copies), if any.
+    pub source: Option<Uuid>,
+    /// Whether it is one of the few that [`Query::watched`] finds.
+    pub watched: bool,
     /// Order of creation within the store; given by the store.
     pub seq: i64,
     /// +1 per change; given by the store.
@@ -54,6 +58,10 @@ pub struct Query {
     pub project: Option<ProjectId>,
     /// Only rows that belong to this one.
     pub parent: Option<Uuid>,
+    /// Only rows that grew from this one.
+    pub source: Option<Uuid>,
+    /// Only rows that are looked through again and again.
+    pub watched: bool,
     /// Only rows after this `seq`.
     pub after: Option<i64>,
     /// At most so many.
@@ -75,6 +83,14 @@ pub trait Noun: Serialize + DeserializeOwned + Clone {
     /// The row it belongs to.
     fn parent(&self) -> Option<Uuid> {
         None
+    }
+    /// The row it grew from.
+    fn source(&self) -> Option<Uuid> {
+        None
+    }
+    /// Whether it is one of few of its kind that somebody looks through again and again.
+    fn watched(&self) -> bool {
+        false
     }
     /// Its unique names as (space, name); the store refuses a second row of the same.
     fn names(&self) -> Vec<(String, String)> {
@@ -123,6 +139,8 @@ fn encode<N: Noun>(noun: &N) -> Result<Row, Condition> {
         id: noun.id(),
         project: noun.project().map(Uuid::from),
         parent: noun.parent(),
+        source: noun.source(),
+        watched: noun.watched(),
         seq: noun.stamp().seq,
         revision: noun.stamp().revision,
         doc: serde_json::to_string(noun).map_err(Condition::internal)?,
@@ -157,6 +175,11 @@ impl dyn ReadTx + '_ {
     /// Everything of that kind that belongs to `parent`.
     pub fn children<N: Noun>(&self, parent: impl Into<Uuid>) -> Result<Vec<N>, Condition> {
         self.list(Scope::All, &Query { parent: Some(parent.into()), ..Query::default() })
+    }
+
+    /// Everything of that kind that grew from `source`.
+    pub fn grown_from<N: Noun>(&self, source: impl Into<Uuid>) -> Result<Vec<N>, Condition> {
+        self.list(Scope::All, &Query { source: Some(source.into()), ..Query::default() })
     }
 
     /// The noun that has a unique name in a space, if it is of this kind and in scope.
@@ -235,18 +258,39 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Result<T, Condition> {
     slot.take().ok_or_else(|| Condition::internal("the store answered without running the transaction"))
 }
 
+/// Where a transaction leaves what it made.
+type Slot<T> = Arc<Mutex<Option<T>>>;
+
+/// `f` as the store takes it, and where its answer will be.
+fn into_slot<T: Send + 'static>(
+    f: impl FnOnce(&dyn ReadTx) -> Result<T, Condition> + Send + 'static,
+) -> (ReadWork, Slot<T>) {
+    let slot = Slot::<T>::default();
+    let out = slot.clone();
+    let work = move |tx: &dyn ReadTx| {
+        *out.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(f(tx)?);
+        Ok(())
+    };
+    (Box::new(work), slot)
+}
+
 /// Runs `f` in a read transaction and brings back what it made.
 pub async fn read<T: Send + 'static>(
     meta: &dyn MetaStore,
     f: impl FnOnce(&dyn ReadTx) -> Result<T, Condition> + Send + 'static,
 ) -> Result<T, Condition> {
-    let slot = Arc::new(Mutex::new(None));
-    let out = slot.clone();
-    meta.read(Box::new(move |tx| {
-        *out.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(f(tx)?);
-        Ok(())
-    }))
-    .await?;
+    let (work, slot) = into_slot(f);
+    meta.read(work).await?;
+    take(&slot)
+}
+
+/// [`read`] for an `f` that takes a few rows by id or name; see [`MetaStore::look`].
+pub async fn look<T: Send + 'static>(
+    meta: &dyn MetaStore,
+    f: impl FnOnce(&dyn ReadTx) -> Result<T, Condition> + Send + 'static,
+) -> Result<T, Condition> {
+    let (work, slot) = into_slot(f);
+    meta.look(work).await?;
     take(&slot)
 }
 

@@ -40,6 +40,11 @@ impl Backends {
         }
     }
 
+    /// The store of a pool that is open.
+    pub(crate) async fn opened(&self, pool: PoolId) -> Option<Arc<dyn VolumeBackend>> {
+        self.open.lock().await.get(&pool).cloned()
+    }
+
     /// The store of a pool, opened (and made) if it is not yet.
     pub async fn of(&self, pool: &Pool) -> Result<Arc<dyn VolumeBackend>, Condition> {
         let mut open = self.open.lock().await;
@@ -215,8 +220,7 @@ impl Figures for Backends {
     }
     fn relabel(&self, pool: PoolId, label: Label) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move {
-            let store = self.open.lock().await.get(&pool).cloned();
-            match store {
+            match self.opened(pool).await {
                 Some(b) => b.relabel(&[label]).await,
                 None => Err(Condition::Unavailable("the pool is not open".into())),
             }

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use parpen_identity::{Actor, Power, may};
 use parpen_model::ports::MetaStore;
-use parpen_model::{Condition, Job, JobId, JobState, PoolId, ProjectId, Query, Scope, Stamp, Subject, read};
+use parpen_model::{
+    Condition, Job, JobId, JobState, PoolId, ProjectId, Query, Scope, Stamp, Subject, look, read,
+};
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc};
 
@@ -23,14 +25,43 @@ const BACKLOG: usize = 1024;
 #[derive(Clone)]
 pub struct Jobs {
     meta: Arc<dyn MetaStore>,
-    start: mpsc::UnboundedSender<JobId>,
+    start: mpsc::UnboundedSender<Due>,
     changes: Changes,
 }
 
 /// The runner's side.
 pub(crate) struct JobsEnd {
-    pub(crate) start: mpsc::UnboundedReceiver<JobId>,
+    pub(crate) start: mpsc::UnboundedReceiver<Due>,
     pub(crate) changes: Changes,
+}
+
+/// A job that is to run.
+pub(crate) enum Due {
+    /// Its row as it was committed just now, which nobody had yet: it need not be read.
+    New(Box<Job>),
+    /// Only its id.
+    Known(JobId),
+}
+
+impl Due {
+    pub(crate) fn id(&self) -> JobId {
+        match self {
+            Due::New(job) => job.id,
+            Due::Known(id) => *id,
+        }
+    }
+}
+
+impl From<Job> for Due {
+    fn from(job: Job) -> Due {
+        Due::New(Box::new(job))
+    }
+}
+
+impl From<JobId> for Due {
+    fn from(id: JobId) -> Due {
+        Due::Known(id)
+    }
 }
 
 /// Where jobs tell how they are: to all who listen, and how far they are to those who ask.
@@ -68,10 +99,19 @@ impl Jobs {
     }
 
     /// Lets a job run whose row was committed. Does nothing when the service is stopping: the job runs at the next start.
-    pub(crate) fn begin(&self, id: JobId) {
-        if self.start.send(id).is_err() {
+    pub(crate) fn begin(&self, job: impl Into<Due>) {
+        let due = job.into();
+        let id = due.id();
+        if self.start.send(due).is_err() {
             tracing::info!(%id, "the job waits for the next start");
         }
+    }
+
+    /// [`begin`](Jobs::begin), and the job goes first: its caller has an answer to make, which would keep it waiting on
+    /// this thread. What the caller reads after this may show the job's end already.
+    pub(crate) async fn begin_first(&self, job: impl Into<Due>) {
+        self.begin(job);
+        tokio::task::yield_now().await;
     }
 
     /// Every change of every job from now on.
@@ -82,7 +122,7 @@ impl Jobs {
     /// A job, if the actor may see it.
     pub async fn get(&self, actor: &Actor, id: JobId) -> Result<Job, Condition> {
         let scope = actor.scope;
-        let mut job = read(&*self.meta, move |tx| tx.get::<Job>(scope, id)).await?;
+        let mut job = look(&*self.meta, move |tx| tx.get::<Job>(scope, id)).await?;
         self.changes.look(&mut job);
         may(actor, Power::Read, Some(job.project))?;
         Ok(job)
@@ -100,7 +140,7 @@ impl Jobs {
     pub async fn wait(&self, id: JobId) -> Result<Job, Condition> {
         let mut changes = self.changes.listeners.subscribe();
         loop {
-            let job = read(&*self.meta, move |tx| tx.get::<Job>(Scope::All, id)).await?;
+            let job = look(&*self.meta, move |tx| tx.get::<Job>(Scope::All, id)).await?;
             match job.state {
                 JobState::Done => return Ok(job),
                 JobState::Failed => {

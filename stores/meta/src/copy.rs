@@ -134,14 +134,15 @@ mod tests {
         open.close();
         assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(matches!(backup(&data.database(), &copy), Err(CopyError::Exists(_))));
-        assert_eq!(count(&copy), 1);
+        let steps = count(&copy);
+        assert!(steps > 0);
         let kept = restore(&data, &copy).unwrap().unwrap();
-        assert_eq!(count(&kept), 1);
-        assert_eq!(count(&data.database()), 1);
+        assert_eq!(count(&kept), steps);
+        assert_eq!(count(&data.database()), steps);
         Store::open(&data.database()).unwrap().close();
         std::fs::remove_file(data.database()).unwrap();
         assert_eq!(restore(&data, &copy).unwrap(), None);
-        assert_eq!(count(&data.database()), 1);
+        assert_eq!(count(&data.database()), steps);
     }
 
     #[test]

@@ -97,15 +97,16 @@ pub fn start(
 ) -> std::io::Result<JoinHandle<Connection>> {
     // SQLite blocks: on a thread of its own it holds up neither the control runtime nor a reactor.
     std::thread::Builder::new().name(name.to_string()).spawn(move || {
-        let mut lane = Lane { conn, broken: false, written };
+        let mut lane = Lane::new(conn, written);
         while let Some(job) = jobs.pop() {
             lane.run(job);
         }
-        lane.conn
+        lane.end()
     })
 }
 
-struct Lane {
+/// One connection and what became of it.
+pub struct Lane {
     conn: Connection,
     /// The medium failed during a write: what the kernel's cache shows now may not be on it.
     broken: bool,
@@ -121,6 +122,16 @@ enum Failure {
 }
 
 impl Lane {
+    /// On a connection of its own; what it commits is counted in `written`.
+    pub fn new(conn: Connection, written: Arc<Written>) -> Lane {
+        Lane { conn, broken: false, written }
+    }
+
+    /// Gives the connection back.
+    pub fn end(self) -> Connection {
+        self.conn
+    }
+
     fn run(&mut self, job: Job) {
         // An answer that nobody waits for is no error: the caller was cancelled.
         match job {
@@ -129,7 +140,8 @@ impl Lane {
         }
     }
 
-    fn read(&mut self, work: ReadWork) -> Result<(), Condition> {
+    /// Runs `work` on one consistent view, here and now.
+    pub fn read(&mut self, work: ReadWork) -> Result<(), Condition> {
         self.conn.execute_batch("BEGIN").map_err(|e| condition(&e))?;
         let tx = Tx::new(&self.conn);
         let result = caught(|| work(&tx as &dyn ReadTx));
@@ -214,7 +226,8 @@ mod tests {
 
     fn row(n: u128, bytes: usize) -> Row {
         let (id, doc) = (Uuid::from_u128(n), "x".repeat(bytes));
-        Row { id, project: None, parent: None, seq: 0, revision: 1, doc, names: Vec::new() }
+        let (project, parent, source, names) = (None, None, None, Vec::new());
+        Row { id, project, parent, source, watched: false, seq: 0, revision: 1, doc, names }
     }
 
     /// A lane on a database that cannot grow beyond a few pages.

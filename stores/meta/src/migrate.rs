@@ -6,7 +6,8 @@ use crate::OpenError;
 
 /// The steps, in order; the first is number 1. A step that was ever released is never edited: the next one
 /// corrects it.
-const STEPS: &[&str] = &[include_str!("../migrations/0001_rows.sql")];
+const STEPS: &[&str] =
+    &[include_str!("../migrations/0001_rows.sql"), include_str!("../migrations/0002_sources.sql")];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (
     number INTEGER PRIMARY KEY, checksum INTEGER NOT NULL) STRICT";
@@ -87,6 +88,30 @@ mod tests {
         assert!(matches!(newer, OpenError::Newer { found: 2, known: 1 }), "{newer}");
         let altered = run_steps(&mut conn, &[A, "CREATE TABLE c (x)"]).unwrap_err();
         assert!(matches!(altered, OpenError::Changed(2)), "{altered}");
+    }
+
+    #[test]
+    fn what_rows_grew_from_is_taken_from_their_documents() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        run_steps(&mut conn, &STEPS[..1]).unwrap();
+        let parent = "0a0b0c0d-0102-0304-0506-0708090a0b0c";
+        for (kind, n, doc) in [
+            ("volume", 1u8, format!("{{\"parent\":\"{parent}\"}}")),
+            ("volume", 2, "{\"parent\":null}".into()),
+            ("snapshot", 3, format!("{{\"parent\":\"{parent}\",\"bound\":true}}")),
+            ("snapshot", 4, "{\"bound\":false}".into()),
+            ("job", 5, format!("{{\"parent\":\"{parent}\",\"bound\":true}}")),
+        ] {
+            let add = "INSERT INTO rows (kind, id, revision, doc) VALUES (?1, ?2, 1, ?3)";
+            conn.execute(add, params![kind, [n; 16], doc]).unwrap();
+        }
+        run(&mut conn).unwrap();
+        let mut query = conn.prepare("SELECT hex(source), watched FROM rows ORDER BY seq").unwrap();
+        let found: Vec<(String, bool)> =
+            query.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap().map(Result::unwrap).collect();
+        let hex = parent.replace('-', "").to_uppercase();
+        let rows = [(hex.as_str(), false), ("", false), (hex.as_str(), true), ("", false), ("", false)];
+        assert_eq!(found, rows.map(|(source, watched)| (source.to_string(), watched)));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use parpen_model::{Condition, Kind};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
-use crate::lane::{Job, Jobs, Written, start};
+use crate::lane::{Job, Jobs, Lane, Written, start};
 use crate::{OpenError, migrate};
 
 /// Lanes that read. Two let a short read pass a long one; more would only fight for the same pages.
@@ -31,6 +31,9 @@ pub struct Store {
     reads: Arc<Jobs>,
     writes: Arc<Jobs>,
     written: Arc<Written>,
+    /// For who takes a few rows: used on the caller's thread. Locked for the time of one look; gone when closed, and
+    /// not there in memory.
+    near: Mutex<Option<Lane>>,
     /// Readers first, the writer last.
     lanes: Mutex<Vec<JoinHandle<Connection>>>,
 }
@@ -55,13 +58,14 @@ impl Store {
         spread_log(&writer)?;
         set_up(&writer)?;
         migrate::run(&mut writer)?;
-        let readers = (0..READERS).map(|_| {
+        let reader = || {
             let conn = Connection::open(path)?;
             set_up(&conn)?;
             conn.pragma_update(None, "query_only", true)?;
-            Ok(conn)
-        });
-        Store::with(writer, readers.collect::<Result<_, OpenError>>()?)
+            Ok::<_, OpenError>(conn)
+        };
+        let readers = (0..READERS).map(|_| reader()).collect::<Result<_, _>>()?;
+        Store::with(writer, readers, Some(reader()?))
     }
 
     /// A database in memory, which nobody else sees and which is gone afterwards. Its reads take turns with
@@ -70,11 +74,15 @@ impl Store {
         let mut conn = Connection::open_in_memory()?;
         set_up(&conn)?;
         migrate::run(&mut conn)?;
-        Store::with(conn, Vec::new())
+        Store::with(conn, Vec::new(), None)
     }
 
     /// Starts the lanes. Without readers the writer reads too.
-    fn with(writer: Connection, readers: Vec<Connection>) -> Result<Store, OpenError> {
+    fn with(
+        writer: Connection,
+        readers: Vec<Connection>,
+        near: Option<Connection>,
+    ) -> Result<Store, OpenError> {
         let writes = Arc::new(Jobs::default());
         let reads = if readers.is_empty() { writes.clone() } else { Arc::default() };
         let written = Arc::<Written>::default();
@@ -83,7 +91,8 @@ impl Store {
             lanes.push(start("meta-read", conn, reads.clone(), written.clone())?);
         }
         lanes.push(start("meta-write", writer, writes.clone(), written.clone())?);
-        Ok(Store { reads, writes, written, lanes: Mutex::new(lanes) })
+        let near = near.map(|conn| Lane::new(conn, written.clone()));
+        Ok(Store { reads, writes, written, near: Mutex::new(near), lanes: Mutex::new(lanes) })
     }
 
     /// Finishes what was asked for, refuses everything later, and closes the database. Blocks until that is
@@ -92,10 +101,11 @@ impl Store {
         self.reads.close();
         self.writes.close();
         let lanes = std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner));
+        let near = self.near.lock().unwrap_or_else(PoisonError::into_inner).take();
         let ended: Vec<_> = lanes.into_iter().map(JoinHandle::join).collect();
         // In this order, so that the writer is the last one out: it folds the log into the database.
-        for lane in ended {
-            let closed = lane.map(Connection::close);
+        for conn in near.map(Lane::end).map(Ok).into_iter().chain(ended) {
+            let closed = conn.map(Connection::close);
             if let Ok(Err((_, e))) = closed {
                 tracing::warn!(error = %e, "not closed cleanly; its log is replayed next time");
             }
@@ -144,6 +154,18 @@ impl MetaStore for Store {
             let (answer, result) = oneshot::channel();
             self.reads.push(Job::Read(f, answer)).map_err(|_| closed())?;
             result.await.unwrap_or_else(|_| Err(closed()))
+        })
+    }
+
+    fn look(&self, f: ReadWork) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async move {
+            // Whoever comes second takes the longer way rather than wait here.
+            if let Ok(mut near) = self.near.try_lock()
+                && let Some(lane) = &mut *near
+            {
+                return lane.read(f);
+            }
+            self.read(f).await
         })
     }
 

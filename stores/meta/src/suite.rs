@@ -39,6 +39,8 @@ fn row(n: u128, doc: &str, names: &[(&str, &str)]) -> Row {
         id: id(n),
         project: None,
         parent: None,
+        source: None,
+        watched: false,
         seq: 0,
         revision: 1,
         doc: doc.to_string(),

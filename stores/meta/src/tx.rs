@@ -13,23 +13,24 @@ use crate::error::condition;
 macro_rules! select_rows {
     ($filter:literal) => {
         concat!(
-            "SELECT id, project, parent, seq, revision, doc FROM rows WHERE kind = ?1 ",
-            $filter,
-            " AND seq > ?4 ORDER BY seq LIMIT ?5"
+            "SELECT id, project, parent, source, watched, seq, revision, doc FROM rows WHERE kind = ?1 ",
+            $filter
         )
     };
 }
 
-const ROW: &str = "SELECT id, project, parent, seq, revision, doc FROM rows WHERE kind = ?1 AND id = ?2";
+const ROW: &str = select_rows!("AND id = ?2");
+const ROWS: &str = select_rows!("AND seq > ?2 ");
 const NAMES_OF: &str = "SELECT space, name FROM names WHERE kind = ?1 AND id = ?2";
 const HOLDER: &str = "SELECT kind, id FROM names WHERE space = ?1 AND name = ?2";
 const ADD_NAME: &str = "INSERT INTO names (space, name, kind, id) VALUES (?1, ?2, ?3, ?4)";
 const DROP_NAME: &str = "DELETE FROM names WHERE space = ?1 AND name = ?2";
-const ADD: &str = "INSERT INTO rows (kind, id, project, parent, revision, doc)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING seq";
+const ADD: &str = "INSERT INTO rows (kind, id, project, parent, source, watched, revision, doc)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING seq";
 const REPLACE: &str =
     "UPDATE rows SET doc = ?4, revision = revision + 1 WHERE kind = ?1 AND id = ?2 AND revision = ?3";
 const MOVE: &str = "UPDATE rows SET project = ?3, parent = ?4 WHERE kind = ?1 AND id = ?2";
+const GROW: &str = "UPDATE rows SET source = ?3, watched = ?4 WHERE kind = ?1 AND id = ?2";
 const REMOVE: &str = "DELETE FROM rows WHERE kind = ?1 AND id = ?2";
 const GENERATION: &str = "SELECT value FROM counters WHERE name = 'generation'";
 const MOVE_GENERATION: &str = "UPDATE counters SET value = value + 1 WHERE name = 'generation'";
@@ -126,9 +127,11 @@ fn row_of(r: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         id: Uuid::from_bytes(r.get(0)?),
         project: r.get::<_, Option<[u8; 16]>>(1)?.map(Uuid::from_bytes),
         parent: r.get::<_, Option<[u8; 16]>>(2)?.map(Uuid::from_bytes),
-        seq: r.get(3)?,
-        revision: r.get(4)?,
-        doc: r.get(5)?,
+        source: r.get::<_, Option<[u8; 16]>>(3)?.map(Uuid::from_bytes),
+        watched: r.get(4)?,
+        seq: r.get(5)?,
+        revision: r.get(6)?,
+        doc: r.get(7)?,
         names: Vec::new(),
     })
 }
@@ -141,18 +144,21 @@ impl ReadTx for Tx<'_> {
     }
 
     fn rows(&self, kind: Kind, query: &Query) -> Result<Vec<Row>, Condition> {
-        let sql = match (query.parent, query.project) {
-            (None, None) => select_rows!(""),
-            (Some(_), None) => select_rows!("AND parent = ?2"),
-            (None, Some(_)) => select_rows!("AND (project = ?3 OR project IS NULL)"),
-            (Some(_), Some(_)) => select_rows!("AND parent = ?2 AND (project = ?3 OR project IS NULL)"),
-        };
+        let filters = [
+            (query.parent.is_some(), "AND parent = ?3 "),
+            (query.project.is_some(), "AND (project = ?4 OR project IS NULL) "),
+            (query.source.is_some(), "AND source = ?5 "),
+            (query.watched, "AND watched "),
+            (true, "ORDER BY seq LIMIT ?6"),
+        ];
+        let chosen = filters.iter().filter(|(wanted, _)| *wanted).map(|(_, sql)| *sql);
+        let sql: String = std::iter::once(ROWS).chain(chosen).collect();
         let limit = query.limit.map_or(-1, i64::from);
         let after = query.after.unwrap_or(i64::MIN);
-        let project = query.project.map(Uuid::from);
+        let project = bytes(query.project.map(Uuid::from));
         self.guarded(|c| {
-            let args = params![kind.word(), bytes(query.parent), bytes(project), after, limit];
-            c.prepare_cached(sql)?.query_map(args, row_of)?.collect()
+            let args = params![kind.word(), after, bytes(query.parent), project, bytes(query.source), limit];
+            c.prepare_cached(&sql)?.query_map(args, row_of)?.collect()
         })
     }
 
@@ -185,7 +191,8 @@ impl WriteTx for Tx<'_> {
         self.refuse_taken(&names)?;
         let seq = self.guarded(|c| {
             let (project, parent) = (bytes(row.project), bytes(row.parent));
-            let args = params![kind.word(), row.id.as_bytes(), project, parent, row.revision, row.doc];
+            let (id, source) = (row.id.as_bytes(), bytes(row.source));
+            let args = params![kind.word(), id, project, parent, source, row.watched, row.revision, row.doc];
             c.prepare_cached(ADD)?.query_row(args, |r| r.get(0))
         })?;
         self.add_names(kind, row.id, &names)?;
@@ -205,6 +212,9 @@ impl WriteTx for Tx<'_> {
         if (was.project, was.parent) != (row.project, row.parent) {
             let (project, parent) = (bytes(row.project), bytes(row.parent));
             self.execute(MOVE, params![kind.word(), row.id.as_bytes(), project, parent])?;
+        }
+        if (was.source, was.watched) != (row.source, row.watched) {
+            self.execute(GROW, params![kind.word(), row.id.as_bytes(), bytes(row.source), row.watched])?;
         }
         for (space, name) in old.difference(&new) {
             self.execute(DROP_NAME, params![space, name])?;

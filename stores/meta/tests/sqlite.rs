@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use parpen_meta::{OpenError, Store, suite};
 use parpen_model::ports::MetaStore;
-use parpen_model::{Condition, Kind, Query, ReadTx, Row, read, write};
+use parpen_model::{Condition, Kind, Query, ReadTx, Row, look, read, write};
 use uuid::Uuid;
 
 fn row(n: u128) -> Row {
     let names = vec![("handle".to_string(), format!("v{n}"))];
-    Row { id: Uuid::from_u128(n), project: None, parent: None, seq: 0, revision: 1, doc: "{}".into(), names }
+    let id = Uuid::from_u128(n);
+    let (project, parent, source) = (None, None, None);
+    Row { id, project, parent, source, watched: false, seq: 0, revision: 1, doc: "{}".into(), names }
 }
 
 fn block_on<T>(f: impl Future<Output = T>) -> T {
@@ -77,6 +79,24 @@ fn a_read_does_not_wait_for_a_write() {
         written.unwrap();
     });
     assert_eq!(ids(&store), [1, 2]);
+}
+
+#[test]
+fn a_look_does_not_wait_for_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(&dir.path().join("meta.sqlite")).unwrap());
+    add(&store, 1).unwrap();
+    let other = store.clone();
+    let first = look(&*store, move |_: &dyn ReadTx| {
+        // On this thread, so that who looks meanwhile is on another one.
+        let second =
+            move || block_on(look(&*other, |tx: &dyn ReadTx| tx.row(Kind::Volume, Uuid::from_u128(1))));
+        std::thread::Builder::new().spawn(second).unwrap().join().unwrap()
+    });
+    assert!(block_on(first).unwrap().is_some());
+    store.close();
+    let late = block_on(look(&*store, |tx: &dyn ReadTx| tx.row(Kind::Volume, Uuid::from_u128(1))));
+    assert!(matches!(late, Err(Condition::Unavailable(_))), "{late:?}");
 }
 
 #[test]
@@ -149,11 +169,11 @@ fn a_newer_database_is_refused_untouched() {
     let path = dir.path().join("meta.sqlite");
     Store::open(&path).unwrap().close();
     let conn = rusqlite::Connection::open(&path).unwrap();
-    conn.execute("INSERT INTO migrations VALUES (2, 0)", []).unwrap();
+    conn.execute("INSERT INTO migrations VALUES (1000, 0)", []).unwrap();
     drop(conn);
     let before = std::fs::read(&path).unwrap();
     let refused = Store::open(&path).err().unwrap();
-    assert!(matches!(refused, OpenError::Newer { found: 2, known: 1 }), "{refused}");
+    assert!(matches!(refused, OpenError::Newer { found: 1000, known: 1..1000 }), "{refused}");
     assert!(std::fs::read(&path).unwrap() == before);
 }
 

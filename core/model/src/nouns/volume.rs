@@ -229,6 +229,9 @@ impl Noun for Volume {
     fn parent(&self) -> Option<Uuid> {
         Some(self.pool.0)
     }
+    fn source(&self) -> Option<Uuid> {
+        self.parent.map(Uuid::from)
+    }
     fn names(&self) -> Vec<(String, String)> {
         names_of(&self.handle, &self.aliases)
     }
@@ -253,6 +256,12 @@ impl Noun for Snapshot {
     }
     fn parent(&self) -> Option<Uuid> {
         Some(self.origin.0)
+    }
+    fn source(&self) -> Option<Uuid> {
+        self.parent.map(Uuid::from)
+    }
+    fn watched(&self) -> bool {
+        self.bound
     }
     fn names(&self) -> Vec<(String, String)> {
         names_of(&self.handle, &self.aliases)

@@ -1,7 +1,7 @@
 //! Looking at attachments.
 
 use parpen_identity::{Actor, Power, may};
-use parpen_model::{Attachment, AttachmentId, Condition, Host, Query, ReadTx, Scope, read};
+use parpen_model::{Attachment, AttachmentId, Condition, Host, Query, ReadTx, Scope, look, read};
 
 use crate::Ports;
 use crate::volumes::Attached;
@@ -14,7 +14,7 @@ fn with_host(tx: &dyn ReadTx, a: Attachment) -> Result<Attached, Condition> {
 /// One attachment.
 pub async fn get(ports: &Ports, actor: &Actor, id: AttachmentId) -> Result<Attached, Condition> {
     let scope = actor.scope;
-    let found = read(&*ports.meta, move |tx| with_host(tx, tx.get(scope, id)?)).await?;
+    let found = look(&*ports.meta, move |tx| with_host(tx, tx.get(scope, id)?)).await?;
     may(actor, Power::Read, Some(found.attachment.project))?;
     Ok(found)
 }

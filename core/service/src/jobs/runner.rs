@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parpen_model::{Condition, Job, JobId, JobState, Query, Scope, read, write};
+use parpen_model::{Condition, Job, JobId, JobState, Query, Scope, look, write};
 use tokio::task::JoinSet;
 
 use super::step::{Commit, JobStep, StepCx, World, steps};
-use super::{Changes, Jobs, JobsEnd};
+use super::{Changes, Due, Jobs, JobsEnd};
 use crate::messages;
 
 /// Pauses before a step that is out of reach is tried again, in milliseconds; 8 s in all.
@@ -38,8 +38,10 @@ impl Runner {
         for job in unfinished(&self.world).await? {
             tracing::info!(id = %job.id, kind = %job.kind, "taking up a job");
             known.insert(job.id);
-            running.spawn(run_job(self.world.clone(), self.end.changes.clone(), job.id));
+            running.spawn(run_job(self.world.clone(), self.end.changes.clone(), job.id.into()));
         }
+        // What is announced of these may be old: they may even be over.
+        let taken_up = known.clone();
         // The life before may have ended between a job's end and what that left without need. Nobody's job waits while
         // that is looked for.
         let mut looking = JoinSet::new();
@@ -51,9 +53,10 @@ impl Runner {
             }
             tokio::select! {
                 _ = stop.wait_for(|s| *s) => break,
-                id = self.end.start.recv() => match id {
-                    Some(id) if known.insert(id) => {
-                        running.spawn(run_job(self.world.clone(), self.end.changes.clone(), id));
+                due = self.end.start.recv() => match due {
+                    Some(due) if known.insert(due.id()) => {
+                        let due = if taken_up.contains(&due.id()) { due.id().into() } else { due };
+                        running.spawn(run_job(self.world.clone(), self.end.changes.clone(), due));
                     }
                     Some(_) => {}
                     None => break,
@@ -65,7 +68,7 @@ impl Runner {
                 Some(freed) = looking.join_next() => match freed {
                     Ok(freed) => for id in freed {
                         known.insert(id);
-                        running.spawn(run_job(self.world.clone(), self.end.changes.clone(), id));
+                        running.spawn(run_job(self.world.clone(), self.end.changes.clone(), id.into()));
                     },
                     Err(e) => tracing::error!(error = %e, "the look for needless snapshots panicked"),
                 }
@@ -101,8 +104,13 @@ async fn unfinished(world: &World) -> Result<Vec<Job>, Condition> {
 }
 
 /// Runs a job unless it is over already; answers its id.
-async fn run_job(world: Arc<World>, changes: Changes, id: JobId) -> JobId {
-    let job = match read(&*world.meta, move |tx| tx.get::<Job>(Scope::All, id)).await {
+async fn run_job(world: Arc<World>, changes: Changes, due: Due) -> JobId {
+    let id = due.id();
+    let row = match due {
+        Due::New(job) => Ok(*job),
+        Due::Known(id) => look(&*world.meta, move |tx| tx.get::<Job>(Scope::All, id)).await,
+    };
+    let job = match row {
         Ok(j) if j.is_final() => return id,
         Ok(j) => j,
         Err(e) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parpen_base::{Boxed, Clock, Entropy};
 use parpen_block::{Ceilings, Gate, Home};
 use parpen_model::ports::{MetaStore, VolumeBackend};
-use parpen_model::{Condition, Job, Pool, PoolId, Scope, WriteTx, read};
+use parpen_model::{Condition, Job, Pool, PoolId, Scope, WriteTx, look};
 use serde::de::DeserializeOwned;
 
 use super::Changes;
@@ -34,7 +34,10 @@ pub struct World {
 impl World {
     /// The store of a pool.
     pub async fn store(&self, pool: PoolId) -> Result<Arc<dyn VolumeBackend>, Condition> {
-        let pool: Pool = read(&*self.meta, move |tx| tx.get(Scope::All, pool)).await?;
+        if let Some(store) = self.backends.opened(pool).await {
+            return Ok(store);
+        }
+        let pool: Pool = look(&*self.meta, move |tx| tx.get(Scope::All, pool)).await?;
         self.backends.of(&pool).await
     }
 }

@@ -36,23 +36,20 @@ pub(crate) async fn collect(world: &World) -> Result<Vec<JobId>, Condition> {
 
 /// The bound snapshots that nothing needs and nobody has open.
 fn needless(tx: &dyn ReadTx, gate: &Gate) -> Result<Vec<Snapshot>, Condition> {
-    let all: Vec<Snapshot> = tx.list(Scope::All, &Query::default())?;
+    let bound: Vec<Snapshot> = tx.list(Scope::All, &Query { watched: true, ..Query::default() })?;
     let mut found = Vec::new();
-    for s in all.iter().filter(|s| s.bound && s.life == Life::Ready) {
-        if !is_needed(tx, &all, s.id)? && gate.sessions(access::plain_export(s.id.into())).is_empty() {
-            found.push(s.clone());
+    for s in bound.into_iter().filter(|s| s.life == Life::Ready) {
+        if !is_needed(tx, s.id)? && gate.sessions(access::plain_export(s.id.into())).is_empty() {
+            found.push(s);
         }
     }
     Ok(found)
 }
 
 /// Whether something was made from it, is being made from it, or somebody holds it.
-fn is_needed(tx: &dyn ReadTx, all: &[Snapshot], id: SnapshotId) -> Result<bool, Condition> {
-    if all.iter().any(|s| s.parent == Some(id)) {
-        return Ok(true);
-    }
-    let volumes: Vec<Volume> = tx.list(Scope::All, &Query::default())?;
-    let made = volumes.iter().any(|v| v.parent == Some(id));
-    let pinned = !tx.children::<Pin>(id)?.is_empty();
-    Ok(made || pinned || !tx.children::<Attachment>(id)?.is_empty())
+fn is_needed(tx: &dyn ReadTx, id: SnapshotId) -> Result<bool, Condition> {
+    Ok(!tx.grown_from::<Snapshot>(id)?.is_empty()
+        || !tx.grown_from::<Volume>(id)?.is_empty()
+        || !tx.children::<Pin>(id)?.is_empty()
+        || !tx.children::<Attachment>(id)?.is_empty())
 }

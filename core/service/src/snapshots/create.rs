@@ -7,7 +7,7 @@ use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Health, Life, LifeEvent, When, life};
 use parpen_model::{
     Attributes, Condition, Handle, Kind, Label, ReadTx, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId,
-    read, write,
+    look, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -97,11 +97,12 @@ pub async fn group(
         let args = Args { snapshots: now.iter().map(|s| s.id).collect() };
         let mut job = plan(&ports_in, KIND, first.project, Some(first.id.into()), &args)?;
         tx.insert(&mut job)?;
-        Ok((now, job.id))
+        Ok((now, job))
     })
     .await?;
-    ports.jobs.begin(job);
-    Ok(Started { now, job, generation })
+    let id = job.id;
+    ports.jobs.begin_first(job).await;
+    Ok(Started { now, job: id, generation })
 }
 
 /// Refuses a name that its side knows already: service-wide, or within the volume.
@@ -172,7 +173,7 @@ pub(crate) fn draft(
 
 /// Takes the snapshots whose rows are there; the commit makes them ready and their volumes grow from them.
 pub(crate) async fn take(cx: &mut StepCx, ids: Vec<SnapshotId>) -> Result<Commit, Condition> {
-    let rows = read(&*cx.world.meta, move |tx| {
+    let rows = look(&*cx.world.meta, move |tx| {
         ids.iter().map(|id| tx.get::<Snapshot>(Scope::All, *id)).collect::<Result<Vec<_>, _>>()
     })
     .await?;

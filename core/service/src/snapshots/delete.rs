@@ -4,8 +4,8 @@ use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{LifeEvent, When, life};
 use parpen_model::{
-    Attachment, Condition, Job, JobId, JobState, Kind, Pin, Query, Scope, Snapshot, SnapshotId, Stamp,
-    Volume, WriteTx, read, write,
+    Attachment, Condition, Job, JobId, JobState, Kind, Pin, Scope, Snapshot, SnapshotId, Stamp, Volume,
+    WriteTx, look, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +96,7 @@ pub(crate) fn removal(id: JobId, s: &Snapshot, stamp: Stamp) -> Result<Job, Cond
 /// Removes snapshots from their stores; the commit removes the rows and lets what grew from them grow from theirs.
 pub(crate) async fn remove(cx: &mut StepCx, ids: Vec<SnapshotId>) -> Result<Commit, Condition> {
     let wanted = ids.clone();
-    let rows = read(&*cx.world.meta, move |tx| {
+    let rows = look(&*cx.world.meta, move |tx| {
         let found = wanted.iter().map(|id| tx.find::<Snapshot>(Scope::All, *id));
         Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect::<Vec<_>>())
     })
@@ -110,17 +110,13 @@ pub(crate) async fn remove(cx: &mut StepCx, ids: Vec<SnapshotId>) -> Result<Comm
 
 fn forget(tx: &mut dyn WriteTx, id: SnapshotId) -> Result<(), Condition> {
     let Some(gone) = tx.read().find::<Snapshot>(Scope::All, id)? else { return Ok(()) };
-    for mut v in tx.read().list::<Volume>(Scope::All, &Query::default())? {
-        if v.parent == Some(id) {
-            v.parent = gone.parent;
-            tx.update(&mut v)?;
-        }
+    for mut v in tx.read().grown_from::<Volume>(id)? {
+        v.parent = gone.parent;
+        tx.update(&mut v)?;
     }
-    for mut s in tx.read().list::<Snapshot>(Scope::All, &Query::default())? {
-        if s.parent == Some(id) {
-            s.parent = gone.parent;
-            tx.update(&mut s)?;
-        }
+    for mut s in tx.read().grown_from::<Snapshot>(id)? {
+        s.parent = gone.parent;
+        tx.update(&mut s)?;
     }
     for a in tx.read().children::<Attachment>(id)? {
         tx.delete::<Attachment>(a.id)?;

@@ -3,7 +3,7 @@
 use parpen_identity::{Actor, Power, may};
 use parpen_model::{
     Condition, Kind, Pool, Query, ReadTx, Scope, Snapshot, SnapshotId, Subject, Volume, VolumeId, VolumeType,
-    read,
+    look, read,
 };
 
 use crate::Ports;
@@ -79,7 +79,7 @@ fn found(tx: &dyn ReadTx, scope: Scope, key: &Key) -> Result<Snapshot, Condition
 /// One snapshot.
 pub async fn get(ports: &Ports, actor: &Actor, key: &Key) -> Result<View, Condition> {
     let (scope, key) = (actor.scope, key.clone());
-    let v = read(&*ports.meta, move |tx| view_one(tx, found(tx, scope, &key)?)).await?;
+    let v = look(&*ports.meta, move |tx| view_one(tx, found(tx, scope, &key)?)).await?;
     may(actor, Power::Read, Some(v.snapshot.project))?;
     Ok(v)
 }

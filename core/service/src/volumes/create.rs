@@ -8,7 +8,7 @@ use parpen_model::ports::Made;
 use parpen_model::{
     Attributes, Condition, GroupId, Handle, JobId, Kind, Label, NewBytes, Pin, PinId, Pool, PoolId,
     ProjectId, Scope, Snapshot, SnapshotId, Source, Stamp, Subject, Volume, VolumeId, VolumeType,
-    VolumeTypeId, WantedLimits, WriteTx, read, write,
+    VolumeTypeId, WantedLimits, WriteTx, look, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ use crate::quotas::{self, Need};
 use crate::{Ports, Started, data, parts, seal, snapshots, types};
 
 pub(crate) const KIND: &str = "volume-create@1";
-pub(crate) const STEPS: &[&dyn JobStep] = &[&SnapshotSource, &Make, &DropSource];
+pub(crate) const STEPS: &[&dyn JobStep] = &[&Make, &DropSource];
 
 /// What a new volume begins with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,11 +125,12 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewVolume) -> Result<Star
         if let Some(snapshot) = args.from {
             tx.insert(&mut Pin { id: pin_id, snapshot, job: job.id, stamp })?;
         }
-        Ok((volume, job.id))
+        Ok((volume, job))
     })
     .await?;
+    let id = job.id;
     ports.jobs.begin(job);
-    Ok(Started { now, job, generation })
+    Ok(Started { now, job: id, generation })
 }
 
 /// The snapshot that the new volume grows from; for a volume source, what stands in for it until one is taken.
@@ -309,38 +310,6 @@ pub(crate) fn transient(
     Ok(s)
 }
 
-struct SnapshotSource;
-impl JobStep for SnapshotSource {
-    fn name(&self) -> &'static str {
-        "snapshot-source"
-    }
-    fn applies(&self, cx: &StepCx) -> Result<bool, Condition> {
-        let args: Args = cx.args()?;
-        Ok(args.via.is_some() || args.refused.is_some())
-    }
-    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
-        Box::pin(async move {
-            let args: Args = cx.args()?;
-            if let Some(why) = args.refused {
-                return Err(why);
-            }
-            match (args.via, args.from) {
-                (Some(_), Some(snap)) => snapshots::take(cx, vec![snap]).await,
-                _ => Ok(crate::jobs::nothing()),
-            }
-        })
-    }
-    fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
-        Box::pin(async move {
-            let args: Args = cx.args()?;
-            match args.refused {
-                Some(_) => unmake(cx, args.volume, None, args.keep_failed).await,
-                None => drop_source(cx).await,
-            }
-        })
-    }
-}
-
 struct Make;
 impl JobStep for Make {
     fn name(&self) -> &'static str {
@@ -349,15 +318,41 @@ impl JobStep for Make {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            make(cx, args.volume, args.from).await
+            if let Some(why) = args.refused {
+                return Err(why);
+            }
+            let mut taken = take_source(cx, &args).await?;
+            let mut made = make(cx, args.volume, args.from).await?;
+            let commit: Commit = Box::new(move |tx| {
+                taken(tx)?;
+                made(tx)
+            });
+            Ok(commit)
         })
     }
     fn undo<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            unmake(cx, args.volume, args.from, args.keep_failed).await
+            let mut unmade = unmake(cx, args.volume, args.from, args.keep_failed).await?;
+            let mut dropped = drop_source(cx).await.unwrap_or_else(|e| {
+                tracing::warn!(id = %cx.job.id, error = ?e, "a copy's own snapshot stays for now");
+                crate::jobs::nothing()
+            });
+            let commit: Commit = Box::new(move |tx| {
+                unmade(tx)?;
+                dropped(tx)
+            });
+            Ok(commit)
         })
     }
+}
+
+/// Takes the snapshot that stands in for a volume. Nobody needs it without what is made from it, so both have one commit.
+async fn take_source(cx: &mut StepCx, args: &Args) -> Result<Commit, Condition> {
+    let (Some(_), Some(id)) = (args.via, args.from) else { return Ok(crate::jobs::nothing()) };
+    // Versions before this one took it in a step of its own.
+    let life = look(&*cx.world.meta, move |tx| Ok(tx.get::<Snapshot>(Scope::All, id)?.life)).await?;
+    if life == Life::Ready { Ok(crate::jobs::nothing()) } else { snapshots::take(cx, vec![id]).await }
 }
 
 /// Makes the bytes of a volume whose row is there; the commit makes it ready.
@@ -396,7 +391,7 @@ pub(crate) async fn unmake(
     from: Option<SnapshotId>,
     keep_failed: bool,
 ) -> Result<Commit, Condition> {
-    let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, id)).await?;
+    let v: Option<Volume> = look(&*cx.world.meta, move |tx| tx.find(Scope::All, id)).await?;
     // What is ready is somebody's data, whatever else of the job failed.
     let Some(v) = v.filter(|v| v.life == Life::Creating) else { return Ok(crate::jobs::nothing()) };
     // A store that does not answer may still hold bytes of it: then the row stays, in error, to be deleted later.

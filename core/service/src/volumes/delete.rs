@@ -5,7 +5,7 @@ use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{AttachState, Life, LifeEvent, When, life};
 use parpen_model::{
     Attachment, Condition, Kind, Lock, Pin, Scope, Snapshot, SnapshotId, Subject, Transfer, Volume, VolumeId,
-    WriteTx, read, write,
+    WriteTx, look, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -201,7 +201,7 @@ impl JobStep for Remove {
 
 /// Removes a volume from its store; the commit removes its rows.
 pub(crate) async fn remove(cx: &mut StepCx, id: VolumeId) -> Result<Commit, Condition> {
-    let v: Option<Volume> = read(&*cx.world.meta, move |tx| tx.find(Scope::All, id)).await?;
+    let v: Option<Volume> = look(&*cx.world.meta, move |tx| tx.find(Scope::All, id)).await?;
     let Some(v) = v else { return Ok(crate::jobs::nothing()) };
     cx.world.store(v.pool).await?.delete(v.id.into()).await?;
     cx.world.gate.forget(access::plain_export(v.id.into()));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::{
     Attachment, Condition, Host, HostId, Kind, Lock, Pool, PoolId, ProjectId, Query, ReadTx, Scope, Snapshot,
-    SnapshotId, Volume, VolumeId, VolumeType, VolumeTypeId, read,
+    SnapshotId, Volume, VolumeId, VolumeType, VolumeTypeId, look, read,
 };
 use uuid::Uuid;
 
@@ -146,7 +146,7 @@ fn view_one(tx: &dyn ReadTx, v: Volume) -> Result<View, Condition> {
 /// One volume.
 pub async fn get(ports: &Ports, actor: &Actor, key: &Key) -> Result<View, Condition> {
     let (scope, key) = (actor.scope, key.clone());
-    let view = read(&*ports.meta, move |tx| {
+    let view = look(&*ports.meta, move |tx| {
         let volume = match &key {
             Key::Id(id) => tx.get::<Volume>(scope, *id)?,
             Key::Named(space, name) => names::volume(tx, scope, space, name)?

@@ -4,7 +4,7 @@ use parpen_base::Boxed;
 use parpen_block::{SessionInfo, Whom};
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Life, When, Work};
-use parpen_model::{Condition, Job, JobId, Kind, Scope, Volume, VolumeId, VolumeType, WriteTx, read, write};
+use parpen_model::{Condition, Job, JobId, Kind, Scope, Volume, VolumeId, VolumeType, WriteTx, look, write};
 use serde::{Deserialize, Serialize};
 
 use super::core_size;
@@ -164,7 +164,7 @@ impl JobStep for Resize {
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
             let args: Args = cx.args()?;
-            let v: Volume = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?;
+            let v: Volume = look(&*cx.world.meta, move |tx| tx.get(Scope::All, args.volume)).await?;
             if args.to < v.size {
                 let _fenced =
                     access::shut(&cx.world.gate, &*cx.world.meta, v.id.into(), Whom::Everyone, args.force)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parpen_model::ports::MetaStore;
-use parpen_model::{Condition, Kind, Project, ProjectId, Query, Scope, Stamp, read, write};
+use parpen_model::{Condition, Kind, Project, ProjectId, Query, Scope, Stamp, look, read, write};
 
 use super::{add, block_on, commit, generation, get, id, listed, named, row};
 
@@ -15,6 +15,7 @@ pub fn run(make: &dyn Fn() -> Arc<dyn MetaStore>) {
     block_on(a_failed_write_changes_nothing(&*make()));
     block_on(a_write_that_was_answered_is_counted(&*make()));
     block_on(a_panic_is_a_failed_write(&*make()));
+    block_on(a_look_sees_what_was_committed(&*make()));
     block_on(a_stale_revision_changes_nothing(&*make()));
     block_on(removing_says_whether_there_was_one(&*make()));
     block_on(a_write_sees_its_own_changes(&*make()));
@@ -77,6 +78,16 @@ async fn a_panic_is_a_failed_write(meta: &dyn MetaStore) {
     assert!(matches!(failed, Err(Condition::Internal(_))), "{failed:?}");
     assert_eq!(get(meta, Kind::Volume, 1).await, None);
     add(meta, Kind::Volume, row(1, "{}", &[])).await.expect("the store still works");
+}
+
+async fn a_look_sees_what_was_committed(meta: &dyn MetaStore) {
+    for round in 1..=3 {
+        add(meta, Kind::Volume, row(round, "{}", &[])).await.expect("a fresh id");
+        let seen = look(meta, move |tx| tx.row(Kind::Volume, id(round))).await;
+        assert_eq!(seen.expect("a row can be looked at").map(|r| r.id), Some(id(round)));
+        let lost = look(meta, |_| -> Result<(), Condition> { panic!("a bug of the caller") }).await;
+        assert!(matches!(lost, Err(Condition::Internal(_))), "{lost:?}");
+    }
 }
 
 async fn a_stale_revision_changes_nothing(meta: &dyn MetaStore) {

@@ -12,6 +12,7 @@ pub fn run(make: &dyn Fn() -> Arc<dyn MetaStore>) {
     block_on(rows_come_in_order_of_creation(&*make()));
     block_on(a_project_sees_its_own_and_what_belongs_to_nobody(&*make()));
     block_on(parents_and_projects_select_together(&*make()));
+    block_on(what_grew_from_a_row_and_what_is_watched_is_found(&*make()));
     block_on(pages_cover_everything_once(&*make()));
     block_on(documents_come_back_as_they_were(&*make()));
 }
@@ -74,6 +75,34 @@ async fn parents_and_projects_select_together(meta: &dyn MetaStore) {
     assert_eq!(ids(&listed(meta, Kind::Attachment, query(id(7), None)).await), [1, 2, 4]);
     assert_eq!(ids(&listed(meta, Kind::Attachment, query(id(7), Some(100))).await), [1, 4]);
     assert!(listed(meta, Kind::Attachment, query(id(9), None)).await.is_empty());
+}
+
+async fn what_grew_from_a_row_and_what_is_watched_is_found(meta: &dyn MetaStore) {
+    let grown = |n, source: Option<u128>, watched| Row {
+        source: source.map(id),
+        watched,
+        ..of(n, Some(100), Some(1))
+    };
+    for (n, source, watched) in
+        [(2, None, false), (3, Some(2), true), (4, Some(3), false), (5, Some(2), false)]
+    {
+        add(meta, Kind::Snapshot, grown(n, source, watched)).await.expect("a fresh id");
+    }
+    add(meta, Kind::Volume, grown(6, Some(2), true)).await.expect("another kind");
+    let from = |n| Query { source: Some(id(n)), ..Query::default() };
+    let watched = Query { watched: true, ..Query::default() };
+    assert_eq!(ids(&listed(meta, Kind::Snapshot, from(2)).await), [3, 5]);
+    assert_eq!(ids(&listed(meta, Kind::Volume, from(2)).await), [6]);
+    assert_eq!(ids(&listed(meta, Kind::Snapshot, watched).await), [3]);
+    let elsewhere = Query { project: Some(ProjectId(id(200))), ..from(2) };
+    assert!(listed(meta, Kind::Snapshot, elsewhere).await.is_empty());
+    for changed in [grown(3, None, false), grown(4, Some(2), true)] {
+        assert!(write(meta, move |tx| tx.replace(Kind::Snapshot, &changed)).await.expect("nobody else").0);
+    }
+    assert_eq!(ids(&listed(meta, Kind::Snapshot, from(2)).await), [4, 5]);
+    assert_eq!(ids(&listed(meta, Kind::Snapshot, watched).await), [4]);
+    let row = get(meta, Kind::Snapshot, 4).await.expect("still there");
+    assert_eq!((row.source, row.watched), (Some(id(2)), true));
 }
 
 async fn pages_cover_everything_once(meta: &dyn MetaStore) {

@@ -66,6 +66,12 @@ impl MetaStore for Mortal {
             self.rows.read(f).await
         })
     }
+    fn look(&self, f: ReadWork) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async move {
+            self.life.stay_if_dead().await;
+            self.rows.look(f).await
+        })
+    }
     fn write(&self, f: WriteWork) -> Boxed<'_, Result<u64, Condition>> {
         Box::pin(async move {
             self.life.point().await;
