@@ -1,9 +1,12 @@
-//! Headings, times and the closing sum of a run of several stages.
+//! Headings, times, room on the disk and the closing sum of a run of several stages.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use crate::command;
 use crate::summary::Counts;
 
 /// How one stage ended.
@@ -38,7 +41,7 @@ impl Report {
         };
         let good = counts.failed == 0;
         let word = if good { "ok" } else { "FAILED" };
-        println!("== {name}: {word} in {:.1} s", start.elapsed().as_secs_f64());
+        println!("== {name}: {word} in {:.1} s{}", start.elapsed().as_secs_f64(), room());
         if !good {
             self.failed_stages.push(name.to_owned());
         }
@@ -58,6 +61,24 @@ impl Report {
         println!("{}", self.sum);
         self.sum.failed == 0 && self.sum.passed > 0
     }
+}
+
+/// What is still free where builds and tests write: a full disk looks like many other failures.
+fn room() -> String {
+    const GIB: f64 = (1u64 << 30) as f64;
+    let free = free_bytes(Path::new(".")).and_then(|here| Ok(here.min(free_bytes(&std::env::temp_dir())?)));
+    match free {
+        Ok(bytes) => format!(", {:.1} GiB of disk free", bytes / GIB),
+        Err(err) => format!(", free disk unknown: {err:#}"),
+    }
+}
+
+/// Bytes that may still be written to the file system of a path.
+fn free_bytes(path: &Path) -> Result<f64> {
+    let printed = command::read(Command::new("df").args(["--output=avail", "--block-size=1"]).arg(path))?;
+    let printed = String::from_utf8_lossy(&printed);
+    let number = printed.lines().nth(1).context("df prints a heading and a number")?;
+    Ok(number.trim().parse()?)
 }
 
 #[allow(clippy::disallowed_methods, reason = "a stopwatch for people; nothing here is simulated")]
