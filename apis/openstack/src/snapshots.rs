@@ -92,8 +92,7 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let begun = reword(snapshots::create(cx.ports(), actor, of, new).await, |now| {
         format!("Invalid volume: Volume {of} status must be {wanted}, but current status is: {now}.")
     })?;
-    // It may be there already, but what was accepted is said to be creating.
-    let view = View { snapshot: begun.now, ..snapshots::get(cx.ports(), actor, &Key::Id(id)).await? };
+    let view = snapshots::as_told(cx.ports(), begun.now).await?;
     one(StatusCode::ACCEPTED, "snapshot", to_wire::snapshot(cx.look(), &view, Shape::Made))
 }
 

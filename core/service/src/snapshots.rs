@@ -13,5 +13,5 @@ pub(crate) use create::{broken, draft, take};
 pub use delete::{DeleteTerms, delete};
 pub(crate) use delete::{removal, remove, spare};
 pub use edit::{Edit, edit, rename};
-pub use list::{Key, View, get, list};
+pub use list::{Key, View, as_told, get, list};
 pub use say::say;

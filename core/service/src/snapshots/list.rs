@@ -84,6 +84,12 @@ pub async fn get(ports: &Ports, actor: &Actor, key: &Key) -> Result<View, Condit
     Ok(v)
 }
 
+/// A snapshot as its caller was told that it is, with what belongs to it. Its job may be over by now, and if that failed
+/// the row is gone, which is for the next call to say.
+pub async fn as_told(ports: &Ports, s: Snapshot) -> Result<View, Condition> {
+    look(&*ports.meta, move |tx| view_one(tx, s)).await
+}
+
 /// Snapshots, the oldest first; of one volume, or all. The service's own for the time of a copy are among them only
 /// where `transient` asks for them.
 pub async fn list(

@@ -27,6 +27,21 @@ async fn find(h: &House, id: SnapshotId) -> Option<parpen_model::Snapshot> {
 }
 
 #[tokio::test]
+async fn what_was_told_of_a_snapshot_stays_said_when_it_is_gone() {
+    let h = Disk::new().start().await;
+    let v = h.volume("books", MIB).await;
+    let naming = Naming::unique("one".to_string(), Space::within(Api::Native, v.id));
+    let new = NewSnapshot { naming, ..Default::default() };
+    let started = snapshots::create(&h.ports, &h.actor, v.id, new).await.unwrap();
+    h.ports.jobs.wait(started.job).await.unwrap();
+    let gone = snapshots::delete(&h.ports, &h.actor, started.now.id, Default::default()).await.unwrap();
+    h.ports.jobs.wait(gone.job).await.unwrap();
+    assert!(find(&h, started.now.id).await.is_none());
+    let view = snapshots::as_told(&h.ports, started.now).await.unwrap();
+    assert_eq!((view.snapshot.life, view.origin.map(|v| v.id)), (Life::Creating, Some(v.id)));
+}
+
+#[tokio::test]
 async fn a_frozen_volume_goes_on_as_a_snapshot_of_its_name() {
     let disk = Disk::new();
     let h = disk.start().await;
