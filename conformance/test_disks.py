@@ -265,6 +265,24 @@ class Disks(unittest.TestCase):
         refused = self.server.cli("pool", "edit", "local", "--replication", "4", check=False)
         self.assertIn("1, 2 or 3", refused.stderr)
 
+    def test_what_a_pool_does_by_itself_is_kept(self):
+        data = self.volume("books", 192 * MIB)
+        full = max(disks(self.server).values(), key=lambda d: d["objects"])["disk"]
+        told = cli_json(self.server, "pool", "edit", "local", "--relocate", "off", "--auto-balance", "on")
+        self.assertEqual((told["relocate"], told["auto_balance"]), (False, True))
+        self.server.restart()
+        self.server.cli("disk", "soft-eject", full)
+        before = disks(self.server)[full]["objects"]
+        self.assertGreater(before, 0)
+        self.assertEqual(disks(self.server)[full]["state"], "ejecting")
+        self.server.cli("pool", "edit", "local", "--relocate", "on")
+        wait_for(lambda: disks(self.server)[full]["objects"] == 0)
+        added = cli_json(self.server, "disk", "add", "--medium", "hdd", "--capacity", "1GiB")["disk"]
+        wait_for(lambda: disks(self.server)[added]["objects"] > 0)
+        self.assertEqual(self.get("books"), data)
+        refused = self.server.cli("pool", "edit", "dummy", "--auto-balance", "on", check=False)
+        self.assertIn("no disks of its own", refused.stderr)
+
     def test_a_pool_of_one_disk_as_the_first_version_knew_it_grows(self):
         self.server.cli("pool", "create", "old", "--driver", "local", "--capacity", "1GiB")
         data = self.volume("books", 64 * MIB, "--pool", "old")

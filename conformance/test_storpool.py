@@ -4,6 +4,7 @@ The interpreter decides which one: the environment `storpool2` holds the first, 
 """
 
 import importlib.util
+import random
 import unittest
 
 import harness
@@ -240,6 +241,67 @@ class Attachments(StorPoolTest):
 
 
 @unittest.skipIf(STRICT_ONE, "2.0.0 does not know global ids")
+class Disks(StorPoolTest):
+    def objects(self, disk):
+        return api.disksList()[disk].objectsAllocated
+
+    def test_a_disk_is_emptied_while_its_volume_is_read(self):
+        create("filled", 192 * MB)
+        data = random.Random(7).randbytes(192 * MB)
+        file = server.folder / "filled"
+        file.write_bytes(data)
+        harness.run("nbdcopy", file, server.nbd_uri("filled"))
+        full = max(api.disksList(), key=self.objects)
+        self.assertGreater(self.objects(full), 0)
+        api.volumeRelocatorOff() if STRICT_ONE else None
+        api.diskSoftEject(full)
+        self.assertEqual(api.disksList()[full].softEject, "on")
+        if STRICT_ONE:
+            self.assertEqual(api.volumeRelocatorStatus().status, "off")
+            api.diskSoftEjectPause(full)
+            self.assertEqual(api.disksList()[full].softEject, "paused")
+            self.assertGreater(self.objects(full), 0, "nothing moves while the relocator is off")
+            self.assertEqual(api.volumeBalancerGetStatus().status, "blocked")
+            api.diskSoftEject(full)
+            api.volumeRelocatorOn()
+        for task in api.tasksList():
+            self.assertLessEqual(task.completedObjects, task.allObjects)
+        harness.wait_until("the disk is empty", lambda: self.objects(full) == 0, seconds=300)
+        harness.run("nbdcopy", server.nbd_uri("filled"), file)
+        self.assertEqual(file.read_bytes(), data)
+        api.diskSoftEjectCancel(full)
+        self.assertEqual(api.disksList()[full].softEject, "off")
+        self.assertEqual(api.volumeRelocatorStatus().status, "on")
+        api.volumeBalancerSetStatus({"cmd": "start"})
+        self.assertEqual(api.volumeBalancerGetStatus().status, "ready")
+        targets = api.volumeBalancerDisks()
+        self.assertGreater(targets[full].objectsAllocated.delta, 0)
+        self.assertEqual(sum(t.objectsAllocated.delta for t in targets.values()), 0, "none is made, none is lost")
+        api.volumeBalancerSetStatus({"cmd": "commit"})
+        harness.wait_until("the disk takes data", lambda: self.objects(full) > 0, seconds=300)
+        harness.run("nbdcopy", server.nbd_uri("filled"), file)
+        self.assertEqual(file.read_bytes(), data)
+        api.volumeBalancerSetStatus({"cmd": "stop"})
+        self.assertEqual(api.volumeBalancerGetStatus().status, "waiting")
+        api.volumeDelete("filled")
+
+    def test_a_disk_is_described_and_unknown_ones_are_refused(self):
+        disk = min(api.disksList())
+        api.diskSetDesc(disk, {"description": "rack 3 slot-1"})
+        self.assertEqual(api.disksList()[disk].description, "rack 3 slot-1")
+        for call in (api.diskSoftEject, api.diskEject, api.diskForget, api.diskIgnore):
+            self.refused("objectDoesNotExist", call, 77)
+        self.refused("invalidParam", api.diskIgnore, disk)
+        self.refused("invalidParam", api.volumeBalancerSetStatus, {"cmd": "commit"})
+
+    @unittest.skipIf(STRICT_ONE, "of the later bindings")
+    def test_a_disk_is_read_through(self):
+        disk = min(api.disksList())
+        api.diskScrubStart(disk)
+        api.diskScrubPause(disk)
+        api.diskScrubContinue(disk)
+
+
 class Newer(StorPoolTest):
     def test_a_volume_answers_to_its_global_id(self):
         done = create("global")

@@ -114,6 +114,7 @@ impl Drivers for LocalDrivers {
             }
             let store = PoolStore::new(store, pool, self.clone());
             store.tell_groups().await?;
+            store.set_upkeep(pool.upkeep).await?;
             let store: Arc<dyn VolumeBackend> = Arc::new(store);
             Ok(store)
         })

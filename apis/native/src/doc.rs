@@ -43,6 +43,10 @@ pub struct PoolDoc {
     pub usable: Option<u64>,
     /// What they can still take; absent when the store does not answer.
     pub usable_free: Option<u64>,
+    /// Data moves between its disks where it has to.
+    pub relocate: bool,
+    /// It is balanced by itself when a disk is added.
+    pub auto_balance: bool,
     /// In words.
     pub description: String,
     /// Why it is in error.
@@ -257,6 +261,10 @@ pub struct PoolChange {
     pub replication: Option<u8>,
     /// In words.
     pub description: Option<String>,
+    /// Whether data moves between its disks.
+    pub relocate: Option<bool>,
+    /// Whether it is balanced by itself: now, and when a disk is added.
+    pub auto_balance: Option<bool>,
 }
 
 /// `POST /api/volumes`. The source is a volume's handle or id, or a snapshot's.

@@ -2,7 +2,7 @@
 
 use parpen_block::SessionInfo;
 use parpen_model::ports::Figures;
-use parpen_model::{Api, BalancePlan, Disk, Host, Job, JobState, Pool, Rights, Task};
+use parpen_model::{Api, BalancePlan, BalanceShare, Disk, Host, Job, JobState, Pool, Rights, Task};
 use parpen_service::alarms::Alarm;
 use parpen_service::{names, snapshots, volumes};
 
@@ -44,6 +44,8 @@ pub(crate) fn pool(p: &Pool) -> PoolDoc {
         replication: p.replication,
         usable: None,
         usable_free: None,
+        relocate: p.upkeep.relocate,
+        auto_balance: p.upkeep.balance,
         description: p.description.clone(),
         fault: p.fault.clone(),
         remark: None,
@@ -203,7 +205,7 @@ pub(crate) fn task(t: &Task) -> TaskDoc {
 }
 
 pub(crate) fn balance(p: &BalancePlan) -> BalanceDoc {
-    let fill = |(disk, used, after): &(u16, u64, u64)| FillDoc { disk: *disk, used: *used, after: *after };
+    let fill = |d: &BalanceShare| FillDoc { disk: d.disk, used: d.before, after: d.after };
     BalanceDoc {
         moves: p.moves,
         bytes: p.bytes,

@@ -36,6 +36,7 @@ fn pool() -> Pool {
         disks: Vec::new(),
         spent: Vec::new(),
         replication: 1,
+        upkeep: parpen_model::Upkeep::default(),
         capacity: 1 << 40,
         description: String::new(),
         attributes: Attributes::default(),

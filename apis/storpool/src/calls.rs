@@ -2,6 +2,7 @@
 
 mod attachments;
 mod cluster;
+mod disks;
 mod lineage;
 mod snapshots;
 mod templates;
@@ -9,7 +10,7 @@ mod volumes;
 
 use parpen_http::path::Params;
 use parpen_identity::Actor;
-use parpen_model::{Attributes, Condition, Handle, JobId, Kind};
+use parpen_model::{Attributes, Condition, DiskVerb, Handle, JobId, Kind, ScrubVerb};
 use parpen_service::volumes::ChangeAttributes;
 use parpen_service::{Ports, projects};
 use serde::Serialize;
@@ -141,13 +142,29 @@ fn new_attributes(tags: Option<Tags>) -> Attributes {
 }
 
 /// The function of a call; none where it is not built yet, which the coverage table shows.
-/// place.
 pub fn handler(endpoint: Endpoint) -> Option<Handler> {
     use Endpoint as E;
     let handler: Handler = match endpoint {
         E::ServicesList | E::ServersListBlocked => |c| Box::pin(cluster::services(c)),
         E::DisksList => |c| Box::pin(cluster::disks(c)),
         E::ServerDisksList => |c| Box::pin(cluster::server_disks(c)),
+        E::TasksList => |c| Box::pin(disks::tasks(c)),
+        E::DiskSoftEject => |c| Box::pin(disks::change(c, DiskVerb::SoftEject)),
+        E::DiskSoftEjectPause => |c| Box::pin(disks::change(c, DiskVerb::PauseEject)),
+        E::DiskSoftEjectCancel => |c| Box::pin(disks::change(c, DiskVerb::CancelEject)),
+        E::DiskEject => |c| Box::pin(disks::change(c, DiskVerb::Eject)),
+        E::DiskForget => |c| Box::pin(disks::change(c, DiskVerb::Forget)),
+        E::DiskScrubStart => |c| Box::pin(disks::change(c, DiskVerb::Scrub(ScrubVerb::Start))),
+        E::DiskScrubPause => |c| Box::pin(disks::change(c, DiskVerb::Scrub(ScrubVerb::Pause))),
+        E::DiskScrubContinue => |c| Box::pin(disks::change(c, DiskVerb::Scrub(ScrubVerb::Continue))),
+        E::DiskIgnore => |c| Box::pin(disks::ignore(c)),
+        E::DiskSetDescription => |c| Box::pin(disks::describe(c)),
+        E::VolumeRelocatorOn => |c| Box::pin(disks::relocate(c, true)),
+        E::VolumeRelocatorOff => |c| Box::pin(disks::relocate(c, false)),
+        E::VolumeRelocatorStatus => |c| Box::pin(disks::relocator(c)),
+        E::VolumeBalancerStatusGet => |c| Box::pin(disks::balancer(c)),
+        E::VolumeBalancerStatusSet => |c| Box::pin(disks::balance(c)),
+        E::VolumeBalancerDisksList => |c| Box::pin(disks::balanced(c)),
         E::PlacementGroupsList => |c| Box::pin(cluster::groups(c)),
         E::PlacementGroupDescribe => |c| Box::pin(cluster::group(c)),
         E::VolumesList => |c| Box::pin(volumes::list(c)),

@@ -373,3 +373,39 @@ impl TemplateCreate {
         })
     }
 }
+
+/// `DiskSetDescription`: 30 characters at most, of letters, digits, blanks and `_-`.
+pub fn disk_description(body: &Value) -> Result<String, Condition> {
+    let text = Fields::of("the body", body)?.text("description")?;
+    let text = text.ok_or_else(|| Condition::invalid("description", "it is missing"))?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ');
+    if text.len() > 30 || !text.chars().all(fits) {
+        let why = "it may have 30 characters: A-Z a-z 0-9 _ - and blanks";
+        return Err(Condition::invalid("description", why));
+    }
+    Ok(text.to_string())
+}
+
+/// What `VolumeBalancerStatus` is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BalancerCommand {
+    /// Make plans.
+    Start,
+    /// Give them up.
+    Stop,
+    /// Carry them out.
+    Commit,
+    /// Make them and carry them out, now and by itself later.
+    Auto,
+}
+
+/// `VolumeBalancerStatus`.
+pub fn balancer_command(body: &Value) -> Result<BalancerCommand, Condition> {
+    match Fields::of("the body", body)?.text("cmd")? {
+        Some("start") => Ok(BalancerCommand::Start),
+        Some("stop") => Ok(BalancerCommand::Stop),
+        Some("commit") => Ok(BalancerCommand::Commit),
+        Some("auto") => Ok(BalancerCommand::Auto),
+        _ => Err(Condition::invalid("cmd", "it is start, stop, commit or auto")),
+    }
+}

@@ -4,7 +4,7 @@
 
 mod cluster;
 
-pub use cluster::{SERVER, disk, placement_group, services, template};
+pub use cluster::{SERVER, disk, disk_target, placement_group, services, task, template};
 
 use std::collections::HashMap;
 

@@ -9,7 +9,7 @@ use parpen_block::BlockDevice;
 
 use crate::{
     BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Kind, Label, NewBytes,
-    Pool, PoolHealth, ReadTx, SnapshotId, Source, Space, Subject, Task, VolumeId, WriteTx,
+    Pool, PoolHealth, ReadTx, SnapshotId, Source, Space, Subject, Task, Upkeep, VolumeId, WriteTx,
 };
 
 pub use copies::*;
@@ -185,8 +185,12 @@ pub trait Media: Send + Sync {
     fn change(&self, disk: u16, verb: DiskVerb) -> Boxed<'_, Result<(), Condition>>;
     /// What balancing would do, or does.
     fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>>;
+    /// The plan that was made last, if balancing was not stopped since; makes none.
+    fn planned(&self) -> Boxed<'_, Result<Option<BalancePlan>, Condition>>;
     /// Begins or ends balancing.
     fn rebalance(&self, verb: BalanceVerb) -> Boxed<'_, Result<(), Condition>>;
+    /// Hears what the pool is to do by itself from now on; at an opening its row says so.
+    fn keep_up(&self, how: Upkeep) -> Boxed<'_, Result<(), Condition>>;
 }
 
 /// Makes and opens the stores of pools; the one place that knows drivers.

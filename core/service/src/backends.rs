@@ -175,6 +175,14 @@ impl Figures for Backends {
             }
         })
     }
+    fn planned<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Option<BalancePlan>, Condition>> {
+        Box::pin(async move {
+            match self.of(pool).await?.media() {
+                Some(m) => m.planned().await,
+                None => Ok(None),
+            }
+        })
+    }
     fn inventory<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Found>, Condition>> {
         Box::pin(async move { self.of(pool).await?.inventory().await })
     }

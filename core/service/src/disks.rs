@@ -91,6 +91,17 @@ pub async fn tasks(ports: &Ports, actor: &Actor) -> Result<Vec<Task>, Condition>
     Ok(all)
 }
 
+/// The balancing plans of all pools that have one, with what each pool does by itself; makes none.
+pub async fn planned(ports: &Ports, actor: &Actor) -> Result<Vec<(Pool, Option<BalancePlan>)>, Condition> {
+    may(actor, Power::Read, None)?;
+    let mut all = Vec::new();
+    for pool in all_pools(ports).await?.into_iter().filter(|p| !p.disks.is_empty()) {
+        let plan = ports.figures.planned(&pool).await?;
+        all.push((pool, plan));
+    }
+    Ok(all)
+}
+
 /// What balancing a pool would do, or does.
 pub async fn balance(ports: &Ports, actor: &Actor, pool: &Pool) -> Result<BalancePlan, Condition> {
     may(actor, Power::Read, None)?;
@@ -243,7 +254,8 @@ pub async fn rebalance(
     Ok(Started { now: (), job, generation })
 }
 
-fn media(store: &dyn VolumeBackend) -> Result<&dyn Media, Condition> {
+/// The disks of a store.
+pub(crate) fn media(store: &dyn VolumeBackend) -> Result<&dyn Media, Condition> {
     store.media().ok_or_else(|| Condition::Unsupported("this pool has no disks of its own".into()))
 }
 

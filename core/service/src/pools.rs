@@ -4,11 +4,12 @@ use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::{
-    Attributes, Condition, DiskPlace, Driver, Kind, Pool, PoolId, Query, ReadTx, Scope, Service, Snapshot,
-    Space, Stamp, Volume, check_pool_name, read, write,
+    Attributes, Condition, DiskPlace, Driver, JobId, Kind, Pool, PoolId, Query, ReadTx, Scope, Service,
+    Snapshot, Space, Stamp, Upkeep, Volume, check_pool_name, read, write,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::disks::media;
 use crate::jobs::{Commit, JobStep, StepCx, nothing, plan};
 use crate::volumes::ChangeAttributes;
 use crate::{Ports, Started};
@@ -17,6 +18,8 @@ pub(crate) const KIND_CREATE: &str = "pool-create@1";
 pub(crate) const STEPS_CREATE: &[&dyn JobStep] = &[&Make];
 pub(crate) const KIND_DELETE: &str = "pool-delete@1";
 pub(crate) const STEPS_DELETE: &[&dyn JobStep] = &[&Destroy];
+pub(crate) const KIND_UPKEEP: &str = "pool-upkeep@1";
+pub(crate) const STEPS_UPKEEP: &[&dyn JobStep] = &[&KeepUp];
 
 /// A pool to be made.
 #[derive(Clone, Debug)]
@@ -88,6 +91,7 @@ pub async fn create(ports: &Ports, actor: &Actor, new: NewPool) -> Result<Starte
             spent: Vec::new(),
             capacity,
             replication,
+            upkeep: Upkeep::default(),
             description: new.description.clone(),
             attributes: new.attributes.clone(),
             life: Life::Creating,
@@ -175,34 +179,63 @@ pub async fn space(ports: &Ports, actor: &Actor, pool: &Pool) -> Result<Space, C
     ports.figures.space(pool).await
 }
 
-/// Changes what is said of a pool and kept with it, and how many replicas its next volumes get that ask for no number.
+/// What is changed of a pool; what is absent stays.
+#[derive(Default)]
+pub struct Edit {
+    /// In words.
+    pub description: Option<String>,
+    /// Replicas of its next volumes that ask for no number.
+    pub replication: Option<u8>,
+    /// [`Upkeep::relocate`].
+    pub relocate: Option<bool>,
+    /// [`Upkeep::balance`].
+    pub balance: Option<bool>,
+    /// What the API keeps with it.
+    pub attributes: Option<ChangeAttributes>,
+}
+
+/// Changes what is said of a pool and what it does. Where that is more than words there is a job, which answers when the
+/// pool's store has heard it.
 pub async fn edit(
     ports: &Ports,
     actor: &Actor,
     id: PoolId,
-    description: Option<String>,
-    replication: Option<u8>,
-    mut attributes: Option<ChangeAttributes>,
-) -> Result<(Pool, u64), Condition> {
+    mut edit: Edit,
+) -> Result<(Pool, Option<JobId>), Condition> {
     may(actor, Power::Operate, None)?;
-    let now = ports.clock.now();
-    write(&*ports.meta, move |tx| {
+    let (ports_in, project, now) = (ports.clone(), actor.project, ports.clock.now());
+    let ((pool, job), _) = write(&*ports.meta, move |tx| {
         let mut p: Pool = tx.read().get(Scope::All, id)?;
-        if let Some(d) = &description {
+        if let Some(d) = &edit.description {
             p.description = d.clone();
         }
-        if let Some(r) = replication {
+        if let Some(r) = edit.replication {
             check_replication(r, p.disks.len())?;
             p.replication = r;
         }
-        if let Some(change) = &mut attributes {
+        if let Some(change) = &mut edit.attributes {
             change(&mut p.attributes);
         }
+        let wishes = edit.relocate.is_some() || edit.balance.is_some();
+        if wishes && p.disks.is_empty() {
+            return Err(Condition::Unsupported(format!("pool {:?} has no disks of its own", p.name)));
+        }
+        p.upkeep.relocate = edit.relocate.unwrap_or(p.upkeep.relocate);
+        p.upkeep.balance = edit.balance.unwrap_or(p.upkeep.balance);
         p.stamp.updated = Some(now);
         tx.update(&mut p)?;
-        Ok(p)
+        if !wishes {
+            return Ok((p, None));
+        }
+        let mut job = plan(&ports_in, KIND_UPKEEP, project, None, &Args { pool: id })?;
+        tx.insert(&mut job)?;
+        Ok((p, Some(job.id)))
     })
-    .await
+    .await?;
+    if let Some(job) = job {
+        ports.jobs.begin(job);
+    }
+    Ok((pool, job))
 }
 
 /// Deletes an empty pool; the job removes its store.
@@ -296,6 +329,21 @@ impl JobStep for Destroy {
                 tx.update(&mut p)
             });
             Ok(commit)
+        })
+    }
+}
+
+struct KeepUp;
+impl JobStep for KeepUp {
+    fn name(&self) -> &'static str {
+        "keep-up"
+    }
+    fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
+        Box::pin(async move {
+            // The row, not a wish: of two that were said one after the other the last one holds.
+            let Some(pool) = pool_of(cx).await? else { return Ok(nothing()) };
+            media(&*cx.world.backends.of(&pool).await?)?.keep_up(pool.upkeep).await?;
+            Ok(nothing())
         })
     }
 }

@@ -75,6 +75,8 @@ pub trait Figures: Send + Sync {
     fn tasks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Task>, Condition>>;
     /// What balancing a pool would do, or does.
     fn balance<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<BalancePlan, Condition>>;
+    /// The balancing plan that a pool was given last, if any.
+    fn planned<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Option<BalancePlan>, Condition>>;
     /// What the pool's store holds.
     fn inventory<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Found>, Condition>>;
     /// What one volume or snapshot of a pool costs; `None` where the store cannot tell.

@@ -19,6 +19,18 @@ pub(super) enum Driver {
     Memory,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Switch {
+    On,
+    Off,
+}
+
+impl Switch {
+    fn is_on(self) -> bool {
+        self == Switch::On
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Pool {
     /// Make a pool
@@ -66,6 +78,12 @@ pub(super) enum Pool {
         /// In words
         #[arg(long)]
         description: Option<String>,
+        /// Whether data moves between its disks where it has to; "off" also holds what an eject or a balance moves
+        #[arg(long, value_enum, value_name = "ON|OFF")]
+        relocate: Option<Switch>,
+        /// Whether it is balanced by itself: now, and when a disk is added
+        #[arg(long, value_enum, value_name = "ON|OFF")]
+        auto_balance: Option<Switch>,
         #[command(flatten)]
         common: Common,
     },
@@ -112,8 +130,9 @@ impl Pool {
                 let pool: PoolDoc = Client::of(&common)?.post("/pools", &wish)?;
                 print::one(&common, &pool)
             }
-            Pool::Edit { name, replication, description, common } => {
-                let change = PoolChange { replication, description };
+            Pool::Edit { name, replication, description, relocate, auto_balance, common } => {
+                let (relocate, auto_balance) = (relocate.map(Switch::is_on), auto_balance.map(Switch::is_on));
+                let change = PoolChange { replication, description, relocate, auto_balance };
                 let path = format!("/pools/{}", segment(&name));
                 let pool: PoolDoc = Client::of(&common)?.patch(&path, &change)?;
                 print::one(&common, &pool)

@@ -1,12 +1,12 @@
 //! The disks of a local pool, as operators see and change them.
 
-use parpen_array::{Class, MemberInfo, Order, State, TaskInfo};
+use parpen_array::{Class, Fill, MemberInfo, Order, Plan, State, TaskInfo};
 use parpen_base::Boxed;
 use parpen_engine::{BLOCK, EngineError};
 use parpen_model::ports::Media;
 use parpen_model::{
-    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Kind, PoolHealth, ScrubVerb,
-    Scrubbed, Task, TaskClass,
+    BalancePlan, BalanceShare, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Kind,
+    PoolHealth, ScrubVerb, Scrubbed, Task, TaskClass, Upkeep,
 };
 
 use super::files;
@@ -148,11 +148,38 @@ impl PoolStore {
         }
     }
 
+    /// Tells the store what it is to do by itself.
+    pub(super) async fn set_upkeep(&self, how: Upkeep) -> Result<(), Condition> {
+        for order in [Order::Relocator(how.relocate), Order::AutoBalance(how.balance)] {
+            self.store.order(order).await.map_err(condition)?;
+        }
+        Ok(())
+    }
+
     async fn eject(&self, disk: u16) -> Result<(), Condition> {
         match self.member(disk).await?.state {
             State::Out => Ok(()),
             _ => self.order(disk, Order::Eject { disk, force: true }).await,
         }
+    }
+}
+
+fn plan_of(plan: &Plan) -> BalancePlan {
+    let count = |chosen: &dyn Fn(&(u16, u16)) -> bool| {
+        plan.moves.iter().filter(|(_, from, to)| chosen(&(*from, *to))).count() as u64
+    };
+    let share = |d: &Fill| BalanceShare {
+        disk: d.disk,
+        before: d.before,
+        after: d.after,
+        gets: count(&|(_, to)| *to == d.disk),
+        gives: count(&|(from, _)| *from == d.disk),
+    };
+    BalancePlan {
+        moves: plan.moves.len() as u64,
+        bytes: plan.bytes,
+        disks: plan.disks.iter().map(share).collect(),
+        running: plan.committed,
     }
 }
 
@@ -232,18 +259,18 @@ impl Media for PoolStore {
                 Some(plan) => plan,
                 None => self.store.compute_balance().await.map_err(condition)?,
             };
-            Ok(BalancePlan {
-                moves: plan.moves.len() as u64,
-                bytes: plan.bytes,
-                disks: plan.disks.iter().map(|d| (d.disk, d.before, d.after)).collect(),
-                running: plan.committed,
-            })
+            Ok(plan_of(&plan))
         })
+    }
+
+    fn planned(&self) -> Boxed<'_, Result<Option<BalancePlan>, Condition>> {
+        Box::pin(async move { Ok(self.store.balance_plan().await.map_err(condition)?.as_ref().map(plan_of)) })
     }
 
     fn rebalance(&self, verb: BalanceVerb) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move {
             let order = match verb {
+                BalanceVerb::Plan => return self.balance().await.map(|_| ()),
                 BalanceVerb::Commit => {
                     // What is carried out is what the disks ask for now.
                     self.store.compute_balance().await.map_err(condition)?;
@@ -252,6 +279,20 @@ impl Media for PoolStore {
                 BalanceVerb::Stop => Order::StopBalance,
             };
             self.store.order(order).await.map_err(condition)
+        })
+    }
+
+    fn keep_up(&self, how: Upkeep) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async move {
+            self.set_upkeep(how).await?;
+            if how.balance && self.balance().await?.moves > 0 {
+                // Said twice, done once.
+                let going = self.store.balance_plan().await.map_err(condition)?;
+                if going.is_some_and(|p| !p.committed) {
+                    self.store.order(Order::CommitBalance).await.map_err(condition)?;
+                }
+            }
+            Ok(())
         })
     }
 }

@@ -167,6 +167,7 @@ fn row_of(store: Uuid, seen: &Seen, known: &[Pool], now: jiff::Timestamp) -> Poo
         spent: Vec::new(),
         capacity: seen.disks.iter().map(|(_, d)| d.capacity).sum(),
         replication: 1,
+        upkeep: parpen_model::Upkeep::default(),
         description: "rebuilt from its disks".into(),
         attributes: Attributes::default(),
         life: Life::Ready,

@@ -165,11 +165,8 @@ fn no_lineage_goes_on_from_a_younger_one() {
         Op::Snapshot(vec![Taken { lineage, head, snapshot: Uuid::from_u128(id), label: vec![] }])
     };
     // A snapshot, number 3, and its volume's head, number 4; `n` is what goes on from one of the two.
-    let goes_on: [&dyn Fn(u64) -> Op; 3] = [
-        &|n| create(n, 3, 9),
-        &|n| taken(4, n, 9),
-        &|n| Op::Rollback { lineage: 4, to: 3, head: n },
-    ];
+    let goes_on: [&dyn Fn(u64) -> Op; 3] =
+        [&|n| create(n, 3, 9), &|n| taken(4, n, 9), &|n| Op::Rollback { lineage: 4, to: 3, head: n }];
     for op in goes_on {
         for (number, fits) in [(1, false), (2, false), (3, false), (5, true)] {
             let mut state = State::new(&Layout::tiny(), 256, true);

@@ -47,7 +47,8 @@ pub(super) async fn change(mut cx: Cx<'_>, replace: bool) -> Result<Reply, Condi
         Some(config) => Some(from_wire::patch_pool(&pool, config)?),
         None => None,
     };
-    pools::edit(cx.ports(), &cx.actor, pool.id, body.description, None, attributes).await?;
+    let edit = pools::Edit { description: body.description, attributes, ..pools::Edit::default() };
+    pools::edit(cx.ports(), &cx.actor, pool.id, edit).await?;
     cx.bus().lifecycle(&cx.actor, "storage-pool-updated", &to_wire::pool_url(&pool.name));
     Ok(envelope::empty())
 }

@@ -31,8 +31,18 @@ pub(super) async fn call(
     match e {
         Endpoint::PoolChange => {
             let wish: PoolChange = request.json(BODY).await?;
-            let changed = pools::edit(ports, actor, pool.id, wish.description, wish.replication, None);
-            shown(ports, actor, &changed.await?.0).await
+            let edit = pools::Edit {
+                description: wish.description,
+                replication: wish.replication,
+                relocate: wish.relocate,
+                balance: wish.auto_balance,
+                attributes: None,
+            };
+            let (pool, job) = pools::edit(ports, actor, pool.id, edit).await?;
+            if let Some(job) = job {
+                ports.jobs.wait(job).await?;
+            }
+            shown(ports, actor, &pool).await
         }
         Endpoint::PoolDelete => {
             ports.jobs.wait(pools::delete(ports, actor, pool.id).await?.job).await?;

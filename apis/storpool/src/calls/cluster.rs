@@ -1,7 +1,6 @@
 //! Services, disks and placement groups.
 
-use parpen_identity::{Power, may};
-use parpen_model::{Condition, Kind};
+use parpen_model::{Condition, DiskState, Kind};
 use parpen_service::{disks, media};
 use serde_json::{Map, Value};
 
@@ -10,8 +9,10 @@ use crate::to_wire;
 
 /// `ServicesList` and `ServersListBlocked`: whoever gets an answer sees that all of this process runs.
 pub async fn services(c: &Call<'_>) -> Result<Done, Condition> {
-    may(c.actor, Power::Read, None)?;
-    c.shown(to_wire::services())
+    let all = disks::list(c.ports, c.actor).await?;
+    let missing: Vec<u16> = all.iter().filter(|d| !d.state.is_there() && !d.ignored).map(|d| d.id).collect();
+    let pending: Vec<u16> = all.iter().filter(|d| d.state == DiskState::Resyncing).map(|d| d.id).collect();
+    c.shown(to_wire::services(&missing, &pending))
 }
 
 /// `DisksList`.

@@ -1,6 +1,6 @@
 //! Disks, services, placement groups and templates.
 
-use parpen_model::{Disk, Snapshot, VolumeType};
+use parpen_model::{BalanceShare, Disk, DiskState, Snapshot, Task, VolumeType};
 use parpen_service::media::PlacementGroup;
 use serde_json::{Map, Value, json};
 
@@ -18,24 +18,37 @@ fn description(text: &str) -> String {
     text.chars().map(|c| if fits(c) { c } else { '-' }).take(DESCRIPTION_MAX).collect()
 }
 
-/// A disk; one that was fenced is down since `generation`.
+/// The generation since which a disk is down; -1: it serves.
+fn left(d: &Disk, generation: u64) -> Value {
+    if d.state.is_there() { json!(-1) } else { json!(generation) }
+}
+
+/// A disk; one that does not serve is down since `generation`.
 pub fn disk(d: &Disk, generation: u64) -> Value {
     let mut doc = json!({
         "id": d.id,
         "serverId": SERVER,
-        "generationLeft": if d.fault.is_some() { json!(generation) } else { json!(-1) },
+        "generationLeft": left(d, generation),
         "model": "parpen",
         "serial": d.uuid.simple().to_string(),
         "description": description(&d.description),
-        "softEject": "off",
+        "softEject": soft_eject(d.state),
         "ssd": d.ssd,
     });
-    if d.fault.is_none()
+    if d.state.is_there()
         && let (Some(doc), Value::Object(more)) = (doc.as_object_mut(), up(d))
     {
         doc.extend(more);
     }
     doc
+}
+
+fn soft_eject(state: DiskState) -> &'static str {
+    match state {
+        DiskState::Ejecting => "on",
+        DiskState::Paused => "paused",
+        DiskState::Up | DiskState::Resyncing | DiskState::Absent | DiskState::Failed => "off",
+    }
 }
 
 fn up(d: &Disk) -> Value {
@@ -68,18 +81,51 @@ fn up(d: &Disk) -> Value {
         "wbc": null,
         "aggregateScore": { "entries": 0, "space": 0, "total": 0 },
         "scrubbingStartedBefore": 0,
-        "scrubbedBytes": 0,
+        "scrubbedBytes": d.scrub.bytes,
         "scrubbingBW": 0,
         "scrubbingFinishAfter": 0,
         "scrubbingPausedFor": 0,
-        "scrubbingPaused": false,
+        "scrubbingPaused": d.scrub.paused,
         "lastScrubCompleted": 0,
     })
 }
 
+/// What a disk does in the background.
+pub fn task(t: &Task) -> Value {
+    json!({
+        "diskId": t.disk,
+        "transactionId": t.transaction,
+        "allObjects": t.objects,
+        "completedObjects": t.done,
+        "dispatchedObjects": t.under_way,
+        "unresolvedObjects": 0,
+    })
+}
+
+/// What a disk has and what a balancing plan makes of it; without a plan it stays as it is.
+pub fn disk_target(d: &Disk, share: Option<&BalanceShare>, generation: u64) -> Value {
+    let mut doc = json!({ "id": d.id, "serverId": SERVER, "generationLeft": left(d, generation) });
+    if !d.state.is_there() {
+        return doc;
+    }
+    let target = |current: u64, gets: u64, gives: u64| {
+        let target = (current + gets).saturating_sub(gives);
+        let delta = i128::from(target) - i128::from(current);
+        json!({ "current": current, "target": target, "delta": delta as i64, "toRecover": gets })
+    };
+    let (gets, gives) = share.map_or((0, 0), |s| (s.gets, s.gives));
+    let more = share.map_or(0, |s| s.after.saturating_sub(s.before));
+    let less = share.map_or(0, |s| s.before.saturating_sub(s.after));
+    doc["objectsCount"] = json!(d.objects_max);
+    doc["objectsAllocated"] = target(d.objects, gets, gives);
+    doc["storedSize"] = target(d.stored, more, less);
+    doc["onDiskSize"] = target(d.used, more, less);
+    doc
+}
+
 /// The services: one process is all of them. No daemon of another kind runs here, so the other maps are
-/// empty.
-pub fn services() -> Value {
+/// empty. `missing` are disks that are away and waited for, `pending` those that are brought up to date.
+pub fn services(missing: &[u16], pending: &[u16]) -> Value {
     let version = env!("CARGO_PKG_VERSION");
     let service = |more: Value| {
         let mut doc = Map::new();
@@ -96,7 +142,7 @@ pub fn services() -> Value {
     json!({
         "clusterStatus": "running",
         "mgmt": service(json!({ "active": true, "prio": 0 })),
-        "servers": service(json!({ "missingDisks": [], "pendingDisks": [] })),
+        "servers": service(json!({ "missingDisks": missing, "pendingDisks": pending })),
         "clients": {},
         "aoeTargets": {},
         "bridges": {},

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // every line of this folder is a test
 
 mod bad_input;
+mod disks;
 #[path = "../../../../core/service/tests/service/house/people.rs"]
 #[allow(dead_code)] // others use more of it
 mod people;

@@ -195,6 +195,18 @@ pub fn up_disk(v: &Value) {
     object("disk", v, &[("device", text), ("wbc", Value::is_null), ("aggregateScore", Value::is_object)]);
 }
 
+pub fn disk_target(v: &Value) {
+    object("disk target", v, &[("id", disk_id), ("serverId", service_id), ("generationLeft", int)]);
+    if v["generationLeft"] == -1 {
+        let target: Check = |v| {
+            object("target", v, &[("current", int), ("target", int), ("delta", int), ("toRecover", int)]);
+            true
+        };
+        let sizes = [("objectsAllocated", target), ("storedSize", target), ("onDiskSize", target)];
+        object("disk target", v, &[&sizes[..], &[("objectsCount", int)]].concat());
+    }
+}
+
 pub fn down_disk(v: &Value) {
     disk_base(v);
     object("disk", v, &[("generationLeft", Value::is_u64)]);

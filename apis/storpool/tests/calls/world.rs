@@ -14,7 +14,7 @@ use parpen_meta::Store;
 use parpen_model::ports::{DataPath, Drivers, Made, Media, MetaStore, Rollback, VolumeBackend};
 use parpen_model::{
     Api, BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Driver, Found, Label,
-    NewBytes, Pool, PoolHealth, PoolId, Scrubbed, SnapshotId, Source, Space, Subject, Task, VolumeId,
+    NewBytes, Pool, PoolHealth, PoolId, Scrubbed, SnapshotId, Source, Space, Subject, Task, Upkeep, VolumeId,
 };
 use parpen_service::{HouseExports, Ports, Start, first_pools, start};
 use parpen_storpool::StorPool;
@@ -178,7 +178,13 @@ impl Media for Sizes {
     fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>> {
         Box::pin(async { Ok(BalancePlan { moves: 0, bytes: 0, disks: Vec::new(), running: false }) })
     }
+    fn planned(&self) -> Boxed<'_, Result<Option<BalancePlan>, Condition>> {
+        Box::pin(async { Ok(None) })
+    }
     fn rebalance(&self, _: BalanceVerb) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn keep_up(&self, _: Upkeep) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async { Ok(()) })
     }
 }

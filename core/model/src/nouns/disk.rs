@@ -220,16 +220,33 @@ pub struct BalancePlan {
     pub moves: u64,
     /// Bytes that would move.
     pub bytes: u64,
-    /// Per disk: number, used bytes now, used bytes afterwards.
-    pub disks: Vec<(u16, u64, u64)>,
+    /// Each disk that takes part.
+    pub disks: Vec<BalanceShare>,
     /// It is being carried out.
     pub running: bool,
+}
+
+/// What a plan makes of one disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BalanceShare {
+    /// Its number.
+    pub disk: u16,
+    /// Used bytes when the plan was made.
+    pub before: u64,
+    /// Used bytes when it is carried out.
+    pub after: u64,
+    /// Objects that it gets.
+    pub gets: u64,
+    /// Objects that leave it.
+    pub gives: u64,
 }
 
 /// What may be asked of a pool's balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BalanceVerb {
+    /// Make a plan and keep it.
+    Plan,
     /// Carry the plan out.
     Commit,
     /// Stop; what has moved stays.

@@ -45,6 +45,21 @@ pub struct DiskPlace {
     pub ignored: bool,
 }
 
+/// What a pool does by itself with the data on its disks. (Disks that came back get what they lack in any case.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upkeep {
+    /// Data moves: off disks that are ejected, to where copies are missing, to where a balancing plan wants it.
+    pub relocate: bool,
+    /// A balancing plan is made, and carried out, when a disk is added.
+    pub balance: bool,
+}
+
+impl Default for Upkeep {
+    fn default() -> Upkeep {
+        Upkeep { relocate: true, balance: false }
+    }
+}
+
 /// A place for volumes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "PoolDocument")]
@@ -63,6 +78,8 @@ pub struct Pool {
     pub capacity: u64,
     /// Replicas of a volume that asks for no number, 1 to 3.
     pub replication: u8,
+    /// What it does by itself.
+    pub upkeep: Upkeep,
     /// In words.
     pub description: String,
     /// What APIs keep with it.
@@ -90,6 +107,8 @@ struct PoolDocument {
     capacity: u64,
     #[serde(default = "one")]
     replication: u8,
+    #[serde(default)]
+    upkeep: Upkeep,
     description: String,
     attributes: Attributes,
     life: crate::lifecycle::Life,
@@ -119,6 +138,7 @@ impl From<PoolDocument> for Pool {
             spent: d.spent,
             capacity: d.capacity,
             replication: d.replication,
+            upkeep: d.upkeep,
             description: d.description,
             attributes: d.attributes,
             life: d.life,

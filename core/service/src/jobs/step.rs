@@ -128,6 +128,7 @@ const TABLES: &[(&str, &[&dyn JobStep])] = {
         (disks::KIND_ADD, disks::STEPS_ADD),
         (disks::KIND_CHANGE, disks::STEPS_CHANGE),
         (disks::KIND_BALANCE, disks::STEPS_BALANCE),
+        (pools::KIND_UPKEEP, pools::STEPS_UPKEEP),
     ]
 };
 

@@ -1,7 +1,9 @@
 //! Disks: the rows follow what the stores take, and nothing else.
 
 use parpen_base::GIB;
-use parpen_model::{Condition, Disk as Medium, DiskState, DiskVerb, Pool, PoolHealth, Scope, Scrubbed, read};
+use parpen_model::{
+    Condition, Disk as Medium, DiskState, DiskVerb, Driver, Pool, PoolHealth, Scope, Scrubbed, Upkeep, read,
+};
 use parpen_service::pools::NewDisk;
 use parpen_service::{alarms, capacity, disks, pools};
 
@@ -143,6 +145,55 @@ async fn what_objects_are_short_of_is_asked_of_the_store() {
     house.kill();
 }
 
+fn copied(copies: u8) -> pools::Edit {
+    pools::Edit { replication: Some(copies), ..pools::Edit::default() }
+}
+
+#[tokio::test]
+async fn what_a_pool_does_by_itself_is_kept_and_its_store_hears_it() {
+    let disk = Disk::new();
+    let house = disk.start().await;
+    let (ports, actor) = (&house.ports, &house.actor);
+    let p = pool(&house).await;
+    assert_eq!(p.upkeep, Upkeep { relocate: true, balance: false });
+    let edit = pools::Edit { relocate: Some(false), ..pools::Edit::default() };
+    let (_, job) = pools::edit(ports, actor, p.id, edit).await.unwrap();
+    ports.jobs.wait(job.unwrap()).await.unwrap();
+    let both = pools::Edit { balance: Some(true), description: Some("d".into()), ..pools::Edit::default() };
+    let (now, job) = pools::edit(ports, actor, p.id, both).await.unwrap();
+    ports.jobs.wait(job.unwrap()).await.unwrap();
+    assert_eq!(now.upkeep, Upkeep { relocate: false, balance: true });
+    assert_eq!((pool(&house).await.upkeep, pool(&house).await.description), (now.upkeep, "d".into()));
+    let heard = [false, true].map(|balance| format!("keep up {:?}", Upkeep { relocate: false, balance }));
+    assert_eq!(disk.said(), heard);
+    let words = pools::Edit { description: Some("e".into()), ..pools::Edit::default() };
+    assert!(pools::edit(ports, actor, p.id, words).await.unwrap().1.is_none(), "words are no job");
+    house.kill();
+}
+
+#[tokio::test]
+async fn a_pool_without_disks_does_nothing_by_itself() {
+    let house = Disk::new().start().await;
+    let (ports, actor) = (&house.ports, &house.actor);
+    let new = pools::NewPool {
+        name: "quick".into(),
+        driver: Driver::Memory,
+        disks: Vec::new(),
+        capacity: Some(GIB),
+        replication: None,
+        description: "as made".into(),
+        attributes: Default::default(),
+    };
+    let made = pools::create(ports, actor, new).await.unwrap();
+    ports.jobs.wait(made.job).await.unwrap();
+    let edit =
+        pools::Edit { balance: Some(true), description: Some("other".into()), ..pools::Edit::default() };
+    let refused = pools::edit(ports, actor, made.now.id, edit).await;
+    assert!(matches!(refused, Err(Condition::Unsupported(_))), "{refused:?}");
+    assert_eq!(pools::get(ports, actor, "quick").await.unwrap().description, "as made");
+    house.kill();
+}
+
 #[tokio::test]
 async fn a_pool_tells_what_its_copies_leave() {
     let disk = Disk::new();
@@ -154,12 +205,12 @@ async fn a_pool_tells_what_its_copies_leave() {
     assert_eq!((once.copies, once.usable, once.usable_free), (1, 30 * GIB, 15 * GIB));
     assert_eq!(once.stored, 12 * GIB);
     for (copies, usable) in [(2, 15), (3, 10)] {
-        let (p, _) = pools::edit(ports, actor, p.id, None, Some(copies), None).await.unwrap();
+        let (p, _) = pools::edit(ports, actor, p.id, copied(copies)).await.unwrap();
         let room = capacity::of(ports, actor, &p).await.unwrap();
         assert_eq!((room.copies, room.usable), (copies, usable * GIB));
     }
     for wrong in [0, 4] {
-        let refused = pools::edit(ports, actor, p.id, None, Some(wrong), None).await;
+        let refused = pools::edit(ports, actor, p.id, copied(wrong)).await;
         assert!(matches!(refused, Err(Condition::Invalid { .. })), "{wrong}");
     }
     house.kill();

@@ -23,6 +23,7 @@ fn pool(disks: u16) -> Pool {
         spent: Vec::new(),
         capacity: u64::from(disks) * 100 * GIB,
         replication: 1,
+        upkeep: parpen_model::Upkeep::default(),
         description: String::new(),
         attributes: Default::default(),
         life: Life::Ready,

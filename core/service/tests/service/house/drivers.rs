@@ -10,7 +10,7 @@ use parpen_model::ports::{
 };
 use parpen_model::{
     BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Label, NewBytes, Pool,
-    PoolHealth, SnapshotId, Source, Space, Subject, Task, VolumeId,
+    PoolHealth, SnapshotId, Source, Space, Subject, Task, Upkeep, VolumeId,
 };
 use uuid::Uuid;
 
@@ -135,8 +135,14 @@ impl Media for TestStore {
     fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>> {
         Box::pin(async { Ok(BalancePlan { moves: 0, bytes: 0, disks: Vec::new(), running: false }) })
     }
+    fn planned(&self) -> Boxed<'_, Result<Option<BalancePlan>, Condition>> {
+        Box::pin(async { Ok(None) })
+    }
     fn rebalance(&self, verb: BalanceVerb) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move { self.hear("balance", format!("{verb:?}")).await })
+    }
+    fn keep_up(&self, how: Upkeep) -> Boxed<'_, Result<(), Condition>> {
+        Box::pin(async move { self.hear("keep up", format!("{how:?}")).await })
     }
 }
 

@@ -15,6 +15,7 @@ deaths! {
     a_disk_emptied of "disk-change@1";
     a_disk_forgotten of "disk-change@1";
     balanced of "pool-balance@1";
+    told_what_to_do of "pool-upkeep@1";
 }
 
 fn second() -> NewPool {
@@ -147,6 +148,24 @@ async fn balanced(kind: &str) {
             disks::rebalance(&house.ports, &house.actor, pool.id, BalanceVerb::Commit).await.unwrap();
         },
         async |house, before| assert_eq!(local(house).await.disks, before.disks),
+    )
+    .await;
+}
+
+async fn told_what_to_do(kind: &str) {
+    dies(
+        kind,
+        async |house| local(house).await,
+        async |house, pool| {
+            let edit = pools::Edit { relocate: Some(false), ..pools::Edit::default() };
+            pools::edit(&house.ports, &house.actor, pool.id, edit).await.unwrap();
+        },
+        async |house, before| {
+            let now = local(house).await;
+            // Where it was not written down it is not so.
+            assert!(now.upkeep == before.upkeep || !now.upkeep.relocate, "{now:?}");
+            assert_eq!(now.disks, before.disks);
+        },
     )
     .await;
 }

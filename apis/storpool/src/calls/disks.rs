@@ -1,0 +1,150 @@
+//! What disks do and are asked to do, the relocator, the balancer. A cluster is all pools that have disks.
+
+use std::collections::BTreeMap;
+
+use parpen_model::{BalancePlan, BalanceVerb, Condition, DiskState, DiskVerb, Kind, Pool, PoolId, TaskClass};
+use parpen_service::{disks, pools, snapshots, volumes};
+use serde_json::{Map, Value, json};
+
+use super::{Call, Done};
+use crate::from_wire::{self, BalancerCommand};
+use crate::to_wire;
+
+/// The number of the disk in the path.
+fn number(c: &Call<'_>) -> Result<u16, Condition> {
+    let text = c.params.get("disk");
+    text.parse().map_err(|_| Condition::not_found(Kind::Disk, text))
+}
+
+/// What a disk cannot do now it cannot do in a moment either; clients would try a conflict again for half a minute.
+fn lasting(e: Condition) -> Condition {
+    match e {
+        Condition::Conflict(why) => Condition::invalid("diskId", why),
+        other => other,
+    }
+}
+
+/// The calls that do something with one disk.
+pub async fn change(c: &Call<'_>, verb: DiskVerb) -> Result<Done, Condition> {
+    c.wait(disks::change(c.ports, c.actor, number(c)?, verb).await?.job).await.map_err(lasting)?;
+    c.done(Value::Null).await
+}
+
+/// `DiskIgnore`.
+pub async fn ignore(c: &Call<'_>) -> Result<Done, Condition> {
+    disks::ignore(c.ports, c.actor, number(c)?, true).await.map_err(lasting)?;
+    c.done(Value::Null).await
+}
+
+/// `DiskSetDescription`.
+pub async fn describe(c: &Call<'_>) -> Result<Done, Condition> {
+    let text = from_wire::disk_description(c.body)?;
+    disks::describe(c.ports, c.actor, number(c)?, &text).await?;
+    c.done(Value::Null).await
+}
+
+/// `TasksList`: what moves to or off disks. (Reading for verification is shown with the disk.)
+pub async fn tasks(c: &Call<'_>) -> Result<Done, Condition> {
+    let all = disks::tasks(c.ports, c.actor).await?;
+    let moving = all.iter().filter(|t| t.class != TaskClass::Scrub);
+    c.shown(moving.map(to_wire::task).collect::<Vec<_>>())
+}
+
+/// Pools that have disks.
+async fn with_disks(c: &Call<'_>) -> Result<Vec<Pool>, Condition> {
+    let all = pools::list(c.ports, c.actor).await?;
+    Ok(all.into_iter().filter(|p| !p.disks.is_empty()).collect())
+}
+
+async fn edit(c: &Call<'_>, pool: PoolId, edit: pools::Edit) -> Result<(), Condition> {
+    match pools::edit(c.ports, c.actor, pool, edit).await?.1 {
+        Some(job) => c.wait(job).await,
+        None => Ok(()),
+    }
+}
+
+/// `VolumeRelocatorOn` and `VolumeRelocatorOff`.
+pub async fn relocate(c: &Call<'_>, on: bool) -> Result<Done, Condition> {
+    for p in with_disks(c).await? {
+        edit(c, p.id, pools::Edit { relocate: Some(on), ..pools::Edit::default() }).await?;
+    }
+    c.done(Value::Null).await
+}
+
+/// `VolumeRelocatorStatus`. Which volumes have objects on the move is not known one by one: all count whose pool has any.
+pub async fn relocator(c: &Call<'_>) -> Result<Done, Condition> {
+    let off = with_disks(c).await?.iter().any(|p| !p.upkeep.relocate);
+    let tasks = disks::tasks(c.ports, c.actor).await?;
+    let moves = |class| matches!(class, TaskClass::Recovery | TaskClass::SoftEject | TaskClass::Relocation);
+    let all = disks::list(c.ports, c.actor).await?;
+    let is_moving = |pool: PoolId| {
+        tasks.iter().any(|t| moves(t.class) && all.iter().any(|d| d.id == t.disk && d.pool == pool))
+    };
+    let volumes = volumes::list(c.ports, c.actor, volumes::Filter::default()).await?;
+    let snapshots = snapshots::list(c.ports, c.actor, None, true).await?;
+    let pools = volumes.iter().map(|v| v.volume.pool).chain(snapshots.iter().map(|s| s.snapshot.pool));
+    let mut moving: BTreeMap<PoolId, bool> = BTreeMap::new();
+    let count = pools.filter(|p| *moving.entry(*p).or_insert_with(|| is_moving(*p))).count();
+    c.shown(json!({ "status": if off { "off" } else { "on" }, "volumesToRelocate": count }))
+}
+
+/// The balancer in one word. It has nothing to look at while a disk is missing or is being emptied.
+fn word(plans: &[(Pool, Option<BalancePlan>)], states: &[DiskState]) -> &'static str {
+    let known = || plans.iter().filter_map(|(_, plan)| plan.as_ref());
+    // The misspelling is the protocol's.
+    match () {
+        () if known().any(|p| p.running) => "commiting",
+        () if states.iter().any(|s| *s != DiskState::Up) => "blocked",
+        () if known().any(|p| p.moves > 0) => "ready",
+        () if known().next().is_some() => "nothing to do",
+        () => "waiting",
+    }
+}
+
+/// `VolumeBalancerStatus`, asked.
+pub async fn balancer(c: &Call<'_>) -> Result<Done, Condition> {
+    let plans = disks::planned(c.ports, c.actor).await?;
+    let all = disks::list(c.ports, c.actor).await?;
+    let states: Vec<DiskState> = all.iter().filter(|d| !d.ignored).map(|d| d.state).collect();
+    let auto = plans.iter().any(|(pool, _)| pool.upkeep.balance);
+    c.shown(json!({ "status": word(&plans, &states), "auto": auto }))
+}
+
+/// `VolumeBalancerStatus`, told.
+pub async fn balance(c: &Call<'_>) -> Result<Done, Condition> {
+    let command = from_wire::balancer_command(c.body)?;
+    let plans = disks::planned(c.ports, c.actor).await?;
+    let ready = |plan: &Option<BalancePlan>| plan.as_ref().is_some_and(|p| p.moves > 0 && !p.running);
+    if command == BalancerCommand::Commit && !plans.iter().any(|(_, plan)| ready(plan)) {
+        return Err(Condition::invalid(
+            "cmd",
+            "there is nothing to commit; the command `start` makes a plan",
+        ));
+    }
+    for (pool, plan) in &plans {
+        let verb = match command {
+            BalancerCommand::Start => BalanceVerb::Plan,
+            BalancerCommand::Stop => BalanceVerb::Stop,
+            BalancerCommand::Commit if ready(plan) => BalanceVerb::Commit,
+            BalancerCommand::Commit => continue,
+            BalancerCommand::Auto => {
+                edit(c, pool.id, pools::Edit { balance: Some(true), ..pools::Edit::default() }).await?;
+                continue;
+            }
+        };
+        if verb == BalanceVerb::Stop && pool.upkeep.balance {
+            edit(c, pool.id, pools::Edit { balance: Some(false), ..pools::Edit::default() }).await?;
+        }
+        c.wait(disks::rebalance(c.ports, c.actor, pool.id, verb).await?.job).await?;
+    }
+    c.done(Value::Null).await
+}
+
+/// `VolumeBalancerDisksList`.
+pub async fn balanced(c: &Call<'_>) -> Result<Done, Condition> {
+    let plans = disks::planned(c.ports, c.actor).await?;
+    let share = |id: u16| plans.iter().flat_map(|(_, p)| p).flat_map(|p| &p.disks).find(|s| s.disk == id);
+    let all = disks::list(c.ports, c.actor).await?;
+    let by_id = all.iter().map(|d| (d.id.to_string(), to_wire::disk_target(d, share(d.id), c.generation)));
+    c.shown(by_id.collect::<Map<String, Value>>())
+}
