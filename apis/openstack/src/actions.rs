@@ -180,12 +180,12 @@ pub(crate) async fn retype(cx: Cx) -> Result<Reply, Condition> {
     };
     let v = get(&cx).await?.volume;
     let all = types::list(cx.ports(), cx.actor()?).await?;
-    let to = from_wire::volume_type(&all, &name).map_err(|condition| match condition {
-        Condition::NotFound { .. } => {
-            bad(format!("Invalid input received: Invalid volume_type passed: {name}."))
-        }
-        other => other,
-    })?;
+    let to = from_wire::volume_type(&all, &name)?;
+    if all.iter().any(|t| Some(t.id) == to && t.rules.shared && t.encryption.is_some()) {
+        return Err(bad(
+            "Invalid input received: Retype requested both encryption and multi-attach, which is not supported.",
+        ));
+    }
     let done = volumes::retype(cx.ports(), cx.actor()?, v.id, Retype { to, may_move }).await;
     done.map_err(|condition| match condition {
         Condition::WrongState { what: Kind::VolumeType, actual, .. } => bad(format!(

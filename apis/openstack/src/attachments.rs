@@ -3,7 +3,7 @@
 use http::StatusCode;
 use parpen_http::Reply;
 use parpen_model::lifecycle::{AttachState, Standing, When};
-use parpen_model::{Attachment, AttachmentId, Condition, Kind};
+use parpen_model::{Attachment, AttachmentId, Condition, Kind, Volume, VolumeId};
 use parpen_service::attachments::{self, Attach};
 use parpen_service::volumes::Attached;
 use serde_json::{Value, json};
@@ -50,6 +50,10 @@ fn shows(a: &Attachment) -> bool {
 const EXCLUSIVE: When = When::Only(&[Standing::Free, Standing::Downloading]);
 const SHARED: When = When::Only(&[Standing::Free, Standing::Attached, Standing::Downloading]);
 
+fn is_broken(v: &Volume) -> bool {
+    matches!(v.standing(), Standing::Error | Standing::ErrorDeleting | Standing::ErrorResizing)
+}
+
 fn id(cx: &Cx) -> Result<AttachmentId, Condition> {
     from_wire::id_in_path(Kind::Attachment, cx.param("id")).map(AttachmentId)
 }
@@ -84,7 +88,7 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let (reserve, by) = from_wire::new_attachment(&fields, cx.version)?;
     let (ports, actor) = (cx.ports(), cx.actor()?);
     let v = volumes::named(&cx, reserve.volume).await?.volume;
-    if matches!(v.standing(), Standing::Error | Standing::ErrorDeleting | Standing::ErrorResizing) {
+    if is_broken(&v) {
         return Err(bad(format!(
             "Invalid volume: Volume attachments can not be created if the volume is in an error state. The Volume {} \
              currently has a status of: {} ",
@@ -118,6 +122,16 @@ pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read(&mut cx.request, "attachment").await?;
     let by = from_wire::connector(&fields)?.ok_or_else(|| required("connector"))?;
     let (ports, actor) = (cx.ports(), cx.actor()?);
+    let of = attachments::get(ports, actor, id(&cx)?).await?.attachment.subject;
+    let v = volumes::named(&cx, VolumeId(of.uuid())).await?.volume;
+    if is_broken(&v) {
+        return Err(Condition::Conflict(format!(
+            "Resource conflict: Volume attachments can not be updated if the volume is in an error state. The Volume {} \
+             currently has a status of: {} ",
+            v.id,
+            states::of_volume(&v)
+        )));
+    }
     let started = match attachments::connect(ports, actor, id(&cx)?, by).await {
         // Cinder calls it a conflict where somebody else is connected already.
         Err(Condition::InUse { name, by, .. }) => Err(Condition::Conflict(format!(

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use parpen_http::Reply;
 use parpen_identity::{Power, may};
-use parpen_model::lifecycle::BackupState;
+use parpen_model::lifecycle::{BackupState, Standing};
 use parpen_model::{Alias, Api, Attributes, Backup, BackupId, Condition, Kind, SnapshotId, VolumeId};
 use parpen_service::backups::{self, CreateTerms, DeleteTerms, Edit, Into, NewBackup, Record, View};
 use parpen_service::names::Naming;
@@ -17,6 +17,7 @@ use crate::errors::fault;
 use crate::fields::{Fields, refuse, required};
 use crate::from_wire::{self, METADATA, OWN, ZONE};
 use crate::paging::{Listed, page};
+use crate::states;
 use crate::to_wire::{gib, links, maybe_time, own, texts, time, user};
 
 /// Who can import what was exported here.
@@ -25,6 +26,8 @@ const SERVICE: &str = "parpen";
 const RECORD_MAX: usize = 64 * 1024;
 
 impl Listed for View {
+    const FILTERS: &'static [&'static str] = &["name", "status", "volume_id"];
+
     fn id(&self) -> String {
         self.backup.id.to_string()
     }
@@ -65,8 +68,7 @@ async fn all(cx: &Cx) -> Result<Vec<View>, Condition> {
 }
 
 fn summary(cx: &Cx, b: &Backup) -> Value {
-    let project = b.project.0.simple().to_string();
-    json!({ "id": b.id.to_string(), "name": b.name, "links": links(&cx.base, &project, "backups", b.id) })
+    json!({ "id": b.id.to_string(), "name": b.name, "links": links(cx.look(), "backups", b.id) })
 }
 
 fn full(cx: &Cx, view: &View) -> Value {
@@ -94,9 +96,9 @@ fn full(cx: &Cx, view: &View) -> Value {
     add(0, "data_timestamp", json!(time(b.data)));
     if cx.actor().is_ok_and(|actor| may(actor, Power::Operate, None).is_ok()) {
         add(18, "os-backup-project-attr:project_id", json!(b.project.0.simple().to_string()));
+        add(56, "user_id", user(&b.attributes));
     }
     add(43, "metadata", texts(&b.attributes, METADATA));
-    add(56, "user_id", user(&b.attributes));
     if let Some(key) = &b.key {
         add(64, "encryption_key_id", json!(key.id.to_string()));
     }
@@ -142,14 +144,31 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read(&mut cx.request, "backup").await?;
     let new = new_backup(&cx, &fields)?;
     let terms = CreateTerms { attached: fields.flag("force")?.unwrap_or(false) };
+    if new.snapshot.is_none() {
+        let v = volumes::get(cx.ports(), cx.actor()?, &volumes::Key::Id(new.of)).await?.volume;
+        if !matches!(v.standing(), Standing::Free | Standing::Attached) {
+            return bad(&format!(
+                "Invalid volume: Volume to be backed up must be available or in-use, but the current status is \"{}\".",
+                states::of_volume(&v)
+            ));
+        }
+    }
     match backups::create(cx.ports(), cx.actor()?, new, terms).await {
         Ok(begun) => one(StatusCode::ACCEPTED, "backup", summary(&cx, &begun.now)),
         Err(Condition::InUse { what: Kind::Volume, .. }) => {
             bad("Invalid volume: Backing up an in-use volume must use the force flag.")
         }
         Err(Condition::WrongState { what: Kind::Volume, actual, .. }) => bad(&format!(
-            "Invalid volume: Volume to be backed up must be available or in-use, but the current status is \"{actual}\"."
+            "Invalid volume: Volume to be backed up must be available or in-use, but the current status is \"{}\".",
+            states::in_words(&actual)
         )),
+        Err(Condition::WrongState { what: Kind::Snapshot, actual, .. }) => bad(&format!(
+            "Invalid snapshot: Snapshot to be backed up must be available, but the current status is \"{}\".",
+            states::in_words(&actual)
+        )),
+        Err(Condition::Invalid { field, why }) if field == "snapshot_id" => {
+            bad(&format!("Invalid volume: {why}"))
+        }
         Err(Condition::Invalid { field, why }) if field == "incremental" => {
             bad(&format!("Invalid backup: {why}"))
         }
@@ -181,9 +200,13 @@ pub(crate) async fn force_delete(cx: Cx) -> Result<Reply, Condition> {
 pub(crate) async fn reset(cx: Cx) -> Result<Reply, Condition> {
     let fields = cx.argument();
     let status = fields.get("status").ok_or_else(|| required("status"))?;
-    let to = BackupState::ALL.iter().find(|s| status.as_str() == Some(s.word()));
-    let to = to.filter(|s| matches!(s, BackupState::Available | BackupState::Error));
-    let to = to.ok_or_else(|| refuse("status", status, "is not one of ['available', 'error']"))?;
+    let text = status.as_str().ok_or_else(|| refuse("status", status, "is not of type 'string'"))?;
+    let to = BackupState::ALL.iter().find(|s| text.eq_ignore_ascii_case(s.word()));
+    let Some(to) = to.filter(|s| matches!(s, BackupState::Available | BackupState::Error)) else {
+        return bad(&format!(
+            "Backup status: {text:.64} is invalid, valid statuses are: ['available', 'error']."
+        ));
+    };
     backups::reset(cx.ports(), cx.actor()?, id(&cx)?, *to).await?;
     Ok(Reply::empty(StatusCode::ACCEPTED))
 }
@@ -206,7 +229,14 @@ pub(crate) async fn restore(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read(&mut cx.request, "restore").await?;
     let backup = id(&cx)?;
     let into = match fields.id("volume_id")? {
-        Some(volume) => Into::Existing(VolumeId(volume)),
+        Some(volume) => {
+            let key = volumes::Key::Id(VolumeId(volume));
+            let v = volumes::get(cx.ports(), cx.actor()?, &key).await?.volume;
+            if v.standing() != Standing::Free {
+                return bad("Invalid volume: Volume to be restored to must be available");
+            }
+            Into::Existing(v.id)
+        }
         None => {
             let name = from_wire::name(&fields)?.filter(|n| !n.is_empty());
             let name = name.unwrap_or_else(|| format!("restore_backup_{backup}"));

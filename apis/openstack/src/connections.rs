@@ -101,7 +101,7 @@ pub(crate) async fn terminate(cx: Cx) -> Result<Reply, Condition> {
 pub(crate) fn in_use(condition: Condition) -> Condition {
     match condition {
         Condition::InUse { what: Kind::Attachment, by, .. } => Condition::Conflict(format!(
-            "Detach volume from instance {} using the Compute API",
+            "ConflictNovaUsingAttachment: Detach volume from instance {} using the Compute API",
             by.join(", ")
         )),
         other => other,

@@ -51,6 +51,8 @@ pub(crate) struct Cx {
     pub(crate) version: Microversion,
     /// The root of addresses in the answer.
     pub(crate) base: String,
+    /// The project that the request's address names.
+    pub(crate) within: Option<String>,
     /// The action's argument, where the body named an action.
     pub(crate) argument: Value,
 }
@@ -76,7 +78,12 @@ impl Cx {
 
     /// How documents look for this caller.
     pub(crate) fn look(&self) -> Look<'_> {
-        Look { base: &self.base, version: self.version, admin: self.is_admin() }
+        Look {
+            base: &self.base,
+            within: self.within.as_deref(),
+            version: self.version,
+            admin: self.is_admin(),
+        }
     }
 
     /// The terms under which attachments are taken away: other services may do what users may not.
@@ -92,11 +99,6 @@ impl Cx {
     /// A segment of the path.
     pub(crate) fn param(&self, name: &str) -> &str {
         self.params.get(name)
-    }
-
-    /// The project in whose name the token was given, as clients write it.
-    pub(crate) fn project(&self) -> Result<String, Condition> {
-        Ok(self.actor()?.project.0.simple().to_string())
     }
 
     /// A truth value of the query; what cannot be understood counts as absent.
@@ -115,6 +117,8 @@ impl Cx {
 pub(crate) struct Look<'a> {
     /// The root of addresses.
     pub(crate) base: &'a str,
+    /// The project that the request's address names.
+    pub(crate) within: Option<&'a str>,
     pub(crate) version: Microversion,
     /// Operators see more.
     pub(crate) admin: bool,

@@ -171,6 +171,10 @@ operations! {
     VolumeMetadataItemSet PUT "/volume/v3/volumes/{id}/metadata/{key}" since 0 => metadata::volume_set;
     VolumeMetadataItemDelete DELETE "/volume/v3/volumes/{id}/metadata/{key}" since 0 => metadata::volume_unset;
     VolumeAction POST "/volume/v3/volumes/{id}/action" since 0;
+    VolumeEncryption GET "/volume/v3/volumes/{id}/encryption" since 0 => types::encryption::of_volume;
+    VolumeEncryptionItem GET "/volume/v3/volumes/{id}/encryption/{key}" since 0 => types::encryption::of_volume_item;
+    VolumeManageOldList GET "/volume/v3/os-volume-manage" since 0 => manage::volumes_list;
+    VolumeManageOldDetail GET "/volume/v3/os-volume-manage/detail" since 0 => manage::volumes_detail;
     VolumeManage POST "/volume/v3/os-volume-manage" since 0 => manage::volume;
     VolumeManageableList GET "/volume/v3/manageable_volumes" since 8 => manage::volumes_list;
     VolumeManageableDetail GET "/volume/v3/manageable_volumes/detail" since 8 => manage::volumes_detail;
@@ -190,6 +194,8 @@ operations! {
     SnapshotMetadataItemDelete DELETE "/volume/v3/snapshots/{id}/metadata/{key}" since 0
         => metadata::snapshot_unset;
     SnapshotAction POST "/volume/v3/snapshots/{id}/action" since 0;
+    SnapshotManageOldList GET "/volume/v3/os-snapshot-manage" since 0 => manage::snapshots_list;
+    SnapshotManageOldDetail GET "/volume/v3/os-snapshot-manage/detail" since 0 => manage::snapshots_detail;
     SnapshotManage POST "/volume/v3/os-snapshot-manage" since 0 => manage::snapshot;
     SnapshotManageableList GET "/volume/v3/manageable_snapshots" since 8 => manage::snapshots_list;
     SnapshotManageableDetail GET "/volume/v3/manageable_snapshots/detail" since 8 => manage::snapshots_detail;
@@ -262,12 +268,12 @@ operations! {
     GroupSpecSet PUT "/volume/v3/group_types/{id}/group_specs/{key}" since 11 => group_types::spec_set;
     GroupSpecDelete DELETE "/volume/v3/group_types/{id}/group_specs/{key}" since 11 => group_types::spec_delete;
 
-    TransfersList GET "/volume/v3/volume-transfers" since 55 => transfers::list;
-    TransfersDetail GET "/volume/v3/volume-transfers/detail" since 55 => transfers::detail;
-    TransferCreate POST "/volume/v3/volume-transfers" since 55 => transfers::create;
-    TransferShow GET "/volume/v3/volume-transfers/{id}" since 55 => transfers::show;
-    TransferDelete DELETE "/volume/v3/volume-transfers/{id}" since 55 => transfers::delete;
-    TransferAccept POST "/volume/v3/volume-transfers/{id}/accept" since 55 => transfers::accept;
+    TransfersList GET "/volume/v3/volume-transfers" since 0 => transfers::list;
+    TransfersDetail GET "/volume/v3/volume-transfers/detail" since 0 => transfers::detail;
+    TransferCreate POST "/volume/v3/volume-transfers" since 0 => transfers::create;
+    TransferShow GET "/volume/v3/volume-transfers/{id}" since 0 => transfers::show;
+    TransferDelete DELETE "/volume/v3/volume-transfers/{id}" since 0 => transfers::delete;
+    TransferAccept POST "/volume/v3/volume-transfers/{id}/accept" since 0 => transfers::accept;
     OldTransfersList GET "/volume/v3/os-volume-transfer" since 0 => transfers::list;
     OldTransfersDetail GET "/volume/v3/os-volume-transfer/detail" since 0 => transfers::detail;
     OldTransferCreate POST "/volume/v3/os-volume-transfer" since 0 => transfers::create;
@@ -328,7 +334,7 @@ operations! {
     }
     actions {
     VolumeExtend VolumeAction "os-extend" since 0 => actions::extend;
-    VolumeExtendCompletion VolumeAction "os-extend_volume_completion" since 71 => actions::extend_completion;
+    VolumeExtendCompletion VolumeAction "os-extend_volume_completion" since 0 => actions::extend_completion;
     VolumeReadonly VolumeAction "os-update_readonly_flag" since 0 => actions::readonly;
     VolumeRetype VolumeAction "os-retype" since 0 => actions::retype;
     VolumeBootable VolumeAction "os-set_bootable" since 0 => actions::bootable;

@@ -31,8 +31,11 @@ fn name(status: StatusCode) -> &'static str {
 
 /// Cinder's error document.
 pub(crate) fn fault(status: StatusCode, message: &str) -> Reply {
-    let message = bounded(message);
-    Reply::json(status, &json!({ name(status): { "code": status.as_u16(), "message": message } }))
+    let mut document = json!({ "code": status.as_u16(), "message": bounded(message) });
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        document["retryAfter"] = json!("0");
+    }
+    Reply::json(status, &json!({ name(status): document }))
 }
 
 /// What a refusal says, without repeating all of a long name.

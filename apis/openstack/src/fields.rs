@@ -81,8 +81,8 @@ impl Fields {
             None => Ok(None),
             Some(Value::Bool(b)) => Ok(Some(*b)),
             Some(other) => {
-                let text = other.as_str().map_or_else(|| other.to_string(), str::to_string);
-                truth(&text).map(Some).ok_or_else(|| refuse(name, other, "is not of type 'boolean'"))
+                let said = other.as_str().filter(|t| SPELLINGS.contains(t)).and_then(truth);
+                said.map(Some).ok_or_else(|| refuse(name, other, "is not of type 'boolean'"))
             }
         }
     }
@@ -103,11 +103,16 @@ impl Fields {
         self.id(name)?.ok_or_else(|| required(name))
     }
 
-    /// A document of texts.
+    /// A document of texts of at most 255 characters.
     pub(crate) fn texts(&self, name: &str) -> Result<Option<Map<String, Value>>, Condition> {
+        self.long_texts(name, 255)
+    }
+
+    /// A document of texts of at most `max` characters.
+    pub(crate) fn long_texts(&self, name: &str, max: usize) -> Result<Option<Map<String, Value>>, Condition> {
         match self.get(name) {
             None => Ok(None),
-            Some(Value::Object(map)) => checked_texts(name, map.clone()).map(Some),
+            Some(Value::Object(map)) => checked_texts(name, map.clone(), max).map(Some),
             Some(other) => Err(refuse(name, other, "is not of type 'object'")),
         }
     }
@@ -118,6 +123,12 @@ pub(crate) fn required(name: &str) -> Condition {
     Condition::invalid(name, format!("'{name}' is a required property"))
 }
 
+/// How documents may spell truth values as texts.
+const SPELLINGS: [&str; 24] = [
+    "True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t", "False", "FALSE", "false",
+    "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f",
+];
+
 /// `True`, `1`, `yes` and their like.
 pub(crate) fn truth(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
@@ -127,15 +138,16 @@ pub(crate) fn truth(text: &str) -> Option<bool> {
     }
 }
 
-/// Keys of 1 to 255 characters, values of at most 255.
-fn checked_texts(name: &str, map: Map<String, Value>) -> Result<Map<String, Value>, Condition> {
+/// Keys of 1 to 255 characters of `A-Za-z0-9-_:. /`, values of at most `max`.
+fn checked_texts(name: &str, map: Map<String, Value>, max: usize) -> Result<Map<String, Value>, Condition> {
     for (key, value) in &map {
-        let length = key.chars().count();
-        if length == 0 || length > 255 {
-            return Err(refuse(name, &Value::String(key.clone()), "is no key of 1 to 255 characters"));
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_:. /".contains(c);
+        if key.is_empty() || key.len() > 255 || !key.chars().all(fits) {
+            let why = format!("Additional properties are not allowed ('{key:.64}' was unexpected)");
+            return Err(refuse(name, &Value::Object(map.clone()), &why));
         }
         match value {
-            Value::String(s) if s.chars().count() <= 255 => {}
+            Value::String(s) if s.chars().count() <= max => {}
             Value::String(_) => return Err(refuse(key, value, "is too long")),
             other => return Err(refuse(key, other, "is not of type 'string'")),
         }

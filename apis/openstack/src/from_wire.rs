@@ -53,8 +53,12 @@ pub(crate) fn description(fields: &Fields) -> Result<Option<Value>, Condition> {
     Ok(None)
 }
 
-/// Gibibytes as bytes; more than any volume can have is over quota, as Cinder says it.
-fn bytes(gib: u64) -> Result<u64, Condition> {
+/// Gibibytes as bytes; more than any volume can have is over quota, as Cinder says it, and more than its numbers can
+/// be is no size.
+fn bytes(field: &str, gib: u64) -> Result<u64, Condition> {
+    if i32::try_from(gib).is_err() {
+        return Err(refuse(field, &json!(gib), "is greater than the maximum of 2147483647"));
+    }
     let limit = SIZE_MAX / GIB;
     if gib > limit {
         return Err(Condition::QuotaExceeded { what: "gigabytes".into(), limit, used: 0, asked: gib });
@@ -90,14 +94,10 @@ pub(crate) fn volume_type(types: &[VolumeType], name: &str) -> Result<Option<Vol
 
 /// What is made elsewhere and not here.
 fn refuse_foreign_sources(fields: &Fields) -> Result<(), Condition> {
-    for (key, what) in
-        [("consistencygroup_id", "a volume in a consistency group"), ("cluster", "a volume in a cluster")]
-    {
-        if fields.get(key).is_some() {
-            return Err(Condition::Unsupported(format!("{what} is not implemented here")));
-        }
+    match fields.get("cluster") {
+        Some(_) => Err(Condition::Unsupported("a volume in a cluster is not implemented here".into())),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Refuses any zone but the one there is.
@@ -126,18 +126,19 @@ pub(crate) fn new_volume(
         ));
     }
     zone(fields)?;
+    let given = |name: &str| fields.get(name).is_some_and(|v| v != "");
+    let sources = ["backup_id", "imageRef", "snapshot_id", "source_volid"];
+    if sources.iter().filter(|s| given(s)).count() > 1 {
+        return Err(bad(
+            "Invalid input received: May specify only one of backup, imageRef, snapshot, source volume",
+        ));
+    }
     let from = match (fields.id("snapshot_id")?, fields.id("source_volid")?) {
-        (Some(_), Some(_)) => {
-            return Err(Condition::invalid(
-                "source_volid",
-                "give either a snapshot or a volume as the source",
-            ));
-        }
-        (Some(snapshot), None) => From::Snapshot(SnapshotId(snapshot)),
+        (Some(snapshot), _) => From::Snapshot(SnapshotId(snapshot)),
         (None, Some(volume)) => From::Volume(VolumeId(volume)),
         (None, None) => From::Blank,
     };
-    let size = fields.whole("size", 1)?.map(bytes).transpose()?;
+    let size = fields.whole("size", 1)?.map(|n| bytes("size", n)).transpose()?;
     if size.is_none() && from == From::Blank && fields.get("backup_id").is_none() {
         return Err(required("size"));
     }
@@ -210,7 +211,7 @@ pub(crate) fn edit_volume(fields: &Fields) -> Result<volumes::Edit, Condition> {
 
 /// `os-extend`: the new size in bytes.
 pub(crate) fn new_size(fields: &Fields) -> Result<u64, Condition> {
-    bytes(fields.whole("new_size", 1)?.ok_or_else(|| required("new_size"))?)
+    bytes("new_size", fields.whole("new_size", 1)?.ok_or_else(|| required("new_size"))?)
 }
 
 /// The rights that an attachment asks for.

@@ -43,6 +43,11 @@ fn summary(gs: &GroupSnapshot) -> Value {
     json!({ "id": gs.id.to_string(), "name": gs.name, "group_type_id": gs.group_type.to_string() })
 }
 
+/// In lists without detail.
+fn listed(gs: &GroupSnapshot) -> Value {
+    json!({ "id": gs.id.to_string(), "name": gs.name })
+}
+
 fn detailed(cx: &Cx, gs: &GroupSnapshot) -> Value {
     let mut doc = summary(gs);
     doc["group_id"] = json!(gs.group.to_string());
@@ -67,7 +72,7 @@ async fn paged(cx: &Cx) -> Result<Page<GroupSnapshot>, Condition> {
 }
 
 pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
-    Ok(paged(&cx).await?.reply("group_snapshots", "group_snapshot_links", summary))
+    Ok(paged(&cx).await?.reply("group_snapshots", "group_snapshot_links", listed))
 }
 
 pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {

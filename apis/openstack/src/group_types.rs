@@ -14,6 +14,7 @@ use crate::fields::{Fields, document, required, truth};
 use crate::from_wire::METADATA;
 use crate::paging::{Listed, page};
 use crate::states::bad;
+use crate::strict::check_specs;
 use crate::to_wire::{texts, time};
 
 impl Listed for GroupType {
@@ -67,6 +68,9 @@ pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
     let page = page(&cx, all.into_iter().filter(wanted).collect())?;
     Ok(page.reply("group_types", "group_type_links", |t| printed(&cx, t)))
 }
+
+/// What keys of specs may hold besides letters and digits.
+const SPEC_KEYS: &str = "-_:.";
 
 pub(crate) async fn default(cx: Cx) -> Result<Reply, Condition> {
     cx.actor()?;
@@ -160,7 +164,7 @@ pub(crate) async fn specs(cx: Cx) -> Result<Reply, Condition> {
 
 pub(crate) async fn specs_set(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields(document(&mut cx.request).await?);
-    let more = fields.texts("group_specs")?.ok_or_else(|| required("group_specs"))?;
+    let more = fields.specs("group_specs", SPEC_KEYS)?.ok_or_else(|| required("group_specs"))?;
     let t = operated(&cx).await?;
     let given = more.clone();
     change(&cx, &t, move |specs| specs.extend(more.clone())).await?;
@@ -185,8 +189,8 @@ pub(crate) async fn spec_set(mut cx: Cx) -> Result<Reply, Condition> {
     if body.len() != 1 || !body.contains_key(&key) {
         return Err(bad("Request body and URI mismatch"));
     }
-    let checked = Fields(Map::from_iter([("spec".to_string(), Value::Object(body))])).texts("spec")?;
-    let more = checked.unwrap_or_default();
+    check_specs("body", &body, SPEC_KEYS)?;
+    let more = body;
     let given = more.clone();
     change(&cx, &t, move |specs| specs.extend(more.clone())).await?;
     Ok(Reply::json(StatusCode::OK, &given))

@@ -8,7 +8,7 @@ pub(crate) use bytes::{download, upload};
 use http::StatusCode;
 use http::header::LOCATION;
 use parpen_http::Reply;
-use parpen_model::lifecycle::{ImageEvent, image};
+use parpen_model::lifecycle::{ImageEvent, Standing, image};
 use parpen_model::{Attributes, Condition, Image, ImageId, Kind, VolumeId};
 use parpen_service::images::{self, Save};
 use parpen_service::volumes::{self, NewVolume};
@@ -18,7 +18,7 @@ use crate::cx::{Cx, one};
 use crate::fields::{Fields, document};
 use crate::from_wire::{self, IMAGE, OWN};
 use crate::paging::{Listed, page};
-use crate::states::bad;
+use crate::states::{self, bad};
 use crate::to_wire::{gib, own, time};
 
 /// Where this API keeps an image's own properties.
@@ -183,6 +183,23 @@ async fn source(cx: &Cx, id: ImageId) -> Result<Image, Condition> {
     })
 }
 
+/// The image of a name, where that is one image.
+pub(crate) async fn by_name(cx: &Cx, name: &str) -> Result<ImageId, Condition> {
+    let all = match images::list(cx.ports(), cx.actor()?).await {
+        // Elsewhere images are known by id alone.
+        Err(Condition::Unsupported(_)) => Vec::new(),
+        other => other?,
+    };
+    let mut found = all.iter().filter(|i| i.name.as_deref() == Some(name));
+    match (found.next(), found.next()) {
+        (Some(i), None) => Ok(i.id),
+        (Some(_), Some(_)) => Err(Condition::Conflict(format!(
+            "Multiple matches found for '{name}', use an ID to be more specific."
+        ))),
+        (None, _) => Err(bad("Invalid image identifier or unable to access requested image.")),
+    }
+}
+
 /// Refusals of the core about an image, as Cinder says them.
 fn worded(e: Condition) -> Condition {
     match e {
@@ -231,17 +248,29 @@ pub(crate) async fn reimage(cx: Cx) -> Result<Reply, Condition> {
     let fields = cx.argument();
     let image = ImageId(fields.required_id("image_id")?);
     let reserved = fields.flag("reimage_reserved")?.unwrap_or(false);
-    let i = source(&cx, image).await?;
     let view = crate::volumes::get(&cx).await?;
+    let i = source(&cx, image).await.map_err(|e| match e {
+        Condition::Invalid { .. } => Condition::not_found(Kind::Image, image),
+        other => other,
+    })?;
     let mut attributes = view.volume.attributes.clone();
     kept_with(&i, &mut attributes);
+    let wanted = if reserved { "available or error or reserved" } else { "available or error" };
+    let refused = || {
+        bad(format!(
+            "Invalid volume: Volume {} status must be {wanted}, but current status is {}.",
+            view.volume.id,
+            states::of_volume(&view.volume)
+        ))
+    };
+    match view.volume.standing() {
+        Standing::Free | Standing::Error => {}
+        Standing::Reserved if reserved => {}
+        _ => return Err(refused()),
+    }
     let begun = images::refill(cx.ports(), cx.actor()?, view.volume.id, image, reserved, attributes).await;
     begun.map_err(|e| match e {
-        // Cinder calls this a conflict.
-        Condition::WrongState { .. } | Condition::InUse { .. } => Condition::Conflict(format!(
-            "Invalid volume: Volume {} status must be available or error to be reimaged.",
-            view.volume.id
-        )),
+        Condition::WrongState { .. } | Condition::InUse { .. } => refused(),
         other => worded(other),
     })?;
     Ok(Reply::empty(StatusCode::ACCEPTED))
@@ -252,6 +281,13 @@ pub(crate) async fn save(cx: Cx) -> Result<Reply, Condition> {
     let fields = cx.argument();
     let view = crate::volumes::get(&cx).await?;
     let of = view.volume.id;
+    let now = view.volume.standing();
+    if !matches!(now, Standing::Free | Standing::Attached) {
+        return Err(bad(format!(
+            "Invalid volume: Volume {of} status must be available or in-use, but current status is: {}.",
+            states::of_volume(&view.volume)
+        )));
+    }
     let image = wire::saved_image(&fields, &view.volume, cx.version)?;
     let wish = Save { of, attached: fields.flag("force")?.unwrap_or(false), image };
     let (v, i) = images::save(cx.ports(), cx.actor()?, wish).await.map_err(|e| refused(e, of))?;
@@ -281,7 +317,8 @@ pub(crate) async fn save(cx: Cx) -> Result<Reply, Condition> {
 fn refused(e: Condition, of: VolumeId) -> Condition {
     match e {
         Condition::WrongState { what: Kind::Volume, actual, .. } => bad(format!(
-            "Invalid volume: Volume {of} status must be available or in-use, but current status is: {actual}."
+            "Invalid volume: Volume {of} status must be available or in-use, but current status is: {}.",
+            states::in_words(&actual)
         )),
         Condition::InUse { .. } => bad("Invalid volume: Volume status is in-use."),
         other => worded(other),

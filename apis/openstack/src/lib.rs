@@ -99,7 +99,7 @@ async fn caller(house: &House, endpoint: Endpoint, request: &HttpRequest) -> Res
     if let Some(project) = router::project(request.path())
         && uuid::Uuid::parse_str(&project).ok() != Some(actor.project.0)
     {
-        return Err(Condition::invalid("request", "the project in the URL is not the token's"));
+        return Err(errors::said("Malformed request url"));
     }
     Ok(Caller::Known(Box::new((actor, token))))
 }
@@ -113,6 +113,9 @@ async fn answer(
     let version = router::version(&request);
     if endpoint.is_identity() || endpoint.is_image() {
         return act(house, endpoint, caller, request, version).await;
+    }
+    if let Some(refused) = router::refused(&request) {
+        return Ok(version.mark(refused));
     }
     let too_large = request.too_large();
     match act(house.clone(), endpoint, caller, request, version).await {
@@ -138,14 +141,19 @@ async fn act(
     let params = router::params(&request);
     let base = house.config.base(&request);
     let ports = house.ports.on_behalf_of(&request.id);
-    let mut cx = Cx { house, ports, caller, request, params, version, base, argument: Value::Null };
+    let within = router::project(request.path());
+    let mut cx = Cx { house, ports, caller, request, params, version, base, within, argument: Value::Null };
     let mut endpoint = endpoint;
     if endpoint.is_action_group() {
         let (key, argument) = actions::named(&mut cx).await?;
-        let unknown = || Condition::invalid("body", format!("There is no such action: {key}"));
+        let unknown = || {
+            errors::said(format!(
+                "There is no such action: {key}. Verify the request body and Content-Type header and try again."
+            ))
+        };
         endpoint = endpoint::action(endpoint, &key).ok_or_else(unknown)?;
         if !version.has(endpoint.since()) {
-            return Ok(router::too_old(version));
+            return Ok(router::too_old());
         }
         cx.argument = argument;
     }
@@ -217,7 +225,10 @@ impl Api for OpenStack {
     }
 
     fn finish(&self, request_id: &str, reply: Reply) -> Reply {
-        reply.with(HeaderName::from_static("x-openstack-request-id"), request_id)
+        // The second is what older clients look for.
+        reply
+            .with(HeaderName::from_static("x-openstack-request-id"), request_id)
+            .with(HeaderName::from_static("x-compute-request-id"), request_id)
     }
 }
 

@@ -175,10 +175,7 @@ pub(crate) async fn snapshot(mut cx: Cx) -> Result<Reply, Condition> {
     let (ports, actor) = (cx.ports(), cx.actor()?);
     let of = VolumeId(fields.required_id("volume_id")?);
     let name = named(&fields)?;
-    let of = crate::volumes::named(&cx, of).await.map_err(|condition| match condition {
-        Condition::NotFound { .. } => bad(format!("Volume: {of} could not be found.")),
-        other => other,
-    })?;
+    let of = crate::volumes::named(&cx, of).await?;
     let attributes = from_wire::attributes(&fields, actor, fields.texts("metadata")?)?;
     let naming = Naming { name: from_wire::name(&fields)?.unwrap_or_default(), ..Naming::default() };
     let new = Takeover { naming, attributes, ..Takeover::default() };

@@ -93,7 +93,6 @@ impl Shown {
 
     fn document(&self, cx: &Cx) -> Value {
         let Shown(m, resource, action, detail) = self;
-        let project = m.project.0.simple().to_string();
         json!({
             "id": m.id.to_string(),
             "event_id": self.event(),
@@ -104,12 +103,15 @@ impl Shown {
             "request_id": m.origin,
             "resource_type": resource,
             "resource_uuid": self.about(),
-            "links": links(&cx.base, &project, "messages", m.id),
+            "links": links(cx.look(), "messages", m.id),
         })
     }
 }
 
 impl Listed for Shown {
+    const FILTERS: &'static [&'static str] =
+        &["resource_uuid", "resource_type", "event_id", "request_id", "message_level"];
+
     fn id(&self) -> String {
         self.0.id.to_string()
     }

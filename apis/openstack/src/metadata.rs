@@ -11,6 +11,9 @@ use crate::fields::{Fields, document, required};
 use crate::from_wire::{IMAGE, METADATA};
 use crate::{snapshots, to_wire, volumes};
 
+/// Longest value of what a volume keeps of its image, in characters.
+const IMAGE_TEXT_MAX: usize = 65_535;
+
 /// What has the metadata.
 #[derive(Clone, Copy)]
 enum Of {
@@ -130,7 +133,7 @@ async fn unset(cx: Cx, of: Of) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn image_set(cx: Cx) -> Result<Reply, Condition> {
-    let more = cx.argument().texts("metadata")?.ok_or_else(|| required("metadata"))?;
+    let more = cx.argument().long_texts("metadata", IMAGE_TEXT_MAX)?.ok_or_else(|| required("metadata"))?;
     let all = change(&cx, Of::Volume, IMAGE, None, move |document| document.extend(more.clone())).await?;
     one(StatusCode::OK, "metadata", all)
 }
@@ -141,7 +144,12 @@ pub(crate) async fn image_unset(cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn image_show(cx: Cx) -> Result<Reply, Condition> {
-    one(StatusCode::OK, "metadata", Value::Object(now(&cx, Of::Volume, IMAGE).await?.0))
+    let all = now(&cx, Of::Volume, IMAGE).await?.0;
+    if all.is_empty() {
+        let text = format!("Glance metadata for volume/snapshot {} cannot be found.", cx.param("id"));
+        return Err(Condition::not_found(Kind::Other, text));
+    }
+    one(StatusCode::OK, "metadata", Value::Object(all))
 }
 
 macro_rules! both {

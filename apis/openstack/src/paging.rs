@@ -19,6 +19,9 @@ pub(crate) trait Listed {
     /// The filters that everybody may use; none: all are let through.
     const FILTERS: &'static [&'static str] = &[];
 
+    /// Whether the newest come first where no order is asked for; else only since 3.59.
+    const NEWEST_FIRST: bool = true;
+
     /// Its id as shown.
     fn id(&self) -> String;
     /// The value of a field that lists may filter and sort by; `None` if it is no such field.
@@ -112,8 +115,13 @@ pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condi
             }
         }
     }
-    all.reverse();
+    if T::NEWEST_FIRST || cx.version.has(59) {
+        all.reverse();
+    }
     for (field, descending) in order(&query)?.into_iter().rev() {
+        if all.first().is_some_and(|item| item.field(&field).is_none()) {
+            return Err(bad("Invalid input received: Invalid sort key"));
+        }
         all.sort_by(|a, b| {
             let key = |item: &T| item.field(&field).unwrap_or(Value::Null);
             let order = compare(&key(a), &key(b));
@@ -129,10 +137,10 @@ pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condi
     }
     let offset = whole("offset", value("offset"))?.unwrap_or(0);
     all.drain(..offset.min(all.len()));
-    let limit = whole("limit", value("limit"))?.unwrap_or(PAGE_MAX).min(PAGE_MAX);
-    let more = all.len() > limit;
+    let limit = limit(value("limit"))?.min(PAGE_MAX);
     all.truncate(limit);
-    let next = all.last().filter(|_| more).map(|last| next(cx, &query, &last.id()));
+    // As Cinder has it: after a full page there is a next one, which may be empty.
+    let next = all.last().filter(|_| all.len() == limit).map(|last| next(cx, &query, &last.id()));
     Ok(Page { items: all, count, next })
 }
 
@@ -155,18 +163,13 @@ fn refuse_unknown<T: Listed>(cx: &Cx, query: &[(String, String)]) -> Result<(), 
     if !cx.version.has(31) || T::FILTERS.is_empty() || cx.is_admin() {
         return Ok(());
     }
-    let known = |name: &str| {
-        let like = name.strip_suffix('~').filter(|_| cx.version.has(34));
-        OTHERS.contains(&name) || T::FILTERS.contains(&like.unwrap_or(name))
-    };
+    // None of them may be asked for by a part alone (`name~`), as in Cinder's own list of filters.
+    let known = |name: &str| OTHERS.contains(&name) || T::FILTERS.contains(&name);
     let wrong: Vec<&str> = query.iter().map(|(n, _)| n.as_str()).filter(|n| !known(n)).collect();
     if wrong.is_empty() {
         return Ok(());
     }
-    Err(bad(format!(
-        "Invalid input received: Invalid filters {} are found in query options.",
-        wrong.join(", ")
-    )))
+    Err(bad(format!("Invalid filters {} are found in query options.", wrong.join(","))))
 }
 
 /// Since 3.2 truth values are written in one of a few ways.
@@ -228,6 +231,15 @@ fn encode(text: &str) -> impl std::fmt::Display + '_ {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
 }
 
+/// How many items a page may have.
+fn limit(value: Option<&str>) -> Result<usize, Condition> {
+    let Some(text) = value.filter(|v| !v.is_empty()) else { return Ok(PAGE_MAX) };
+    match text.trim().parse::<i64>() {
+        Ok(n) => usize::try_from(n).map_err(|_| bad("limit param must be positive")),
+        Err(_) => Err(bad("limit param must be an integer")),
+    }
+}
+
 fn whole(name: &str, value: Option<&str>) -> Result<Option<usize>, Condition> {
     let Some(text) = value.filter(|v| !v.is_empty()) else { return Ok(None) };
     let number = text
@@ -242,8 +254,13 @@ fn order(query: &[(String, String)]) -> Result<Vec<(String, bool)>, Condition> {
     let descending = |dir: &str| match dir.to_ascii_lowercase().as_str() {
         "desc" | "" => Ok(true),
         "asc" => Ok(false),
-        _ => Err(Condition::invalid("sort", "a sort direction is asc or desc")),
+        _ => Err(bad("Invalid input received: Unknown sort direction, must be 'desc' or 'asc'.")),
     };
+    if value("sort").is_some() && (value("sort_key").is_some() || value("sort_dir").is_some()) {
+        return Err(bad(
+            "The 'sort_key' and 'sort_dir' parameters are deprecated and cannot be used with the 'sort' parameter.",
+        ));
+    }
     if let Some(sort) = value("sort") {
         return sort
             .split(',')

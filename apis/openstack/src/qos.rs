@@ -129,7 +129,7 @@ pub(crate) async fn tell(cx: &Cx, of: Subject, info: &mut Value) -> Result<(), C
 }
 
 fn shown(cx: &Cx, q: &Qos) -> Result<Reply, Condition> {
-    let links = links(&cx.base, &cx.project()?, "qos-specs", q.id);
+    let links = links(cx.look(), "qos-specs", q.id);
     Ok(Reply::json(StatusCode::OK, &json!({ "qos_specs": policy::qos(q), "links": links })))
 }
 

@@ -9,6 +9,7 @@ use parpen_http::{HttpRequest, Reply};
 
 use crate::endpoint::{Endpoint, table};
 use crate::errors;
+use crate::fields::truth;
 use crate::microversion::{Microversion, negotiate};
 
 static TABLE: LazyLock<Vec<Route<Endpoint>>> = LazyLock::new(table);
@@ -75,7 +76,7 @@ pub(crate) fn route(request: &HttpRequest) -> Result<Endpoint, Box<Reply>> {
     if !endpoint.is_identity() && !endpoint.is_public() {
         let version = negotiate(request)?;
         if !version.has(endpoint.since()) {
-            return Err(Box::new(too_old(version)));
+            return Err(Box::new(version.mark(too_old())));
         }
     }
     Ok(endpoint)
@@ -86,9 +87,32 @@ pub(crate) fn version(request: &HttpRequest) -> Microversion {
     negotiate(request).unwrap_or(Microversion::MIN)
 }
 
-/// The answer where an operation is newer than the version asked for.
-pub(crate) fn too_old(version: Microversion) -> Reply {
-    errors::fault(StatusCode::NOT_FOUND, &format!("API version {version} is not supported on this method."))
+/// The answer where an operation is newer than the version asked for: for that version there is nothing.
+pub(crate) fn too_old() -> Reply {
+    errors::fault(StatusCode::NOT_FOUND, "The resource could not be found.")
+}
+
+/// The truth values of queries that Cinder does not guess at.
+const TRUTHS: [&str; 5] = ["cascade", "force", "with_count", "usage", "list_volume"];
+
+/// The answer to a request that no operation would understand: a body that is no JSON by what it says of itself, or a
+/// truth value of the query that is none.
+pub(crate) fn refused(request: &HttpRequest) -> Option<Reply> {
+    let kind = request.header("content-type").map(|t| t.split(';').next().unwrap_or_default().trim());
+    let known = |t: &str| {
+        ["application/json", "application/vnd.openstack.volume+json"]
+            .iter()
+            .any(|k| t.eq_ignore_ascii_case(k))
+    };
+    let is_empty = request.header("content-length").is_none_or(|n| n == "0")
+        && request.header("transfer-encoding").is_none();
+    if kind.is_some_and(|t| !known(t)) && !is_empty {
+        return Some(errors::fault(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Content-Type"));
+    }
+    let (name, value) =
+        request.query_pairs().find(|(n, v)| TRUTHS.contains(&n.as_str()) && truth(v).is_none())?;
+    let text = format!("Value '{value:.64}' for '{name}' is not a boolean.");
+    Some(errors::fault(StatusCode::BAD_REQUEST, &text))
 }
 
 #[cfg(test)]

@@ -98,12 +98,18 @@ fn shown(cx: &Cx, d: &Daemon) -> Value {
     one
 }
 
+/// Whether a daemon is on a host: on this one, or one of those on this machine where only that is named.
+fn is_on(d: &Daemon, host: &str) -> bool {
+    d.host == host
+        || (!host.contains('@') && d.host.strip_prefix(host).is_some_and(|more| more.starts_with('@')))
+}
+
 pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
     let wanted = |key: &str| cx.request.query_value(key).filter(|v| !v.is_empty());
     let (host, binary) = (wanted("host"), wanted("binary"));
     let all = daemons(&cx).await?;
     let fits = |d: &&Daemon| {
-        host.as_ref().is_none_or(|h| *h == d.host) && binary.as_ref().is_none_or(|b| b == d.binary)
+        host.as_ref().is_none_or(|h| is_on(d, h)) && binary.as_ref().is_none_or(|b| b == d.binary)
     };
     one(StatusCode::OK, "services", all.iter().filter(fits).map(|d| shown(&cx, d)).collect())
 }
@@ -157,7 +163,7 @@ pub(crate) async fn disable(cx: Cx) -> Result<Reply, Condition> {
 pub(crate) async fn disable_with_reason(cx: Cx) -> Result<Reply, Condition> {
     let reason = |fields: &Fields| {
         let refused = |_| said("Disabled reason contains invalid characters or is too long");
-        fields.name("disabled_reason").map(Some).map_err(refused)
+        text(fields, "disabled_reason").map_err(refused)
     };
     switch(cx, &["disabled_reason"], |fields| Ok(Switch::Disable(reason(fields)?))).await
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::actions;
 use crate::cx::{Cx, one};
-use crate::fields::{Fields, required};
+use crate::fields::{Fields, refuse, required};
 use crate::from_wire::{self, METADATA, OWN};
 use crate::paging::{Listed, page};
 use crate::states::{self, bad, reword};
@@ -102,6 +102,9 @@ pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
 
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read(&mut cx.request, "snapshot").await?;
+    if fields.0.is_empty() {
+        return Err(refuse("snapshot", &json!({}), "does not have enough properties"));
+    }
     let edit =
         Edit { name: from_wire::name(&fields)?, attributes: from_wire::change(&fields)?, ..Edit::default() };
     snapshots::edit(cx.ports(), cx.actor()?, id(&cx).await?, edit).await?;

@@ -82,11 +82,12 @@ pub(crate) fn bootable(attributes: &Attributes) -> bool {
     attributes.value(OWN, "bootable").and_then(Value::as_bool).unwrap_or(false)
 }
 
-/// The addresses of one thing. `base` is the service's root.
-pub(crate) fn links(base: &str, project: &str, collection: &str, id: impl std::fmt::Display) -> Value {
+/// The addresses of one thing: with the caller's project if the request's own address had it.
+pub(crate) fn links(look: Look<'_>, collection: &str, id: impl std::fmt::Display) -> Value {
+    let (base, within) = (look.base, look.within.map(|p| format!("/{p}")).unwrap_or_default());
     json!([
-        { "rel": "self", "href": format!("{base}/volume/v3/{project}/{collection}/{id}") },
-        { "rel": "bookmark", "href": format!("{base}/volume/{project}/{collection}/{id}") },
+        { "rel": "self", "href": format!("{base}/volume/v3{within}/{collection}/{id}") },
+        { "rel": "bookmark", "href": format!("{base}/volume{within}/{collection}/{id}") },
     ])
 }
 
@@ -100,9 +101,8 @@ pub(crate) enum Shape {
 }
 
 /// A volume in lists without detail.
-pub(crate) fn volume_summary(base: &str, v: &Volume) -> Value {
-    let project = v.project.0.simple().to_string();
-    json!({ "id": v.id.to_string(), "name": v.name, "links": links(base, &project, "volumes", v.id) })
+pub(crate) fn volume_summary(look: Look<'_>, v: &Volume) -> Value {
+    json!({ "id": v.id.to_string(), "name": v.name, "links": links(look, "volumes", v.id) })
 }
 
 /// A volume.
@@ -127,7 +127,7 @@ pub(crate) fn volume(look: Look<'_>, view: &volumes::View, shape: Shape) -> Valu
         "snapshot_id": snapshot,
         "source_volid": source,
         "metadata": metadata(v, &view.attachments),
-        "links": links(look.base, &project, "volumes", v.id),
+        "links": links(look, "volumes", v.id),
         "user_id": user(&v.attributes),
         "bootable": bootable(&v.attributes).to_string(),
         "encrypted": is_encrypted(view),

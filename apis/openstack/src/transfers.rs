@@ -13,9 +13,11 @@ use crate::from_wire::{self, OWN};
 use crate::paging::{Listed, Page, page};
 use crate::states::{bad, reword};
 use crate::to_wire::time;
-use crate::volumes;
+use crate::{to_wire, volumes};
 
 impl Listed for Transfer {
+    const NEWEST_FIRST: bool = false;
+
     fn id(&self) -> String {
         self.id.to_string()
     }
@@ -36,8 +38,7 @@ impl Listed for Transfer {
 }
 
 fn links(cx: &Cx, t: &Transfer) -> Value {
-    let project = t.project.0.simple().to_string();
-    crate::to_wire::links(&cx.base, &project, "os-volume-transfer", t.id)
+    crate::to_wire::links(cx.look(), "os-volume-transfer", t.id)
 }
 
 fn summary(cx: &Cx, t: &Transfer) -> Value {
@@ -64,7 +65,7 @@ fn id(cx: &Cx) -> Result<TransferId, Condition> {
     from_wire::id_in_path(Kind::Transfer, cx.param("id")).map(TransferId)
 }
 
-/// The offers that this call is about, a page of them. The oldest comes first, which paging takes as asked for.
+/// The offers that this call is about, a page of them.
 async fn paged(cx: &Cx) -> Result<Page<Transfer>, Condition> {
     let actor = cx.actor()?;
     let project = Some(actor.project).filter(|_| !cx.asks("all_tenants"));
@@ -89,7 +90,12 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let volume = VolumeId(fields.required_id("volume_id")?);
     let name = fields.text("name", 255)?;
     let without = cx.version.has(55) && fields.flag("no_snapshots")?.unwrap_or(false);
-    let volume = volumes::named(&cx, volume).await?.volume.id;
+    let view = volumes::named(&cx, volume).await?;
+    // Its key goes with it since 3.70, and with all that is encrypted with it.
+    if to_wire::is_encrypted(&view) && (!cx.version.has(70) || without) {
+        return Err(bad("Invalid volume: transferring encrypted volume is not supported"));
+    }
+    let volume = view.volume.id;
     let offered = transfers::create(cx.ports(), cx.actor()?, volume, name, without).await;
     let offered = offered.map_err(|condition| match condition {
         Condition::WrongState { what: Kind::Snapshot, name, .. } => {

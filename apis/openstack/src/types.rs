@@ -92,7 +92,11 @@ pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
     let actor = cx.actor()?;
     let public = wanted_public(&cx)?;
     let rows = types::list(cx.ports(), actor).await?;
-    let fits = |t: &Option<VolumeType>| public.is_none_or(|p| p == t.as_ref().is_none_or(|t| t.public));
+    // Among the public ones are those that the caller's own project was given.
+    let open = |t: &Option<VolumeType>| {
+        t.as_ref().is_none_or(|t| t.public || (public == Some(true) && t.access.contains(&actor.project)))
+    };
+    let fits = |t: &Option<VolumeType>| public.is_none_or(|p| p == open(t));
     let mut all: Vec<Shown> =
         std::iter::once(None).chain(rows.into_iter().map(Some)).filter(fits).map(Shown).collect();
     let filter = cx.request.query_value("extra_specs").filter(|_| is_admin(actor) || cx.version.has(52));

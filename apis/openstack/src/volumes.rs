@@ -6,12 +6,12 @@ use http::StatusCode;
 use parpen_http::Reply;
 use parpen_model::lifecycle::{Standing, When};
 use parpen_model::{Api, BackupId, Condition, GroupId, ImageId, Kind, Subject, Volume, VolumeId};
-use parpen_service::volumes::{self, Edit, Filter, From, Key, View};
+use parpen_service::volumes::{self, Edit, Filter, From, Key, NewVolume, View};
 use parpen_service::{groups, snapshots, types};
 use serde_json::{Value, json};
 
 use crate::cx::{Cx, one};
-use crate::fields::Fields;
+use crate::fields::{Fields, refuse};
 use crate::from_wire::{self, METADATA, OWN, ZONE};
 use crate::paging::{Listed, page};
 use crate::states::{self, bad, reword};
@@ -109,7 +109,7 @@ pub(crate) async fn all(cx: &Cx) -> Result<Vec<View>, Condition> {
 
 pub(crate) async fn list(cx: Cx) -> Result<Reply, Condition> {
     let page = page(&cx, all(&cx).await?)?;
-    Ok(page.counted(&cx, "volumes", "volumes_links", |view| to_wire::volume_summary(&cx.base, &view.volume)))
+    Ok(page.counted(&cx, "volumes", "volumes_links", |view| to_wire::volume_summary(cx.look(), &view.volume)))
 }
 
 pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {
@@ -147,12 +147,17 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     if fields.get("volume_type").is_none_or(|t| t == "") {
         new.place.volume_type = crate::types::implied(&cx, &new).await?;
     }
-    check_sources(&cx, &new.from).await?;
-    if let Some(group) = fields.id("group_id")?.filter(|_| cx.version.has(13)) {
+    check_sources(&cx, &new).await?;
+    let chosen = types.iter().find(|t| Some(t.id) == new.place.volume_type);
+    if chosen.is_some_and(|t| t.rules.shared && t.encryption.is_some()) {
+        return Err(bad("Invalid volume: Multiattach cannot be used with encrypted volumes."));
+    }
+    // What was a consistency group once is a group.
+    if let Some(group) = fields.id("group_id")?.or(fields.id("consistencygroup_id")?) {
         new.options.group = Some(joined(&cx, GroupId(group), new.place.volume_type).await?);
     }
-    let backup = fields.id("backup_id")?.filter(|_| cx.version.has(47));
-    let view = match (backup, image(&fields)?) {
+    let backup = fields.id("backup_id")?;
+    let view = match (backup, image(&cx, &fields).await?) {
         (Some(backup), _) => backups::volume_from(&cx, BackupId(backup), new).await?,
         (None, Some(image)) => images::volume_from(&cx, image, new).await?,
         (None, None) => {
@@ -163,12 +168,38 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     shown(&cx, StatusCode::ACCEPTED, &view, Shape::Made)
 }
 
-/// What a volume is made from must be shown by this side.
-async fn check_sources(cx: &Cx, from: &From) -> Result<(), Condition> {
-    match from {
+/// What a volume is made from must be shown by this side, stand as it has to, and fit.
+async fn check_sources(cx: &Cx, new: &NewVolume) -> Result<(), Condition> {
+    let smaller = |what: &str, size: u64, original: &str| {
+        let (size, asked) = (to_wire::gib(size), to_wire::gib(new.size.unwrap_or(size)));
+        match asked < size {
+            true => Err(bad(format!(
+                "Invalid input received: Volume size '{asked}'GB cannot be smaller than {what} size {size}GB. They must \
+                 be >= original {original} size."
+            ))),
+            false => Ok(()),
+        }
+    };
+    match new.from {
         From::Blank => Ok(()),
-        From::Volume(v) => named(cx, *v).await.map(|_| ()),
-        From::Snapshot(s) => crate::snapshots::named(cx, *s).await.map(|_| ()),
+        From::Volume(v) => {
+            let v = named(cx, v).await?.volume;
+            if !matches!(v.standing(), Standing::Free | Standing::Attached) {
+                return Err(bad(
+                    "Invalid volume: Originating source volume status must be one of 'available, in-use' values",
+                ));
+            }
+            smaller("original volume", v.size, "volume")
+        }
+        From::Snapshot(s) => {
+            let s = crate::snapshots::named(cx, s).await?.snapshot;
+            if s.standing() != Standing::Free {
+                return Err(bad(
+                    "Invalid snapshot: Originating snapshot status must be one of 'available' values",
+                ));
+            }
+            smaller("the snapshot", s.size, "snapshot")
+        }
     }
 }
 
@@ -192,14 +223,15 @@ async fn joined(
     Ok(id)
 }
 
-/// The image that a new volume begins with.
-fn image(fields: &Fields) -> Result<Option<ImageId>, Condition> {
+/// The image that a new volume begins with: by id, by an address that ends in it, or by name.
+async fn image(cx: &Cx, fields: &Fields) -> Result<Option<ImageId>, Condition> {
     let text = fields.text("imageRef", 255)?.or(fields.text("image_id", 255)?).filter(|t| !t.is_empty());
-    let parse = |t: String| {
-        let unknown = |_| bad("Invalid image identifier or unable to access requested image.");
-        uuid::Uuid::parse_str(&t).map(ImageId).map_err(unknown)
-    };
-    text.map(parse).transpose()
+    let Some(text) = text else { return Ok(None) };
+    let last = text.rsplit('/').next().unwrap_or_default();
+    match uuid::Uuid::parse_str(last) {
+        Ok(id) => Ok(Some(ImageId(id))),
+        Err(_) => images::by_name(cx, &text).await.map(Some),
+    }
 }
 
 pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
@@ -208,6 +240,9 @@ pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
 
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read(&mut cx.request, "volume").await?;
+    if fields.0.is_empty() && cx.version.has(53) {
+        return Err(refuse("volume", &json!({}), "does not have enough properties"));
+    }
     let edit = from_wire::edit_volume(&fields)?;
     edited(&cx, id(&cx).await?, edit).await?;
     shown(&cx, StatusCode::OK, &get(&cx).await?, Shape::Made)

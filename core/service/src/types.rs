@@ -5,8 +5,8 @@ mod uses;
 
 use parpen_identity::{Actor, Power, may};
 use parpen_model::{
-    Condition, Kind, Project, Query, Quota, ReadTx, Scope, Stamp, Volume, VolumeType, VolumeTypeId, read,
-    write,
+    Condition, Group, Kind, Project, Query, Quota, ReadTx, Scope, Stamp, Volume, VolumeType, VolumeTypeId,
+    read, write,
 };
 
 use crate::Ports;
@@ -61,7 +61,7 @@ pub async fn get(ports: &Ports, actor: &Actor, name: &str) -> Result<VolumeType,
     if seen_by(actor, &t) { Ok(t) } else { Err(Condition::not_found(Kind::VolumeType, name)) }
 }
 
-/// Deletes a volume type that no volume is linked to and that is no project's default.
+/// Deletes a volume type that no volume is linked to, no group may have and that is no project's default.
 pub async fn delete(ports: &Ports, actor: &Actor, id: VolumeTypeId) -> Result<u64, Condition> {
     may(actor, Power::Operate, None)?;
     let (_, generation) = write(&*ports.meta, move |tx| {
@@ -72,6 +72,12 @@ pub async fn delete(ports: &Ports, actor: &Actor, id: VolumeTypeId) -> Result<u6
             return Err(Condition::Conflict(why));
         }
         refuse_used(tx.read(), &t)?;
+        let groups: Vec<Group> = tx.read().list(Scope::All, &Query::default())?;
+        let named: Vec<&Group> = groups.iter().filter(|g| g.volume_types.contains(&Some(id))).collect();
+        if !named.is_empty() {
+            let by = named.iter().map(|g| format!("group {}", g.id)).collect();
+            return Err(Condition::in_use(Kind::VolumeType, &t.name, by));
+        }
         for mut q in tx.read().list::<Quota>(Scope::All, &Query::default())? {
             let before = q.ceilings.len();
             q.ceilings.retain(|c| c.among != parpen_model::Among::OfType(Some(id)));

@@ -42,7 +42,7 @@ pub(crate) fn volume_type(t: Option<&VolumeType>, who: &Actor, shape: TypeShape)
         "description": description,
         "extra_specs": specs(t, who),
     });
-    if is_admin(who) {
+    if is_admin(who) && shape == TypeShape::Full {
         doc["qos_specs_id"] = json!(t.and_then(|t| t.qos).map(|q| q.to_string()));
     }
     if shape != TypeShape::Changed && who.roles.iter().any(|r| *r >= Role::Member) {
@@ -74,7 +74,8 @@ pub(crate) fn encryption(t: Option<&VolumeType>) -> Map<String, Value> {
     doc
 }
 
-fn encryption_specs(e: &TypeEncryption) -> [(String, Value); 4] {
+/// What a type says of encryption.
+pub(crate) fn encryption_specs(e: &TypeEncryption) -> [(String, Value); 4] {
     [
         ("provider".into(), json!(e.provider)),
         ("cipher".into(), json!(e.cipher)),

@@ -5,7 +5,7 @@ use parpen_http::Reply;
 use parpen_identity::{Power, may};
 use parpen_model::{Condition, ControlLocation, Kind};
 use parpen_service::types::{self, Encryption};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{changeable, named};
 use crate::cx::{Cx, one};
@@ -31,6 +31,34 @@ pub(crate) async fn item(cx: Cx) -> Result<Reply, Condition> {
         Some(value) => Ok(Reply::json(StatusCode::OK, &Map::from_iter([(key, value)]))),
         None => Ok(none(&cx)),
     }
+}
+
+/// How a volume is encrypted: its key's id, and what its type says if that is encrypted.
+async fn metadata_of(cx: &Cx) -> Result<Map<String, Value>, Condition> {
+    let view = crate::volumes::get(cx).await?;
+    let key = view.volume.key.as_ref().map(|k| k.id.to_string());
+    let mut doc = Map::from_iter([("encryption_key_id".to_string(), json!(key))]);
+    if let Some(e) = view.volume_type.as_ref().and_then(|t| t.encryption.as_ref()) {
+        doc.extend(policy::encryption_specs(e));
+    }
+    Ok(doc)
+}
+
+/// `GET /volumes/{id}/encryption`, which hosts read before they attach.
+pub(crate) async fn of_volume(cx: Cx) -> Result<Reply, Condition> {
+    Ok(Reply::json(StatusCode::OK, &metadata_of(&cx).await?))
+}
+
+/// One item of it, bare.
+pub(crate) async fn of_volume_item(cx: Cx) -> Result<Reply, Condition> {
+    let key = cx.param("key").to_string();
+    let value = metadata_of(&cx).await?.remove(&key).ok_or_else(|| Condition::not_found(Kind::Other, key))?;
+    let text = match value {
+        Value::String(text) => text,
+        Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    Ok(Reply::bytes(StatusCode::OK, "text/plain; charset=UTF-8", text))
 }
 
 fn wanted(fields: &Fields) -> Result<Encryption, Condition> {

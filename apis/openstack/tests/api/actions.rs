@@ -137,7 +137,8 @@ async fn what_a_machine_has_open_is_taken_by_services_alone() {
     assert_eq!(c.post(&format!("{path}/action"), json!({ "os-complete": id(&a) })).await.status, 204);
     let open = c.house.connect(a["connection_info"]["export"].as_str().unwrap(), "10.0.0.1").await.unwrap();
     let got = c.call(Method::DELETE, &path, Value::Null).await.error();
-    let text = format!("Detach volume from instance {} using the Compute API", uuid(3));
+    let text =
+        format!("ConflictNovaUsingAttachment: Detach volume from instance {} using the Compute API", uuid(3));
     assert_eq!((got.0, got.1.as_str(), got.2), (409, "conflictingRequest", text));
     assert_eq!(shown(&c, &volume).await["status"], "in-use");
     // The holder is lost: then anybody may.

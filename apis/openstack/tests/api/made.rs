@@ -62,7 +62,7 @@ async fn backups_and_what_is_restored_of_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn types_and_their_specs() {
     let c = Cinder::start().await;
-    let changed = ["id", "name", "is_public", "description", "extra_specs", "qos_specs_id"];
+    let changed = ["id", "name", "is_public", "description", "extra_specs"];
     let full = [&changed[..], &["os-volume-type-access:is_public"]].concat();
     let encryption =
         ["volume_type_id", "encryption_id", "provider", "cipher", "key_size", "control_location"];

@@ -7,6 +7,7 @@
 mod house;
 
 mod actions;
+mod alike;
 mod attach;
 mod bad;
 mod crowd;

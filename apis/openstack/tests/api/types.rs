@@ -31,7 +31,7 @@ async fn a_type_has_exactly_its_fields_and_follows_its_edits() {
         "os-volume-type-access:is_public",
         "qos_specs_id",
     ];
-    assert_eq!((got.status, got.keys("volume_type")), (200, full.to_vec()));
+    assert_eq!((got.status, got.keys("volume_type")), (200, full[..6].to_vec()));
     let id = got.body["volume_type"]["id"].as_str().unwrap().to_string();
     let shown = c.get(&format!("/types/{id}")).await;
     assert_eq!(shown.keys("volume_type"), full);
@@ -40,10 +40,7 @@ async fn a_type_has_exactly_its_fields_and_follows_its_edits() {
     refused(&again, 409, "Volume Type fast already exists.");
     let edit = json!({ "volume_type": { "name": "faster", "is_public": "False" } });
     let got = c.put(&format!("/types/{id}"), edit).await;
-    assert_eq!(
-        got.keys("volume_type"),
-        ["description", "extra_specs", "id", "is_public", "name", "qos_specs_id"]
-    );
+    assert_eq!(got.keys("volume_type"), ["description", "extra_specs", "id", "is_public", "name"]);
     assert_eq!(got.body["volume_type"]["is_public"], false);
     for (edit, text) in [
         (json!({}), "Specify volume type name, description, is_public"),
@@ -158,7 +155,7 @@ async fn access_and_default_types_are_by_project() {
     assert_eq!(c.get("/types/default").await.body["volume_type"]["name"], "__DEFAULT__");
     let old = [("x-auth-token", c.token.as_str()), ("openstack-api-version", "volume 3.61")];
     let early = c.raw(Method::GET, "/volume/v3/default-types", &old, "").await;
-    refused(&early, 404, "is not supported on this method");
+    refused(&early, 404, "The resource could not be found.");
 }
 
 #[tokio::test(flavor = "multi_thread")]

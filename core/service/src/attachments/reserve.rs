@@ -1,7 +1,7 @@
 //! Announcing an attachment, with or without its holder.
 
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{AttachState, Life, When, Work};
+use parpen_model::lifecycle::{AttachState, Life, Standing, When, Work};
 use parpen_model::{
     Attachment, AttachmentId, Attributes, Condition, JobId, Kind, Rights, Stamp, Volume, VolumeId, WriteTx,
     write,
@@ -84,7 +84,10 @@ fn reserve_in(
     // One machine may have it twice, as when it moves from one host to another.
     let instance = want.instance.as_deref();
     let held: Vec<Attachment> = tx.read().children(v.id)?;
-    if instance.is_none() || !held.iter().any(|a| a.instance.as_deref() == instance) {
+    let moves = instance.is_some()
+        && held.iter().any(|a| a.instance.as_deref() == instance)
+        && matches!(v.standing(), Standing::Attached | Standing::Reserved);
+    if !moves {
         when.check(Kind::Volume, v.id, v.standing())?;
     }
     refuse_conflict(tx.read(), &v, !v.shared, &[], instance)?;

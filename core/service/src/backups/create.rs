@@ -102,8 +102,12 @@ fn source(
     if let Some(id) = new.snapshot {
         let s: Snapshot = tx.read().get(Scope::All, id)?;
         // One that an earlier owner kept is not this one's to read.
-        if s.origin != v.id || s.transient || s.project != v.project {
+        if s.transient || s.project != v.project {
             return Err(Condition::not_found(Kind::Snapshot, id));
+        }
+        if s.origin != v.id {
+            let why = format!("Volume {} does not match with snapshot.volume_id {}.", v.id, s.origin);
+            return Err(Condition::invalid("snapshot_id", why));
         }
         if s.life != Life::Ready {
             let (what, name, actual) = (Kind::Snapshot, s.handle.to_string(), s.life.to_string());

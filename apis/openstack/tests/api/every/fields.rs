@@ -35,7 +35,7 @@ impl Line {
 }
 
 /// Operations whose answers hold nothing: what this service has none of, and what only acts.
-const EMPTY: [Endpoint; 10] = [
+const EMPTY: [Endpoint; 11] = [
     ClustersList,
     ClustersDetail,
     ClusterShow,
@@ -46,6 +46,7 @@ const EMPTY: [Endpoint; 10] = [
     CgSnapshotsDetail,
     CgSnapshotShow,
     QosDisassociateAll,
+    VolumeEncryptionItem,
 ];
 
 const NAMED: &[&str] = &["id", "name", "links"];
@@ -69,6 +70,11 @@ fn volumes() -> Vec<Line> {
         line(VolumeMetadata, "", "", &["metadata"]),
         line(VolumeMetadataItem, "", "", &["meta"]),
         line(VolumeMetadataItem, "", "/meta", &["k"]),
+        line(VolumeEncryption, "", "", &["encryption_key_id"]),
+        line(VolumeManageOldList, here, "/manageable-volumes/0", &manageable),
+        line(VolumeManageOldDetail, here, "/manageable-volumes/0", &[&manageable[..], &why].concat()),
+        line(SnapshotManageOldList, here, "/manageable-snapshots/0", &of_snapshot),
+        line(SnapshotManageOldDetail, here, "/manageable-snapshots/0", &[&of_snapshot[..], &why].concat()),
         line(VolumeManageableList, here, "/manageable-volumes/0", &manageable),
         line(VolumeManageableDetail, here, "/manageable-volumes/0", &[&manageable[..], &why].concat()),
         line(SnapshotManageableList, here, "/manageable-snapshots/0", &of_snapshot),
@@ -142,7 +148,7 @@ fn groups() -> Vec<Line> {
         line(GroupsDetail, "all_tenants=1&list_volume=True", "/groups/0", &group).later(with_members),
         line(GroupShow, "", "/group", &group).later(later),
         line(GroupShow, "list_volume=True", "/group", &group).later(with_members),
-        line(GroupSnapshotsList, ALL, "/group_snapshots/0", &part),
+        line(GroupSnapshotsList, ALL, "/group_snapshots/0", &["id", "name"]),
         line(GroupSnapshotsDetail, ALL, "/group_snapshots/0", &snapshot).later(&[(58, "project_id")]),
         line(GroupSnapshotShow, "", "/group_snapshot", &snapshot).later(&[(58, "project_id")]),
     ]
@@ -266,7 +272,7 @@ fn table() -> Vec<Line> {
 async fn since(scene: &Scene, call: &Call) -> u16 {
     for minor in 0..=NEWEST {
         let got = ask(scene, call, "", minor).await;
-        if !got.to_string().contains("is not supported on this method") {
+        if !got.to_string().contains("The resource could not be found.") {
             return minor;
         }
     }

@@ -1,0 +1,215 @@
+//! What Cinder refuses, selects and shows where one might do otherwise.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::Cinder;
+use crate::fields::id;
+
+const NONE: &str = "00000000-0000-0000-0000-000000000001";
+
+/// Each call is refused with this status, in words that hold these.
+async fn refused(c: &Cinder, table: Vec<(&str, Value, u16, &str)>) {
+    for (path, body, status, text) in table {
+        let got = if body.is_null() { c.get(path).await } else { c.post(path, body).await };
+        let (found, _, message) = got.error();
+        assert_eq!((found, message.contains(text)), (status, true), "{path}: {message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_volume_is_made_from_must_stand_and_fit() {
+    let c = Cinder::start().await;
+    let v = id(&c.volume(json!({ "size": 2 })).await);
+    let s = c.post("/snapshots", json!({ "snapshot": { "volume_id": v } })).await;
+    let s = id(&s.body["snapshot"]);
+    c.until(&format!("/snapshots/{s}"), "snapshot", "status", "available").await;
+    let new = |fields: Value| json!({ "volume": fields });
+    let several = "May specify only one of backup, imageRef, snapshot, source volume";
+    let table = vec![
+        ("/volumes", new(json!({ "snapshot_id": s, "imageRef": NONE })), 400, several),
+        ("/volumes", new(json!({ "source_volid": v, "backup_id": NONE })), 400, several),
+        (
+            "/volumes",
+            new(json!({ "snapshot_id": s, "size": 1 })),
+            400,
+            "'1'GB cannot be smaller than the snapshot size 2GB",
+        ),
+        ("/volumes", new(json!({ "source_volid": v, "size": 1 })), 400, "original volume size 2GB"),
+        ("/volumes", new(json!({ "size": 1u64 << 31 })), 400, "greater than the maximum of 2147483647"),
+        ("/volumes", new(json!({ "size": 1, "imageRef": "cirros" })), 400, "Invalid image identifier"),
+        ("/volumes", new(json!({ "size": 1, "consistencygroup_id": NONE })), 404, "Group"),
+    ];
+    refused(&c, table).await;
+    let reset = |status: &str| json!({ "os-reset_status": { "status": status } });
+    assert_eq!(c.post(&format!("/volumes/{v}/action"), reset("error")).await.status, 202);
+    assert_eq!(c.post(&format!("/snapshots/{s}/action"), reset("error")).await.status, 202);
+    let table = vec![
+        ("/volumes", new(json!({ "source_volid": v })), 400, "Originating source volume status"),
+        ("/volumes", new(json!({ "snapshot_id": s })), 400, "Originating snapshot status"),
+        (
+            "/backups",
+            json!({ "backup": { "volume_id": v, "force": true } }),
+            400,
+            "current status is \"error\"",
+        ),
+    ];
+    refused(&c, table).await;
+    let save = json!({ "os-volume_upload_image": { "image_name": "i", "force": true } });
+    let got = c.post(&format!("/volumes/{v}/action"), save).await.error();
+    assert!(got.0 == 400 && got.2.contains("current status is: error"), "{got:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_goes_into_what_is_available_and_is_of_its_own_volume() {
+    let c = Cinder::start().await;
+    let (v, other) = (id(&c.volume(json!({ "size": 1 })).await), id(&c.volume(json!({ "size": 1 })).await));
+    let made = c.post("/backups", json!({ "backup": { "volume_id": v } })).await;
+    let b = id(&made.body["backup"]);
+    c.until(&format!("/backups/{b}"), "backup", "status", "available").await;
+    let s = c.post("/snapshots", json!({ "snapshot": { "volume_id": other } })).await;
+    let s = id(&s.body["snapshot"]);
+    c.until(&format!("/snapshots/{s}"), "snapshot", "status", "available").await;
+    let reset = json!({ "os-reset_status": { "status": "error" } });
+    assert_eq!(c.post(&format!("/volumes/{v}/action"), reset).await.status, 202);
+    let restore = format!("/backups/{b}/restore");
+    let action = format!("/backups/{b}/action");
+    let table = vec![
+        (
+            restore.as_str(),
+            json!({ "restore": { "volume_id": v } }),
+            400,
+            "to be restored to must be available",
+        ),
+        (
+            "/backups",
+            json!({ "backup": { "volume_id": v, "snapshot_id": s } }),
+            400,
+            "does not match with snapshot",
+        ),
+        (action.as_str(), json!({ "os-reset_status": { "status": "deleted" } }), 400, "valid statuses are"),
+    ];
+    refused(&c, table).await;
+    let loud = json!({ "os-reset_status": { "status": "ERROR" } });
+    assert_eq!(c.post(&action, loud).await.status, 202);
+    assert_eq!(c.get(&format!("/backups/{b}")).await.body["backup"]["status"], "error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_are_read_as_cinder_reads_them() {
+    let c = Cinder::start().await;
+    for name in ["a", "b"] {
+        c.volume(json!({ "size": 1, "name": name })).await;
+    }
+    let table = vec![
+        ("/volumes?limit=x", Value::Null, 400, "limit param must be an integer"),
+        ("/volumes?limit=-1", Value::Null, 400, "limit param must be positive"),
+        ("/volumes?sort=name&sort_key=name", Value::Null, 400, "cannot be used with the 'sort' parameter"),
+        ("/volumes?sort=name:up", Value::Null, 400, "must be 'desc' or 'asc'"),
+        ("/volumes?sort=colour", Value::Null, 400, "Invalid sort key"),
+        (
+            "/volumes?with_count=perhaps",
+            Value::Null,
+            400,
+            "Value 'perhaps' for 'with_count' is not a boolean.",
+        ),
+    ];
+    refused(&c, table).await;
+    // After a full page there is another, which may be empty.
+    let full = c.get("/volumes?limit=2&sort=name:asc").await.body;
+    assert_eq!(full["volumes"][0]["name"], "a");
+    let next =
+        full["volumes_links"][0]["href"].as_str().unwrap().split("/volume/v3").nth(1).unwrap().to_string();
+    let last = c.get(&next).await.body;
+    assert_eq!((&last["volumes"], last.get("volumes_links")), (&json!([]), None));
+    // Addresses are as the request's own.
+    let with = c.get(&format!("/{}/volumes?limit=1", c.project)).await.body;
+    let href = |doc: &Value| doc["volumes"][0]["links"][0]["href"].as_str().unwrap().to_string();
+    assert!(href(&with).contains(&format!("/volume/v3/{}/volumes/", c.project)));
+    assert!(href(&full).contains("/volume/v3/volumes/"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_say_what_they_are() {
+    let c = Cinder::start().await;
+    let headers = [("x-auth-token", c.token.as_str()), ("content-length", "2"), ("content-type", "text/xml")];
+    let got = c.raw(Method::POST, "/volume/v3/volumes", &headers, "{}").await.error();
+    assert_eq!((got.0, got.1.as_str(), got.2.as_str()), (415, "badMediaType", "Unsupported Content-Type"));
+    let v = format!("/volumes/{}", id(&c.volume(json!({ "size": 1 })).await));
+    let (action, meta) = (format!("{v}/action"), format!("{v}/metadata"));
+    let table = vec![
+        (
+            action.as_str(),
+            json!({ "os-dance": null }),
+            400,
+            "There is no such action: os-dance. Verify the request",
+        ),
+        (
+            action.as_str(),
+            json!({ "os-show_image_metadata": null }),
+            404,
+            "Glance metadata for volume/snapshot",
+        ),
+        (action.as_str(), json!({ "os-set_bootable": { "bootable": 1 } }), 400, "is not of type 'boolean'"),
+        (
+            action.as_str(),
+            json!({ "os-set_bootable": { "bootable": "tRuE" } }),
+            400,
+            "is not of type 'boolean'",
+        ),
+        (
+            meta.as_str(),
+            json!({ "metadata": { "k\u{fc}": "v" } }),
+            400,
+            "Additional properties are not allowed",
+        ),
+    ];
+    refused(&c, table).await;
+    for (path, body) in [(v.as_str(), json!({ "volume": {} })), ("/snapshots/x", json!({ "snapshot": {} }))] {
+        let got = c.put(path, body).await.error();
+        assert!(got.0 == 400 && got.2.contains("does not have enough properties"), "{got:?}");
+    }
+    let over = c.post("/volumes", json!({ "volume": { "size": 999_999_999 } })).await;
+    assert_eq!((over.status, &over.body["overLimit"]["retryAfter"]), (413, &json!("0")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_tells_how_it_is_encrypted() {
+    let c = Cinder::start().await;
+    let plain = id(&c.volume(json!({ "size": 1 })).await);
+    let told = c.get(&format!("/volumes/{plain}/encryption")).await.body;
+    assert_eq!(told, json!({ "encryption_key_id": null }));
+    let kind = c.post("/types", json!({ "volume_type": { "name": "luks" } })).await;
+    let kind = id(&kind.body["volume_type"]);
+    let how = json!({ "provider": "luks", "cipher": "aes-xts-plain64", "key_size": 256, "control_location": "front-end" });
+    assert_eq!(c.post(&format!("/types/{kind}/encryption"), json!({ "encryption": how })).await.status, 200);
+    let v = id(&c.volume(json!({ "size": 1, "volume_type": "luks" })).await);
+    let mut told = c.get(&format!("/volumes/{v}/encryption")).await.body;
+    told.as_object_mut().unwrap().remove("encryption_key_id").unwrap();
+    assert_eq!(told, how);
+    let offer = json!({ "transfer": { "volume_id": v } });
+    let headers = [("x-auth-token", c.token.as_str()), ("openstack-api-version", "volume 3.69")];
+    let old = c.raw(Method::POST, "/volume/v3/volume-transfers", &headers, &offer.to_string()).await.error();
+    assert_eq!(
+        (old.0, old.2.as_str()),
+        (400, "Invalid volume: transferring encrypted volume is not supported")
+    );
+    assert_eq!(c.post("/volume-transfers", offer).await.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_a_group_may_have_stays() {
+    let c = Cinder::start().await;
+    let kind = c.post("/types", json!({ "volume_type": { "name": "fast" } })).await;
+    let kind = id(&kind.body["volume_type"]);
+    let of = c.post("/group_types", json!({ "group_type": { "name": "gt" } })).await;
+    let group = json!({ "group": { "group_type": id(&of.body["group_type"]), "volume_types": [kind] } });
+    let g = id(&c.post("/groups", group).await.body["group"]);
+    c.until(&format!("/groups/{g}"), "group", "status", "available").await;
+    let held = c.delete(&format!("/types/{kind}")).await.error();
+    assert!(held.0 == 400 && held.2.contains("still in use"), "{held:?}");
+    let gone = json!({ "delete": { "delete-volumes": false } });
+    assert_eq!(c.post(&format!("/groups/{g}/action"), gone).await.status, 202);
+    c.until_gone(&format!("/groups/{g}")).await;
+    assert_eq!(c.delete(&format!("/types/{kind}")).await.status, 202);
+}
