@@ -12,6 +12,7 @@ use crate::connections::in_use;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, required};
 use crate::from_wire;
+use crate::known;
 use crate::paging::{Listed, Page, page};
 use crate::states::{self, bad, reword};
 use crate::{to_wire, volumes};
@@ -84,7 +85,7 @@ async fn shown(cx: &Cx, a: &Attachment) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "attachment").await?;
+    let fields = Fields::read_known(&mut cx.request, "attachment", cx.version, known::ATTACHMENT).await?;
     let (reserve, by) = from_wire::new_attachment(&fields, cx.version)?;
     let (ports, actor) = (cx.ports(), cx.actor()?);
     let v = volumes::named(&cx, reserve.volume).await?.volume;
@@ -119,7 +120,8 @@ pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "attachment").await?;
+    let fields =
+        Fields::read_known(&mut cx.request, "attachment", cx.version, known::ATTACHMENT_CHANGE).await?;
     let by = from_wire::connector(&fields)?.ok_or_else(|| required("connector"))?;
     let (ports, actor) = (cx.ports(), cx.actor()?);
     let of = attachments::get(ports, actor, id(&cx)?).await?.attachment.subject;

@@ -16,6 +16,7 @@ use crate::cx::{Cx, one};
 use crate::errors::fault;
 use crate::fields::{Fields, refuse, required};
 use crate::from_wire::{self, METADATA, OWN, ZONE};
+use crate::known;
 use crate::paging::{Listed, page};
 use crate::states;
 use crate::to_wire::{gib, links, maybe_time, own, texts, time, user};
@@ -141,7 +142,7 @@ fn new_backup(cx: &Cx, fields: &Fields) -> Result<NewBackup, Condition> {
 }
 
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "backup").await?;
+    let fields = Fields::read_known(&mut cx.request, "backup", cx.version, known::BACKUP).await?;
     let new = new_backup(&cx, &fields)?;
     let terms = CreateTerms { attached: fields.flag("force")?.unwrap_or(false) };
     if new.snapshot.is_none() {
@@ -177,7 +178,7 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "backup").await?;
+    let fields = Fields::read_known(&mut cx.request, "backup", cx.version, known::BACKUP_CHANGE).await?;
     let edit = Edit { name: from_wire::name(&fields)?, attributes: from_wire::change(&fields)? };
     let changed = backups::edit(cx.ports(), cx.actor()?, id(&cx)?, edit).await?;
     one(StatusCode::OK, "backup", summary(&cx, &changed))
@@ -226,7 +227,7 @@ fn new_volume(cx: &Cx, name: String, id: VolumeId, attributes: Attributes) -> Ne
 }
 
 pub(crate) async fn restore(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "restore").await?;
+    let fields = Fields::read_known(&mut cx.request, "restore", cx.version, known::RESTORE).await?;
     let backup = id(&cx)?;
     let into = match fields.id("volume_id")? {
         Some(volume) => {
@@ -291,7 +292,7 @@ pub(crate) async fn export(cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn import(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "backup-record").await?;
+    let fields = Fields::read_known(&mut cx.request, "backup-record", cx.version, known::RECORD).await?;
     let service = fields.text("backup_service", 255)?.ok_or_else(|| required("backup_service"))?;
     if service != SERVICE {
         return bad(&format!("Invalid backup: the record is for the service {service}; this is {SERVICE}"));

@@ -11,6 +11,7 @@ use crate::cx::{Cx, one};
 use crate::fields::Fields;
 use crate::from_wire::{self, OWN};
 use crate::groups::{new_group, said_of_group};
+use crate::known;
 use crate::paging::{Listed, Page, page};
 use crate::states::{self, bad, reword};
 use crate::to_wire::time;
@@ -91,7 +92,8 @@ fn naming(id: SnapshotId) -> Naming {
 }
 
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "group_snapshot").await?;
+    let fields =
+        Fields::read_known(&mut cx.request, "group_snapshot", cx.version, known::GROUP_SNAPSHOT).await?;
     let of = GroupId(fields.required_id("group_id")?);
     let new = new_group(&cx, &fields)?;
     let parts = from_wire::attributes(&Fields(Map::new()), cx.actor()?, None)?;

@@ -12,6 +12,7 @@ use crate::cx::{Cx, one};
 use crate::errors::fault;
 use crate::fields::{Fields, document, required, truth};
 use crate::from_wire::METADATA;
+use crate::known;
 use crate::paging::{Listed, page};
 use crate::states::bad;
 use crate::strict::check_specs;
@@ -83,7 +84,7 @@ pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "group_type").await?;
+    let fields = Fields::read_known(&mut cx.request, "group_type", cx.version, known::GROUP_TYPE).await?;
     let name = fields.text("name", 255)?.ok_or_else(|| required("name"))?;
     if name.is_empty() {
         return Err(crate::fields::refuse("name", &json!(""), "is too short"));
@@ -108,7 +109,8 @@ fn taken(condition: Condition) -> Condition {
 }
 
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "group_type").await?;
+    let fields =
+        Fields::read_known(&mut cx.request, "group_type", cx.version, known::GROUP_TYPE_CHANGE).await?;
     may(cx.actor()?, Power::Operate, None)?;
     let t = get(&cx).await?;
     let (name, description) = (fields.text("name", 255)?, fields.text("description", 255)?);

@@ -15,6 +15,7 @@ use crate::actions::truth_of;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, refuse, required};
 use crate::from_wire::{self, DEFAULT_TYPE_ID, OWN, ZONE};
+use crate::known;
 use crate::paging::{Listed, Page, page};
 use crate::states::{self, bad, reword};
 use crate::to_wire::time;
@@ -123,7 +124,7 @@ pub(crate) fn new_group(cx: &Cx, fields: &Fields) -> Result<NewGroup, Condition>
 }
 
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "group").await?;
+    let fields = Fields::read_known(&mut cx.request, "group", cx.version, known::GROUP).await?;
     let (ports, actor) = (cx.ports(), cx.actor()?);
     let kind = fields.text("group_type", 255)?.ok_or_else(|| required("group_type"))?;
     let kind = groups::get_type(ports, actor, &kind).await.map_err(|condition| match condition {
@@ -156,7 +157,8 @@ fn naming(id: VolumeId) -> Naming {
 }
 
 pub(crate) async fn create_from(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "create-from-src").await?;
+    let fields =
+        Fields::read_known(&mut cx.request, "create-from-src", cx.version, known::GROUP_COPY).await?;
     let source = match (fields.id("group_snapshot_id")?, fields.id("source_group_id")?) {
         (Some(s), None) => GroupSource::Snapshot(GroupSnapshotId(s)),
         (None, Some(g)) => GroupSource::Group(GroupId(g)),
@@ -197,7 +199,7 @@ fn volumes_in(fields: &Fields, name: &str, group: GroupId) -> Result<Vec<VolumeI
 }
 
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "group").await?;
+    let fields = Fields::read_known(&mut cx.request, "group", cx.version, known::GROUP_CHANGE).await?;
     let view = get(&cx).await?;
     let id = view.group.id;
     let add = volumes_in(&fields, "add_volumes", id)?;

@@ -21,6 +21,7 @@ mod groups;
 mod house;
 mod identity;
 mod images;
+mod known;
 mod manage;
 mod messages;
 mod metadata;
@@ -154,6 +155,9 @@ async fn act(
         endpoint = endpoint::action(endpoint, &key).ok_or_else(unknown)?;
         if !version.has(endpoint.since()) {
             return Ok(router::too_old());
+        }
+        if let (Some(known), Value::Object(fields)) = (known::of_action(endpoint), &argument) {
+            fields::Fields(fields.clone()).only_known(&key, version, known)?;
         }
         cx.argument = argument;
     }

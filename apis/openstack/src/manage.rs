@@ -14,6 +14,7 @@ use crate::actions::pool_of;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, refuse, required};
 use crate::from_wire::{self, OWN};
+use crate::known;
 use crate::paging::{Listed, page};
 use crate::states::{bad, reword};
 use crate::to_wire::{self, Shape, gib};
@@ -134,7 +135,7 @@ fn unknown(condition: Condition, name: &str) -> Condition {
 }
 
 pub(crate) async fn volume(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "volume").await?;
+    let fields = Fields::read_known(&mut cx.request, "volume", cx.version, known::VOLUME_TAKEN).await?;
     may(cx.actor()?, Power::Operate, None)?;
     let (ports, actor) = (cx.ports(), cx.actor()?);
     let host = fields.text("host", 255)?;
@@ -170,7 +171,7 @@ pub(crate) async fn volume(mut cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn snapshot(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "snapshot").await?;
+    let fields = Fields::read_known(&mut cx.request, "snapshot", cx.version, known::SNAPSHOT_TAKEN).await?;
     may(cx.actor()?, Power::Operate, None)?;
     let (ports, actor) = (cx.ports(), cx.actor()?);
     let of = VolumeId(fields.required_id("volume_id")?);

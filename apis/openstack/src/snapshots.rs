@@ -12,6 +12,7 @@ use crate::actions;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, refuse, required};
 use crate::from_wire::{self, METADATA, OWN};
+use crate::known;
 use crate::paging::{Listed, page};
 use crate::states::{self, bad, reword};
 use crate::to_wire::{self, Shape};
@@ -80,7 +81,7 @@ pub(crate) async fn detail(cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "snapshot").await?;
+    let fields = Fields::read_known(&mut cx.request, "snapshot", cx.version, known::SNAPSHOT).await?;
     let actor = cx.actor()?;
     let id = SnapshotId(cx.ports().entropy.uuid());
     let (of, new) = from_wire::new_snapshot(&fields, actor, id, cx.version)?;
@@ -101,7 +102,7 @@ pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "snapshot").await?;
+    let fields = Fields::read_known(&mut cx.request, "snapshot", cx.version, known::SNAPSHOT_CHANGE).await?;
     if fields.0.is_empty() {
         return Err(refuse("snapshot", &json!({}), "does not have enough properties"));
     }

@@ -5,6 +5,8 @@ use parpen_model::Condition;
 use serde_json::{Map, Value};
 
 use crate::fields::{Fields, document, refuse, required};
+use crate::known::Known;
+use crate::microversion::Microversion;
 
 /// Longest key and value of a spec, and longest name, in characters.
 pub(crate) const TEXT_MAX: usize = 255;
@@ -15,6 +17,30 @@ impl Fields {
         let document = Fields(document(request).await?);
         document.only("body", &[key])?;
         Fields::below(document.0, key)
+    }
+
+    /// The object below `key`, which is all that the request's document holds, with no other fields than these.
+    pub(crate) async fn read_known(
+        request: &mut HttpRequest,
+        key: &str,
+        version: Microversion,
+        known: &Known,
+    ) -> Result<Fields, Condition> {
+        let fields = Fields::read_alone(request, key).await?;
+        fields.only_known(key, version, known)?;
+        Ok(fields)
+    }
+
+    /// Refuses fields that this version does not know.
+    pub(crate) fn only_known(
+        &self,
+        whole: &str,
+        version: Microversion,
+        known: &Known,
+    ) -> Result<(), Condition> {
+        let names: Vec<&str> =
+            known.iter().filter(|(_, since)| version.has(*since)).map(|(n, _)| *n).collect();
+        self.only(whole, &names)
     }
 
     /// Refuses fields that are not among these.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, required};
 use crate::from_wire::{self, OWN};
+use crate::known;
 use crate::paging::{Listed, Page, page};
 use crate::states::{bad, reword};
 use crate::to_wire::time;
@@ -86,7 +87,7 @@ pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "transfer").await?;
+    let fields = Fields::read_known(&mut cx.request, "transfer", cx.version, known::TRANSFER).await?;
     let volume = VolumeId(fields.required_id("volume_id")?);
     let name = fields.text("name", 255)?;
     let without = cx.version.has(55) && fields.flag("no_snapshots")?.unwrap_or(false);
@@ -115,7 +116,7 @@ pub(crate) async fn delete(cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn accept(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "accept").await?;
+    let fields = Fields::read_known(&mut cx.request, "accept", cx.version, known::ACCEPT).await?;
     let key = fields.text("auth_key", 255)?.ok_or_else(|| required("auth_key"))?;
     let actor = cx.actor()?;
     let user = actor.principal.0.simple().to_string();

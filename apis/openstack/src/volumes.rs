@@ -11,8 +11,9 @@ use parpen_service::{groups, snapshots, types};
 use serde_json::{Value, json};
 
 use crate::cx::{Cx, one};
-use crate::fields::{Fields, refuse};
+use crate::fields::{Fields, document, refuse};
 use crate::from_wire::{self, METADATA, OWN, ZONE};
+use crate::known;
 use crate::paging::{Listed, page};
 use crate::states::{self, bad, reword};
 use crate::to_wire::{self, Shape};
@@ -139,7 +140,12 @@ fn shown(cx: &Cx, status: StatusCode, view: &View, shape: Shape) -> Result<Reply
 }
 
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "volume").await?;
+    let document = Fields(document(&mut cx.request).await?);
+    document.only("body", &["volume", known::HINTS])?;
+    let fields = Fields::below(document.0, "volume")?;
+    if cx.version.has(known::VOLUME_STRICT) {
+        fields.only_known("volume", cx.version, known::VOLUME)?;
+    }
     let actor = cx.actor()?;
     let types = types::list(cx.ports(), actor).await?;
     let id = VolumeId(cx.ports().entropy.uuid());
@@ -239,7 +245,7 @@ pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
-    let fields = Fields::read(&mut cx.request, "volume").await?;
+    let fields = Fields::read_known(&mut cx.request, "volume", cx.version, known::VOLUME_CHANGE).await?;
     if fields.0.is_empty() && cx.version.has(53) {
         return Err(refuse("volume", &json!({}), "does not have enough properties"));
     }

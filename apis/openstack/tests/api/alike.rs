@@ -213,3 +213,41 @@ async fn a_type_that_a_group_may_have_stays() {
     c.until_gone(&format!("/groups/{g}")).await;
     assert_eq!(c.delete(&format!("/types/{kind}")).await.status, 202);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_document_may_not_hold_is_refused_in_the_version_that_is_asked_for() {
+    let c = Cinder::start().await;
+    let v = id(&c.volume(json!({ "size": 1 })).await);
+    let odd = "Additional properties are not allowed ('odd' was unexpected)";
+    let action = format!("/volumes/{v}/action");
+    let table = vec![
+        ("/volumes", json!({ "volume": { "size": 1, "odd": 1 } }), 400, odd),
+        ("/volumes", json!({ "volume": { "size": 1 }, "odd": 1 }), 400, odd),
+        ("/snapshots", json!({ "snapshot": { "volume_id": v, "odd": 1 } }), 400, odd),
+        ("/attachments", json!({ "attachment": { "volume_uuid": v, "odd": 1 } }), 400, odd),
+        ("/volume-transfers", json!({ "transfer": { "volume_id": v, "odd": 1 } }), 400, odd),
+        ("/backups", json!({ "backup": { "volume_id": v, "odd": 1 } }), 400, odd),
+        ("/groups", json!({ "group": { "odd": 1 } }), 400, odd),
+        ("/group_types", json!({ "group_type": { "name": "n", "odd": 1 } }), 400, odd),
+        ("/manageable_volumes", json!({ "volume": { "odd": 1 } }), 400, odd),
+        (action.as_str(), json!({ "os-extend": { "new_size": 2, "odd": 1 } }), 400, odd),
+        (action.as_str(), json!({ "os-reset_status": { "status": "error", "odd": 1 } }), 400, odd),
+    ];
+    refused(&c, table).await;
+    let token = ("x-auth-token", c.token.as_str());
+    let at = |minor: u16, path: &'static str, body: Value| {
+        let c = &c;
+        async move {
+            let version = format!("volume 3.{minor}");
+            let headers = [token, ("openstack-api-version", version.as_str())];
+            c.raw(Method::POST, &format!("/volume/v3{path}"), &headers, &body.to_string()).await.status
+        }
+    };
+    let zoned = json!({ "backup": { "volume_id": v, "availability_zone": "nova" } });
+    assert_eq!((at(50, "/backups", zoned.clone()).await, at(51, "/backups", zoned).await), (400, 202));
+    let moded = json!({ "attachment": { "volume_uuid": v, "mode": "rw" } });
+    assert_eq!(at(53, "/attachments", moded).await, 400);
+    assert_eq!(at(52, "/volumes", json!({ "volume": { "size": 1, "odd": 1 } })).await, 202);
+    let hinted = json!({ "volume": { "size": 1 }, "OS-SCH-HNT:scheduler_hints": { "same_host": [] } });
+    assert_eq!(at(71, "/volumes", hinted).await, 202);
+}
