@@ -266,18 +266,20 @@ class Disks(unittest.TestCase):
         self.assertIn("1, 2 or 3", refused.stderr)
 
     def test_what_a_pool_does_by_itself_is_kept(self):
-        data = self.volume("books", 192 * MIB)
+        files = [f"--path={self.server.folder / name}" for name in ("d1", "d2", "d3")]
+        self.server.cli("pool", "create", "small", "--driver", "local", "--capacity", "3GiB", *files)
+        data = self.volume("books", 192 * MIB, "--pool", "small")
         full = max(disks(self.server).values(), key=lambda d: d["objects"])["disk"]
-        told = cli_json(self.server, "pool", "edit", "local", "--relocate", "off", "--auto-balance", "on")
+        told = cli_json(self.server, "pool", "edit", "small", "--relocate", "off", "--auto-balance", "on")
         self.assertEqual((told["relocate"], told["auto_balance"]), (False, True))
         self.server.restart()
         self.server.cli("disk", "soft-eject", full)
-        before = disks(self.server)[full]["objects"]
-        self.assertGreater(before, 0)
+        self.assertGreater(disks(self.server)[full]["objects"], 0)
         self.assertEqual(disks(self.server)[full]["state"], "ejecting")
-        self.server.cli("pool", "edit", "local", "--relocate", "on")
+        self.server.cli("pool", "edit", "small", "--relocate", "on")
         wait_for(lambda: disks(self.server)[full]["objects"] == 0)
-        added = cli_json(self.server, "disk", "add", "--medium", "hdd", "--capacity", "1GiB")["disk"]
+        more = ("--pool", "small", "--medium", "hdd", "--capacity", "1GiB")
+        added = cli_json(self.server, "disk", "add", *more)["disk"]
         wait_for(lambda: disks(self.server)[added]["objects"] > 0)
         self.assertEqual(self.get("books"), data)
         refused = self.server.cli("pool", "edit", "dummy", "--auto-balance", "on", check=False)

@@ -73,7 +73,8 @@ pub(crate) const GROUP_CHANGE: &Known =
     &[("description", 0), ("name", 0), ("add_volumes", 0), ("remove_volumes", 0)];
 pub(crate) const GROUP_TYPE: &Known =
     &[("name", 0), ("description", 0), ("is_public", 0), ("group_specs", 0)];
-pub(crate) const GROUP_TYPE_CHANGE: &Known = &[("name", 0), ("description", 0), ("is_public", 0)];
+/// The Python SDK sends a type's specs along when it has set some; Cinder refuses that.
+pub(crate) const GROUP_TYPE_CHANGE: &Known = GROUP_TYPE;
 pub(crate) const GROUP_SNAPSHOT: &Known = &[("group_id", 0), ("name", 0), ("description", 0)];
 
 /// What the argument of an action may hold; none: anything, as far as Cinder cares.
