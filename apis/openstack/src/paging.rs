@@ -119,7 +119,8 @@ pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condi
         all.reverse();
     }
     for (field, descending) in order(&query)?.into_iter().rev() {
-        if all.first().is_some_and(|item| item.field(&field).is_none()) {
+        let known = |item: &T| COLUMNS.contains(&field.as_str()) || item.field(&field).is_some();
+        if !all.first().is_none_or(known) {
             return Err(bad("Invalid input received: Invalid sort key"));
         }
         all.sort_by(|a, b| {
@@ -143,6 +144,22 @@ pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condi
     let next = all.last().filter(|_| all.len() == limit).map(|last| next(cx, &query, &last.id()));
     Ok(Page { items: all, count, next })
 }
+
+/// What Cinder keeps of everything, or of most, and sorts by; what is not shown here leaves the order as it is.
+const COLUMNS: [&str; 12] = [
+    "created_at",
+    "updated_at",
+    "description",
+    "display_description",
+    "project_id",
+    "user_id",
+    "host",
+    "availability_zone",
+    "attach_status",
+    "launched_at",
+    "scheduled_at",
+    "terminated_at",
+];
 
 /// What is no filter, whatever is listed.
 const OTHERS: [&str; 10] = [
