@@ -37,7 +37,7 @@ impl Listed for View {
         let b = &self.backup;
         Some(match name {
             "id" => json!(b.id.to_string()),
-            "name" => json!(b.name),
+            "name" | "display_name" => json!(b.name),
             "status" => json!(b.shown().word()),
             "size" => json!(gib(b.size)),
             "volume_id" => json!(b.volume.to_string()),
@@ -45,6 +45,7 @@ impl Listed for View {
             "object_count" => json!(b.objects),
             "created_at" => json!(time(b.stamp.created)),
             "updated_at" => maybe_time(b.stamp.updated),
+            "data_timestamp" => json!(time(b.data)),
             "project_id" => json!(b.project.0.simple().to_string()),
             "user_id" => json!(b.attributes.text(OWN, "user_id")),
             _ => return None,

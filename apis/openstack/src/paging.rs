@@ -146,11 +146,24 @@ pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condi
 }
 
 /// What Cinder keeps of everything, or of most, and sorts by; what is not shown here leaves the order as it is.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 25] = [
     "created_at",
     "updated_at",
+    "deleted_at",
+    "display_name",
     "description",
     "display_description",
+    "status",
+    "size",
+    "volume_size",
+    "progress",
+    "snapshot_id",
+    "source_volid",
+    "parent_id",
+    "volume_type_id",
+    "migration_status",
+    "replication_status",
+    "fail_reason",
     "project_id",
     "user_id",
     "host",

@@ -70,6 +70,23 @@ pub(crate) async fn of_pool(ports: &Ports, pool: &Pool) -> Result<Vec<Disk>, Con
     Ok(all)
 }
 
+/// The disks that are away and waited for, and those that are brought up to date. A pool whose store does not answer has
+/// all of its disks away.
+pub async fn incomplete(ports: &Ports, actor: &Actor) -> Result<(Vec<u16>, Vec<u16>), Condition> {
+    may(actor, Power::Read, None)?;
+    let (mut away, mut behind) = (Vec::new(), Vec::new());
+    for pool in all_pools(ports).await?.iter() {
+        match of_pool(ports, pool).await {
+            Ok(all) => {
+                away.extend(all.iter().filter(|d| !d.state.is_there() && !d.ignored).map(|d| d.id));
+                behind.extend(all.iter().filter(|d| d.state == DiskState::Resyncing).map(|d| d.id));
+            }
+            Err(_) => away.extend(pool.disks.iter().filter(|d| !d.ignored).map(|d| d.number)),
+        }
+    }
+    Ok((away, behind))
+}
+
 /// Whether a disk serves and has everything: nobody misses it any more.
 fn is_whole(d: &Disk) -> bool {
     d.state.is_there() && d.state != DiskState::Resyncing

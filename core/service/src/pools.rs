@@ -4,8 +4,8 @@ use parpen_base::Boxed;
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Life, LifeEvent, life};
 use parpen_model::{
-    Attributes, Condition, DiskPlace, Driver, JobId, Kind, Pool, PoolId, Query, ReadTx, Scope, Service,
-    Snapshot, Space, Stamp, Upkeep, Volume, check_pool_name, read, write,
+    Attributes, BalanceVerb, Condition, DiskPlace, Driver, JobId, Kind, Pool, PoolId, Query, ReadTx, Scope,
+    Service, Snapshot, Space, Stamp, Upkeep, Volume, check_pool_name, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,13 @@ impl NewDisk {
 #[derive(Serialize, Deserialize)]
 struct Args {
     pool: PoolId,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UpkeepArgs {
+    pool: PoolId,
+    /// Somebody asked just now that it be balanced.
+    balance: bool,
 }
 
 /// Makes a pool; the job makes its store.
@@ -227,7 +234,8 @@ pub async fn edit(
         if !wishes {
             return Ok((p, None));
         }
-        let mut job = plan(&ports_in, KIND_UPKEEP, project, None, &Args { pool: id })?;
+        let args = UpkeepArgs { pool: id, balance: edit.balance == Some(true) };
+        let mut job = plan(&ports_in, KIND_UPKEEP, project, None, &args)?;
         tx.insert(&mut job)?;
         Ok((p, Some(job.id)))
     })
@@ -340,9 +348,25 @@ impl JobStep for KeepUp {
     }
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
-            // The row, not a wish: of two that were said one after the other the last one holds.
-            let Some(pool) = pool_of(cx).await? else { return Ok(nothing()) };
-            media(&*cx.world.backends.of(&pool).await?)?.keep_up(pool.upkeep).await?;
+            let args: UpkeepArgs = cx.args()?;
+            let row = async || read(&*cx.world.meta, move |tx| tx.find::<Pool>(Scope::All, args.pool)).await;
+            let Some(mut pool) = row().await? else { return Ok(nothing()) };
+            let store = cx.world.backends.of(&pool).await?;
+            let disks = media(&*store)?;
+            loop {
+                disks.keep_up(pool.upkeep).await?;
+                // Of two that were said one after the other the last one holds, whichever job comes last.
+                match row().await? {
+                    Some(now) if now.upkeep != pool.upkeep => pool = now,
+                    _ => break,
+                }
+            }
+            if args.balance && pool.upkeep.balance {
+                let plan = disks.balance().await?;
+                if plan.moves > 0 && !plan.running {
+                    disks.rebalance(BalanceVerb::Commit).await?;
+                }
+            }
             Ok(nothing())
         })
     }

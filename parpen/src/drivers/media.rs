@@ -283,16 +283,6 @@ impl Media for PoolStore {
     }
 
     fn keep_up(&self, how: Upkeep) -> Boxed<'_, Result<(), Condition>> {
-        Box::pin(async move {
-            self.set_upkeep(how).await?;
-            if how.balance && self.balance().await?.moves > 0 {
-                // Said twice, done once.
-                let going = self.store.balance_plan().await.map_err(condition)?;
-                if going.is_some_and(|p| !p.committed) {
-                    self.store.order(Order::CommitBalance).await.map_err(condition)?;
-                }
-            }
-            Ok(())
-        })
+        Box::pin(async move { self.set_upkeep(how).await })
     }
 }

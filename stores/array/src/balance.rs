@@ -158,6 +158,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
     pub(crate) async fn next_balance(&self) -> Option<Move> {
         self.resume_balance();
         let next = self.mover.balance.borrow_mut().pop_front();
+        if next.is_none() {
+            // It was carried out, as far as that went; what is wanted next is another plan's matter.
+            self.mover.plan.borrow_mut().take_if(|plan| plan.committed);
+        }
         if let Err(error) = self.note_balance(next.is_some()).await {
             tracing::debug!(%error, "it could not be noted whether a plan is carried out");
         }

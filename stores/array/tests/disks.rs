@@ -338,6 +338,8 @@ fn a_plan_shows_before_and_after_and_comes_true() {
     assert_eq!(used, [data / 2, data / 2]);
     let task = w.array.tasks().into_iter().find(|t| t.class == Class::Balance && t.disk == 1).unwrap();
     assert_eq!((task.all, task.completed, task.bytes), (8, 8, data / 2));
+    assert_eq!(w.array.balance_plan(), None, "it was carried out");
+    assert!(w.array.compute_balance().moves.is_empty());
     w.check();
     w.settle();
 }

@@ -1,6 +1,6 @@
 //! Services, disks and placement groups.
 
-use parpen_model::{Condition, DiskState, Kind};
+use parpen_model::{Condition, Kind};
 use parpen_service::{disks, media};
 use serde_json::{Map, Value};
 
@@ -9,9 +9,7 @@ use crate::to_wire;
 
 /// `ServicesList` and `ServersListBlocked`: whoever gets an answer sees that all of this process runs.
 pub async fn services(c: &Call<'_>) -> Result<Done, Condition> {
-    let all = disks::list(c.ports, c.actor).await?;
-    let missing: Vec<u16> = all.iter().filter(|d| !d.state.is_there() && !d.ignored).map(|d| d.id).collect();
-    let pending: Vec<u16> = all.iter().filter(|d| d.state == DiskState::Resyncing).map(|d| d.id).collect();
+    let (missing, pending) = disks::incomplete(c.ports, c.actor).await?;
     c.shown(to_wire::services(&missing, &pending))
 }
 

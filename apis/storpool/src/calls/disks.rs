@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use parpen_model::lifecycle::Life;
 use parpen_model::{BalancePlan, BalanceVerb, Condition, DiskState, DiskVerb, Kind, Pool, PoolId, TaskClass};
 use parpen_service::{disks, pools, snapshots, volumes};
 use serde_json::{Map, Value, json};
@@ -50,10 +51,24 @@ pub async fn tasks(c: &Call<'_>) -> Result<Done, Condition> {
     c.shown(moving.map(to_wire::task).collect::<Vec<_>>())
 }
 
-/// Pools that have disks.
+/// Pools that have disks and are in use.
 async fn with_disks(c: &Call<'_>) -> Result<Vec<Pool>, Condition> {
     let all = pools::list(c.ports, c.actor).await?;
-    Ok(all.into_iter().filter(|p| !p.disks.is_empty()).collect())
+    Ok(all.into_iter().filter(|p| !p.disks.is_empty() && p.life == Life::Ready).collect())
+}
+
+/// What became of something that was asked of several pools: one that cannot do it keeps no other from it.
+#[derive(Default)]
+struct Outcome(Option<Condition>);
+
+impl Outcome {
+    fn note(&mut self, done: Result<(), Condition>) {
+        self.0 = self.0.take().or(done.err());
+    }
+
+    fn end(self) -> Result<(), Condition> {
+        self.0.map_or(Ok(()), Err)
+    }
 }
 
 async fn edit(c: &Call<'_>, pool: PoolId, edit: pools::Edit) -> Result<(), Condition> {
@@ -65,9 +80,11 @@ async fn edit(c: &Call<'_>, pool: PoolId, edit: pools::Edit) -> Result<(), Condi
 
 /// `VolumeRelocatorOn` and `VolumeRelocatorOff`.
 pub async fn relocate(c: &Call<'_>, on: bool) -> Result<Done, Condition> {
+    let mut outcome = Outcome::default();
     for p in with_disks(c).await? {
-        edit(c, p.id, pools::Edit { relocate: Some(on), ..pools::Edit::default() }).await?;
+        outcome.note(edit(c, p.id, pools::Edit { relocate: Some(on), ..pools::Edit::default() }).await);
     }
+    outcome.end()?;
     c.done(Value::Null).await
 }
 
@@ -121,23 +138,33 @@ pub async fn balance(c: &Call<'_>) -> Result<Done, Condition> {
             "there is nothing to commit; the command `start` makes a plan",
         ));
     }
+    let mut outcome = Outcome::default();
     for (pool, plan) in &plans {
-        let verb = match command {
-            BalancerCommand::Start => BalanceVerb::Plan,
-            BalancerCommand::Stop => BalanceVerb::Stop,
-            BalancerCommand::Commit if ready(plan) => BalanceVerb::Commit,
-            BalancerCommand::Commit => continue,
-            BalancerCommand::Auto => {
-                edit(c, pool.id, pools::Edit { balance: Some(true), ..pools::Edit::default() }).await?;
-                continue;
-            }
-        };
-        if verb == BalanceVerb::Stop && pool.upkeep.balance {
-            edit(c, pool.id, pools::Edit { balance: Some(false), ..pools::Edit::default() }).await?;
-        }
-        c.wait(disks::rebalance(c.ports, c.actor, pool.id, verb).await?.job).await?;
+        outcome.note(match command {
+            BalancerCommand::Start => rebalance(c, pool.id, BalanceVerb::Plan).await,
+            BalancerCommand::Stop => stop(c, pool).await,
+            BalancerCommand::Commit if ready(plan) => rebalance(c, pool.id, BalanceVerb::Commit).await,
+            BalancerCommand::Commit => Ok(()),
+            BalancerCommand::Auto => auto(c, pool.id, true).await,
+        });
     }
+    outcome.end()?;
     c.done(Value::Null).await
+}
+
+async fn rebalance(c: &Call<'_>, pool: PoolId, verb: BalanceVerb) -> Result<(), Condition> {
+    c.wait(disks::rebalance(c.ports, c.actor, pool, verb).await?.job).await
+}
+
+async fn auto(c: &Call<'_>, pool: PoolId, on: bool) -> Result<(), Condition> {
+    edit(c, pool, pools::Edit { balance: Some(on), ..pools::Edit::default() }).await
+}
+
+async fn stop(c: &Call<'_>, pool: &Pool) -> Result<(), Condition> {
+    if pool.upkeep.balance {
+        auto(c, pool.id, false).await?;
+    }
+    rebalance(c, pool.id, BalanceVerb::Stop).await
 }
 
 /// `VolumeBalancerDisksList`.
