@@ -282,7 +282,7 @@ class Disks(StorPoolTest):
         harness.wait_until("the disk takes data", lambda: self.objects(full) > 0, seconds=300)
         harness.run("nbdcopy", server.nbd_uri("filled"), file)
         self.assertEqual(file.read_bytes(), data)
-        harness.wait_until("it is done", lambda: api.volumeBalancerGetStatus().status == "waiting", seconds=300)
+        harness.wait_until("it is done", lambda: api.volumeBalancerGetStatus().status != "commiting", seconds=300)
         api.volumeBalancerSetStatus({"cmd": "start"})
         self.assertEqual(api.volumeBalancerGetStatus().status, "nothing to do")
         api.volumeBalancerSetStatus({"cmd": "stop"})
