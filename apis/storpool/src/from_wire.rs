@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::fields::Fields;
 use crate::names::{self, CLIENT_MAX, client_spelling};
+use crate::to_wire::{DESCRIPTION_MAX, describes};
 
 /// Bytes in the unit of `bw`.
 pub const BANDWIDTH_UNIT: u64 = 1024;
@@ -378,8 +379,7 @@ impl TemplateCreate {
 pub fn disk_description(body: &Value) -> Result<String, Condition> {
     let text = Fields::of("the body", body)?.text("description")?;
     let text = text.ok_or_else(|| Condition::invalid("description", "it is missing"))?;
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ');
-    if text.len() > 30 || !text.chars().all(fits) {
+    if text.len() > DESCRIPTION_MAX || !text.chars().all(describes) {
         let why = "it may have 30 characters: A-Z a-z 0-9 _ - and blanks";
         return Err(Condition::invalid("description", why));
     }

@@ -4,7 +4,9 @@
 
 mod cluster;
 
-pub use cluster::{SERVER, disk, disk_target, placement_group, services, task, template};
+pub use cluster::{
+    DESCRIPTION_MAX, SERVER, describes, disk, disk_target, placement_group, services, task, template,
+};
 
 use std::collections::HashMap;
 

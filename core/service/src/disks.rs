@@ -81,7 +81,10 @@ pub async fn incomplete(ports: &Ports, actor: &Actor) -> Result<(Vec<u16>, Vec<u
                 away.extend(all.iter().filter(|d| !d.state.is_there() && !d.ignored).map(|d| d.id));
                 behind.extend(all.iter().filter(|d| d.state == DiskState::Resyncing).map(|d| d.id));
             }
-            Err(_) => away.extend(pool.disks.iter().filter(|d| !d.ignored).map(|d| d.number)),
+            Err(error) => {
+                tracing::warn!(pool = %pool.name, ?error, "a pool does not tell of its disks; all count as away");
+                away.extend(pool.disks.iter().filter(|d| !d.ignored).map(|d| d.number));
+            }
         }
     }
     Ok((away, behind))

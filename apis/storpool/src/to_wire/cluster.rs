@@ -10,12 +10,16 @@ use super::{LimitsDoc, NONE, snapshot_name};
 pub const SERVER: u16 = 1;
 /// What clients take an allocation group for, in bytes: they multiply by it to show space.
 const AG: u64 = 512 * parpen_base::MIB;
-/// Longest description of a disk.
-const DESCRIPTION_MAX: usize = 30;
+/// Longest description of a disk, in characters.
+pub const DESCRIPTION_MAX: usize = 30;
+
+/// Whether a disk's description may hold a character.
+pub fn describes(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ')
+}
 
 fn description(text: &str) -> String {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ');
-    text.chars().map(|c| if fits(c) { c } else { '-' }).take(DESCRIPTION_MAX).collect()
+    text.chars().map(|c| if describes(c) { c } else { '-' }).take(DESCRIPTION_MAX).collect()
 }
 
 /// The generation since which a disk is down; -1: it serves.
@@ -98,7 +102,6 @@ pub fn task(t: &Task) -> Value {
         "allObjects": t.objects,
         "completedObjects": t.done,
         "dispatchedObjects": t.under_way,
-        "unresolvedObjects": 0,
     })
 }
 
