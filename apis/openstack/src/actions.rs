@@ -14,12 +14,10 @@ use serde_json::{Value, json};
 use crate::cx::Cx;
 use crate::fields::{refuse, required, truth};
 use crate::from_wire::{self, OWN};
-use crate::states::{self, bad, reword};
+use crate::states::{self, FREE, FREE_OR_HELD, bad, reword};
 use crate::to_wire::{self, gib};
 use crate::volumes::{get, id};
 
-const FREE: When = When::Only(&[Standing::Free]);
-const FREE_OR_HELD: When = When::Only(&[Standing::Free, Standing::Attached]);
 /// Whence a volume is deleted without force.
 const DELETABLE: When = When::Only(&[
     Standing::Free,

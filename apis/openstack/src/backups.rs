@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use parpen_http::Reply;
 use parpen_identity::{Power, may};
-use parpen_model::lifecycle::{BackupState, Standing};
+use parpen_model::lifecycle::BackupState;
 use parpen_model::{Alias, Api, Attributes, Backup, BackupId, Condition, Kind, SnapshotId, VolumeId};
 use parpen_service::backups::{self, CreateTerms, DeleteTerms, Edit, Into, NewBackup, Record, View};
 use parpen_service::names::Naming;
@@ -18,7 +18,7 @@ use crate::fields::{Fields, refuse, required};
 use crate::from_wire::{self, METADATA, OWN, ZONE};
 use crate::known;
 use crate::paging::{Listed, page};
-use crate::states;
+use crate::states::{self, FREE, FREE_OR_HELD};
 use crate::to_wire::{gib, links, maybe_time, own, texts, time, user};
 
 /// Who can import what was exported here.
@@ -145,16 +145,7 @@ fn new_backup(cx: &Cx, fields: &Fields) -> Result<NewBackup, Condition> {
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read_known(&mut cx.request, "backup", cx.version, known::BACKUP).await?;
     let new = new_backup(&cx, &fields)?;
-    let terms = CreateTerms { attached: fields.flag("force")?.unwrap_or(false) };
-    if new.snapshot.is_none() {
-        let v = volumes::get(cx.ports(), cx.actor()?, &volumes::Key::Id(new.of)).await?.volume;
-        if !matches!(v.standing(), Standing::Free | Standing::Attached) {
-            return bad(&format!(
-                "Invalid volume: Volume to be backed up must be available or in-use, but the current status is \"{}\".",
-                states::of_volume(&v)
-            ));
-        }
-    }
+    let terms = CreateTerms { attached: fields.flag("force")?.unwrap_or(false), when: FREE_OR_HELD };
     match backups::create(cx.ports(), cx.actor()?, new, terms).await {
         Ok(begun) => one(StatusCode::ACCEPTED, "backup", summary(&cx, &begun.now)),
         Err(Condition::InUse { what: Kind::Volume, .. }) => {
@@ -233,11 +224,7 @@ pub(crate) async fn restore(mut cx: Cx) -> Result<Reply, Condition> {
     let into = match fields.id("volume_id")? {
         Some(volume) => {
             let key = volumes::Key::Id(VolumeId(volume));
-            let v = volumes::get(cx.ports(), cx.actor()?, &key).await?.volume;
-            if v.standing() != Standing::Free {
-                return bad("Invalid volume: Volume to be restored to must be available");
-            }
-            Into::Existing(v.id)
+            Into::Existing(volumes::get(cx.ports(), cx.actor()?, &key).await?.volume.id, FREE)
         }
         None => {
             let name = from_wire::name(&fields)?.filter(|n| !n.is_empty());

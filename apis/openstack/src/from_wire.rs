@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::fields::{Fields, refuse, required};
 use crate::microversion::Microversion;
-use crate::states::bad;
+use crate::states::{FREE, FREE_OR_HELD, bad};
 
 /// Where this API keeps its own fields, and its documents of texts.
 pub(crate) const OWN: &str = "openstack";
@@ -154,6 +154,7 @@ pub(crate) fn new_volume(
         shared: false,
         attributes: attributes(fields, who, fields.texts("metadata")?)?,
         group: None,
+        source: if matches!(from, From::Volume(_)) { FREE_OR_HELD } else { FREE },
         keep_failed: true,
     };
     let place = Place { volume_type, ..Place::default() };

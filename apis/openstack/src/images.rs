@@ -8,9 +8,9 @@ pub(crate) use bytes::{download, upload};
 use http::StatusCode;
 use http::header::LOCATION;
 use parpen_http::Reply;
-use parpen_model::lifecycle::{ImageEvent, Standing, image};
+use parpen_model::lifecycle::{ImageEvent, Standing, When, image};
 use parpen_model::{Attributes, Condition, Image, ImageId, Kind, VolumeId};
-use parpen_service::images::{self, Save};
+use parpen_service::images::{self, Refill, Save};
 use parpen_service::volumes::{self, NewVolume};
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ use crate::cx::{Cx, one};
 use crate::fields::{Fields, document};
 use crate::from_wire::{self, IMAGE, OWN};
 use crate::paging::{Listed, page};
-use crate::states::{self, bad};
+use crate::states::{self, FREE_OR_HELD, bad};
 use crate::to_wire::{gib, own, time};
 
 /// Where this API keeps an image's own properties.
@@ -243,6 +243,11 @@ pub(crate) async fn volume_from(
     volumes::get(cx.ports(), cx.actor()?, &volumes::Key::Id(begun.now.id)).await
 }
 
+/// How a volume may stand that gets another image.
+const REIMAGED: When = When::Only(&[Standing::Free, Standing::Error]);
+/// The same where `reimage_reserved` is said.
+const REIMAGED_RESERVED: When = When::Only(&[Standing::Free, Standing::Error, Standing::Reserved]);
+
 /// `os-reimage`.
 pub(crate) async fn reimage(cx: Cx) -> Result<Reply, Condition> {
     let fields = cx.argument();
@@ -255,22 +260,19 @@ pub(crate) async fn reimage(cx: Cx) -> Result<Reply, Condition> {
     })?;
     let mut attributes = view.volume.attributes.clone();
     kept_with(&i, &mut attributes);
-    let wanted = if reserved { "available or error or reserved" } else { "available or error" };
-    let refused = || {
-        bad(format!(
-            "Invalid volume: Volume {} status must be {wanted}, but current status is {}.",
-            view.volume.id,
-            states::of_volume(&view.volume)
-        ))
+    let (wanted, when) = match reserved {
+        true => ("available or error or reserved", REIMAGED_RESERVED),
+        false => ("available or error", REIMAGED),
     };
-    match view.volume.standing() {
-        Standing::Free | Standing::Error => {}
-        Standing::Reserved if reserved => {}
-        _ => return Err(refused()),
-    }
-    let begun = images::refill(cx.ports(), cx.actor()?, view.volume.id, image, reserved, attributes).await;
+    let of = view.volume.id;
+    let refused = |now: &str| {
+        bad(format!("Invalid volume: Volume {of} status must be {wanted}, but current status is {now}."))
+    };
+    let with = Refill { image, reserved, when, attributes };
+    let begun = images::refill(cx.ports(), cx.actor()?, of, with).await;
     begun.map_err(|e| match e {
-        Condition::WrongState { .. } | Condition::InUse { .. } => refused(),
+        Condition::WrongState { what: Kind::Volume, actual, .. } => refused(&states::in_words(&actual)),
+        Condition::InUse { .. } => refused("in-use"),
         other => worded(other),
     })?;
     Ok(Reply::empty(StatusCode::ACCEPTED))
@@ -281,15 +283,9 @@ pub(crate) async fn save(cx: Cx) -> Result<Reply, Condition> {
     let fields = cx.argument();
     let view = crate::volumes::get(&cx).await?;
     let of = view.volume.id;
-    let now = view.volume.standing();
-    if !matches!(now, Standing::Free | Standing::Attached) {
-        return Err(bad(format!(
-            "Invalid volume: Volume {of} status must be available or in-use, but current status is: {}.",
-            states::of_volume(&view.volume)
-        )));
-    }
     let image = wire::saved_image(&fields, &view.volume, cx.version)?;
-    let wish = Save { of, attached: fields.flag("force")?.unwrap_or(false), image };
+    let attached = fields.flag("force")?.unwrap_or(false);
+    let wish = Save { of, attached, when: FREE_OR_HELD, image };
     let (v, i) = images::save(cx.ports(), cx.actor()?, wish).await.map_err(|e| refused(e, of))?;
     let kind = match &view.volume_type {
         Some(t) => json!({ "id": t.id.to_string(), "name": t.name, "is_public": t.public }),

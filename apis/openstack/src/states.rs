@@ -1,7 +1,12 @@
 //! Cinder's words for states, and its sentences where a state does not allow something.
 
-use parpen_model::lifecycle::{Migration, Standing};
+use parpen_model::lifecycle::{Migration, Standing, When};
 use parpen_model::{Condition, Volume};
+
+/// `available`.
+pub(crate) const FREE: When = When::Only(&[Standing::Free]);
+/// `available` or `in-use`.
+pub(crate) const FREE_OR_HELD: When = When::Only(&[Standing::Free, Standing::Attached]);
 
 /// Cinder's word for how something stands.
 pub(crate) fn word(standing: Standing) -> &'static str {

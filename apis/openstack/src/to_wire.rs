@@ -191,7 +191,7 @@ fn metadata(v: &Volume, all: &[Attached]) -> Value {
 
 /// Whether somebody encrypts its bytes: the service, or by its type whoever attaches it.
 pub(crate) fn is_encrypted(view: &volumes::View) -> bool {
-    view.volume.key.is_some() || view.volume_type.as_ref().is_some_and(|t| t.encryption.is_some())
+    view.volume.is_encrypted(view.volume_type.as_ref())
 }
 
 /// Who attaches a volume. Who that is on which host is for operators to know.

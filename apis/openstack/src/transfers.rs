@@ -4,7 +4,7 @@ use http::StatusCode;
 use parpen_http::Reply;
 use parpen_model::lifecycle::Standing;
 use parpen_model::{Attributes, Condition, Kind, Transfer, TransferId, VolumeId};
-use parpen_service::transfers;
+use parpen_service::transfers::{self, Offer};
 use serde_json::{Value, json};
 
 use crate::cx::{Cx, one};
@@ -14,7 +14,7 @@ use crate::known;
 use crate::paging::{Listed, Page, page};
 use crate::states::{bad, reword};
 use crate::to_wire::time;
-use crate::{to_wire, volumes};
+use crate::volumes;
 
 impl Listed for Transfer {
     const NEWEST_FIRST: bool = false;
@@ -91,13 +91,11 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let volume = VolumeId(fields.required_id("volume_id")?);
     let name = fields.text("name", 255)?;
     let without = cx.version.has(55) && fields.flag("no_snapshots")?.unwrap_or(false);
-    let view = volumes::named(&cx, volume).await?;
+    let volume = volumes::named(&cx, volume).await?.volume.id;
     // Its key goes with it since 3.70, and with all that is encrypted with it.
-    if to_wire::is_encrypted(&view) && (!cx.version.has(70) || without) {
-        return Err(bad("Invalid volume: transferring encrypted volume is not supported"));
-    }
-    let volume = view.volume.id;
-    let offered = transfers::create(cx.ports(), cx.actor()?, volume, name, without).await;
+    let encrypted = cx.version.has(70) && !without;
+    let offer = Offer { volume, name, without_snapshots: without, encrypted };
+    let offered = transfers::create(cx.ports(), cx.actor()?, offer).await;
     let offered = offered.map_err(|condition| match condition {
         Condition::WrongState { what: Kind::Snapshot, name, .. } => {
             bad(format!("Invalid snapshot: snapshot: {name} status must be available"))

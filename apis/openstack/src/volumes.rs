@@ -7,7 +7,7 @@ use parpen_http::Reply;
 use parpen_model::lifecycle::{Standing, When};
 use parpen_model::{Api, BackupId, Condition, GroupId, ImageId, Kind, Subject, Volume, VolumeId};
 use parpen_service::volumes::{self, Edit, Filter, From, Key, NewVolume, View};
-use parpen_service::{groups, snapshots, types};
+use parpen_service::{snapshots, types};
 use serde_json::{Value, json};
 
 use crate::cx::{Cx, one};
@@ -153,80 +153,69 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     if fields.get("volume_type").is_none_or(|t| t == "") {
         new.place.volume_type = crate::types::implied(&cx, &new).await?;
     }
-    check_sources(&cx, &new).await?;
+    check_size(&cx, &new).await?;
     let chosen = types.iter().find(|t| Some(t.id) == new.place.volume_type);
     if chosen.is_some_and(|t| t.rules.shared && t.encryption.is_some()) {
         return Err(bad("Invalid volume: Multiattach cannot be used with encrypted volumes."));
     }
     // What was a consistency group once is a group.
     if let Some(group) = fields.id("group_id")?.or(fields.id("consistencygroup_id")?) {
-        new.options.group = Some(joined(&cx, GroupId(group), new.place.volume_type).await?);
+        new.options.group = Some(GroupId(group));
     }
+    let worded = in_words_of(&new);
     let backup = fields.id("backup_id")?;
-    let view = match (backup, image(&cx, &fields).await?) {
-        (Some(backup), _) => backups::volume_from(&cx, BackupId(backup), new).await?,
-        (None, Some(image)) => images::volume_from(&cx, image, new).await?,
-        (None, None) => {
-            volumes::create(cx.ports(), actor, new).await?;
-            volumes::get(cx.ports(), actor, &Key::Id(id)).await?
-        }
+    let made = match (backup, image(&cx, &fields).await?) {
+        (Some(backup), _) => backups::volume_from(&cx, BackupId(backup), new).await,
+        (None, Some(image)) => images::volume_from(&cx, image, new).await,
+        (None, None) => made(&cx, id, new).await,
     };
-    shown(&cx, StatusCode::ACCEPTED, &view, Shape::Made)
+    shown(&cx, StatusCode::ACCEPTED, &made.map_err(worded)?, Shape::Made)
 }
 
-/// What a volume is made from must be shown by this side, stand as it has to, and fit.
-async fn check_sources(cx: &Cx, new: &NewVolume) -> Result<(), Condition> {
-    let smaller = |what: &str, size: u64, original: &str| {
-        let (size, asked) = (to_wire::gib(size), to_wire::gib(new.size.unwrap_or(size)));
-        match asked < size {
-            true => Err(bad(format!(
-                "Invalid input received: Volume size '{asked}'GB cannot be smaller than {what} size {size}GB. They must \
-                 be >= original {original} size."
-            ))),
-            false => Ok(()),
-        }
-    };
-    match new.from {
-        From::Blank => Ok(()),
-        From::Volume(v) => {
-            let v = named(cx, v).await?.volume;
-            if !matches!(v.standing(), Standing::Free | Standing::Attached) {
-                return Err(bad(
-                    "Invalid volume: Originating source volume status must be one of 'available, in-use' values",
-                ));
-            }
-            smaller("original volume", v.size, "volume")
-        }
-        From::Snapshot(s) => {
-            let s = crate::snapshots::named(cx, s).await?.snapshot;
-            if s.standing() != Standing::Free {
-                return Err(bad(
-                    "Invalid snapshot: Originating snapshot status must be one of 'available' values",
-                ));
-            }
-            smaller("the snapshot", s.size, "snapshot")
-        }
-    }
+async fn made(cx: &Cx, id: VolumeId, new: NewVolume) -> Result<View, Condition> {
+    volumes::create(cx.ports(), cx.actor()?, new).await?;
+    volumes::get(cx.ports(), cx.actor()?, &Key::Id(id)).await
 }
 
-/// The group that a new volume is born into.
-async fn joined(
-    cx: &Cx,
-    id: GroupId,
-    volume_type: Option<parpen_model::VolumeTypeId>,
-) -> Result<GroupId, Condition> {
-    let group = groups::get(cx.ports(), cx.actor()?, id).await?.group;
-    if group.standing() != Standing::Free {
-        return Err(bad(format!("Invalid group: Group {id} status must be available.")));
-    }
-    if !group.volume_types.contains(&volume_type) {
-        return Err(bad(format!(
+/// Cinder's sentences for what a new volume is made from, and for the group that it is born into.
+fn in_words_of(new: &NewVolume) -> impl FnOnce(Condition) -> Condition + use<> {
+    let (from, group, volume_type) = (new.from, new.options.group, new.place.volume_type);
+    move |refused| match (refused, group) {
+        (Condition::WrongState { what: Kind::Volume, .. }, _) if matches!(from, From::Volume(_)) => {
+            bad("Invalid volume: Originating source volume status must be one of 'available, in-use' values")
+        }
+        (Condition::WrongState { what: Kind::Snapshot, .. }, _) if matches!(from, From::Snapshot(_)) => {
+            bad("Invalid snapshot: Originating snapshot status must be one of 'available' values")
+        }
+        (Condition::WrongState { what: Kind::Group, .. }, Some(group)) => {
+            bad(format!("Invalid group: Group {group} status must be available."))
+        }
+        (Condition::Invalid { field, .. }, Some(_)) if field == "group" => bad(format!(
             "Invalid input received: Invalid volume_type provided: {} (requested type must be supported by this \
              group).",
             volume_type.map_or(from_wire::DEFAULT_TYPE.to_string(), |t| t.to_string())
+        )),
+        (other, _) => other,
+    }
+}
+
+/// What a volume is made from must be shown by this side, and fit.
+async fn check_size(cx: &Cx, new: &NewVolume) -> Result<(), Condition> {
+    let (size, what, original) = match new.from {
+        From::Blank => return Ok(()),
+        From::Volume(v) => (named(cx, v).await?.volume.size, "original volume", "volume"),
+        From::Snapshot(s) => {
+            (crate::snapshots::named(cx, s).await?.snapshot.size, "the snapshot", "snapshot")
+        }
+    };
+    let (size, asked) = (to_wire::gib(size), to_wire::gib(new.size.unwrap_or(size)));
+    if asked < size {
+        return Err(bad(format!(
+            "Invalid input received: Volume size '{asked}'GB cannot be smaller than {what} size {size}GB. They must \
+             be >= original {original} size."
         )));
     }
-    Ok(id)
+    Ok(())
 }
 
 /// The image that a new volume begins with: by id, by an address that ends in it, or by name.

@@ -18,4 +18,5 @@ pub use types::{
     NewType, TypeEdit, create as create_type, delete as delete_type, edit as edit_type, get as get_type,
     list as list_types,
 };
+pub(crate) use update::take_in;
 pub use update::{GroupEdit, update};

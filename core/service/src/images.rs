@@ -9,7 +9,7 @@ pub(crate) mod save;
 pub use bytes::{Uploading, download, upload};
 pub(crate) use edit::{KIND_DELETE, STEPS_DELETE};
 pub use edit::{NewImage, create, delete, edit};
-pub use fill::{create_volume, refill};
+pub use fill::{Refill, create_volume, refill};
 pub use list::{get, list, source};
 pub use save::{Save, save};
 

@@ -4,7 +4,7 @@ use parpen_identity::{Actor, Power, may, secret_fits, secret_hash};
 use parpen_model::lifecycle::{Declaration, Standing, When, declare};
 use parpen_model::{
     Alias, Api, Condition, Kind, Label, ProjectId, Query, ReadTx, Scope, Snapshot, Stamp, Transfer,
-    TransferId, Volume, VolumeId, read, write,
+    TransferId, Volume, VolumeId, VolumeType, read, write,
 };
 
 use crate::quotas::{self, Need};
@@ -20,14 +20,22 @@ pub struct Offered {
     pub key: String,
 }
 
+/// An offer to be made.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// Of which volume.
+    pub volume: VolumeId,
+    /// What it is called.
+    pub name: Option<String>,
+    /// The snapshots stay with their owner.
+    pub without_snapshots: bool,
+    /// The volume may be encrypted.
+    pub encrypted: bool,
+}
+
 /// Offers a volume.
-pub async fn create(
-    ports: &Ports,
-    actor: &Actor,
-    volume: VolumeId,
-    name: Option<String>,
-    without_snapshots: bool,
-) -> Result<Offered, Condition> {
+pub async fn create(ports: &Ports, actor: &Actor, offer: Offer) -> Result<Offered, Condition> {
+    let Offer { volume, name, without_snapshots, encrypted } = offer;
     if let Some(name) = &name {
         names::check(name)?;
     }
@@ -39,6 +47,9 @@ pub async fn create(
         let mut v: Volume = tx.read().get(actor.scope, volume)?;
         may(&actor, Power::Write, Some(v.project))?;
         When::Only(&[Standing::Free]).check(Kind::Volume, v.id, v.standing())?;
+        if !encrypted && is_encrypted(tx.read(), &v)? {
+            return Err(Condition::invalid("volume", "transferring encrypted volume is not supported"));
+        }
         if !without_snapshots {
             for s in snapshots_of(tx.read(), &v)?.iter().filter(|s| !s.transient) {
                 When::Only(&[Standing::Free]).check(Kind::Snapshot, s.id, s.standing())?;
@@ -64,6 +75,11 @@ pub async fn create(
     })
     .await?;
     Ok(Offered { transfer, key })
+}
+
+fn is_encrypted(tx: &dyn ReadTx, v: &Volume) -> Result<bool, Condition> {
+    let kind = v.volume_type.map(|t| tx.find::<VolumeType>(Scope::All, t)).transpose()?.flatten();
+    Ok(v.is_encrypted(kind.as_ref()))
 }
 
 /// One offer.

@@ -7,6 +7,7 @@ use parpen_base::{MIB, round_up};
 use parpen_http::path::Params;
 use parpen_http::{HttpRequest, Reply};
 use parpen_identity::Actor;
+use parpen_model::lifecycle::When;
 use parpen_model::{Attributes, BackupId, Condition, ImageId, Kind, Visibility};
 use parpen_service::backups::{self, CreateTerms, DeleteTerms, Into, NewBackup, Record};
 use parpen_service::images::{self, NewImage, Save};
@@ -108,7 +109,8 @@ async fn backup_create(ports: &Ports, actor: &Actor, wish: BackupWish) -> Result
         incremental: wish.incremental,
         attributes: Attributes::default(),
     };
-    let begun = backups::create(ports, actor, new, CreateTerms { attached: true }).await?;
+    let begun =
+        backups::create(ports, actor, new, CreateTerms { attached: true, ..CreateTerms::default() }).await?;
     let view = backups::get(ports, actor, begun.now.id).await?;
     ok(&BackupBegun { backup: to_wire::backup(&view), job: begun.job.0 })
 }
@@ -129,7 +131,8 @@ async fn new_volume(
 async fn into(ports: &Ports, actor: &Actor, wish: RestoreWish) -> Result<Into, Condition> {
     match (wish.over, wish.name) {
         (Some(text), None) => {
-            Ok(Into::Existing(volumes::get(ports, actor, &from_wire::volume_key(&text)).await?.volume.id))
+            let over = volumes::get(ports, actor, &from_wire::volume_key(&text)).await?.volume;
+            Ok(Into::Existing(over.id, When::default()))
         }
         (None, Some(name)) => {
             Ok(Into::New(Box::new(new_volume(ports, actor, name, wish.pool.as_deref()).await?)))
@@ -209,7 +212,9 @@ async fn image_create(ports: &Ports, actor: &Actor, wish: ImageWish) -> Result<R
     let made = match wish.of {
         Some(text) => {
             let of = volumes::get(ports, actor, &from_wire::volume_key(&text)).await?.volume.id;
-            images::save(ports, actor, Save { of, attached: true, image: new }).await?.1
+            images::save(ports, actor, Save { of, attached: true, when: When::default(), image: new })
+                .await?
+                .1
         }
         None => images::create(ports, actor, new).await?,
     };

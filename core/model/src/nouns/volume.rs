@@ -202,6 +202,11 @@ fn shown(aliases: &[Alias], api: Api, handle: &Handle) -> String {
 }
 
 impl Volume {
+    /// Whether its bytes are encrypted: here, or by whoever attaches it, as its type says.
+    pub fn is_encrypted(&self, kind: Option<&super::VolumeType>) -> bool {
+        self.key.is_some() || kind.is_some_and(|t| t.encryption.is_some())
+    }
+
     /// The name that an API shows: its own alias, else the handle.
     pub fn shown_in(&self, api: Api) -> String {
         shown(&self.aliases, api, &self.handle)

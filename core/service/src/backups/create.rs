@@ -3,7 +3,7 @@
 use parpen_base::{Boxed, ByteRange};
 use parpen_block::Rights;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{BackupEvent, BackupState, Life, Usage};
+use parpen_model::lifecycle::{BackupEvent, BackupState, Life, Usage, When};
 use parpen_model::ports::NewArchive;
 use parpen_model::{
     Attributes, Backup, BackupId, Condition, Kind, Pin, PinId, Query, Scope, Snapshot, SnapshotId, Stamp,
@@ -42,6 +42,8 @@ pub struct NewBackup {
 pub struct CreateTerms {
     /// The volume may be attached.
     pub attached: bool,
+    /// How the volume may stand; of a snapshot's own bytes it is not asked.
+    pub when: When,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -115,6 +117,7 @@ fn source(
         }
         return Ok(s);
     }
+    terms.when.check(Kind::Volume, v.id, v.standing())?;
     if v.usage != Usage::Free && !terms.attached {
         let held = attachments::holders(tx.read(), v.id.into())?;
         return Err(Condition::in_use(Kind::Volume, &v.handle, held));

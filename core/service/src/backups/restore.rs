@@ -27,8 +27,8 @@ pub(crate) const STEPS: &[&dyn JobStep] = &[&Look, &Make, &Fill];
 pub enum Into {
     /// A volume that is made for them; without a size it gets the backup's.
     New(Box<NewVolume>),
-    /// A volume that is there, free and large enough.
-    Existing(VolumeId),
+    /// A volume that is there, free and large enough, and stands as is said.
+    Existing(VolumeId, When),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub async fn restore(
     }
     let volume = match &into {
         Into::New(new) => new.id.unwrap_or_else(|| VolumeId(ports.entropy.uuid())),
-        Into::Existing(id) => *id,
+        Into::Existing(id, _) => *id,
     };
     let open = ports.sessions.of(access::plain_export(volume.into()));
     let (ports_in, actor_in, stamp) = (ports.clone(), actor.clone(), Stamp::at(ports.clock.now()));
@@ -67,10 +67,10 @@ pub async fn restore(
         }
         let (v, refused) = match &into {
             Into::New(new) => blank(tx, &actor_in, volume, &b, new, stamp)?,
-            Into::Existing(_) if !open.is_empty() => {
+            Into::Existing(..) if !open.is_empty() => {
                 return Err(access::in_use_by(Kind::Volume, volume, &open));
             }
-            Into::Existing(_) => (taken(tx, &actor_in, volume, &b)?, None),
+            Into::Existing(_, when) => (taken(tx, &actor_in, volume, *when, &b)?, None),
         };
         step(&mut b, BackupEvent::Restore)?;
         tx.update(&mut b)?;
@@ -122,9 +122,16 @@ fn too_small(size: u64, b: &Backup) -> Condition {
 }
 
 /// An existing volume, from now on closed to everybody else.
-fn taken(tx: &mut dyn WriteTx, actor: &Actor, id: VolumeId, b: &Backup) -> Result<Volume, Condition> {
+fn taken(
+    tx: &mut dyn WriteTx,
+    actor: &Actor,
+    id: VolumeId,
+    when: When,
+    b: &Backup,
+) -> Result<Volume, Condition> {
     let mut v: Volume = tx.read().get(actor.scope, id)?;
     may(actor, Power::Write, Some(v.project))?;
+    when.check(Kind::Volume, id, v.standing())?;
     at_rest(&v)?;
     When::AllBut(Standing::Offered).check(Kind::Volume, id, v.standing())?;
     let held = attachments::holders(tx.read(), id.into())?;

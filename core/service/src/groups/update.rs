@@ -2,7 +2,7 @@
 
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Standing, When};
-use parpen_model::{Condition, Group, GroupId, Kind, Scope, Volume, VolumeId, WriteTx, write};
+use parpen_model::{Condition, Group, GroupId, Kind, ReadTx, Scope, Volume, VolumeId, WriteTx, write};
 
 use super::list::members;
 use crate::volumes::ChangeAttributes;
@@ -68,6 +68,19 @@ pub async fn update(
 fn refused(what: &str, v: VolumeId, g: &Group, why: &str) -> Condition {
     let way = if what == "add" { "to" } else { "from" };
     Condition::invalid("volume", format!("Cannot {what} volume {v} {way} group {} because {why}", g.id))
+}
+
+/// Refuses a new volume that is to be born into a group and does not fit in.
+pub(crate) fn take_in(tx: &dyn ReadTx, scope: Scope, id: GroupId, v: &Volume) -> Result<(), Condition> {
+    let g: Group = tx.get(scope, id)?;
+    if v.project != g.project {
+        return Err(Condition::not_found(Kind::Group, id));
+    }
+    When::Only(&[Standing::Free]).check(Kind::Group, id, g.standing())?;
+    if !g.volume_types.contains(&v.volume_type) {
+        return Err(Condition::invalid("group", format!("the type of the volume is none of group {id}'s")));
+    }
+    Ok(())
 }
 
 fn join(tx: &mut dyn WriteTx, actor: &Actor, g: &Group, id: VolumeId) -> Result<(), Condition> {

@@ -3,7 +3,7 @@
 use parpen_base::{Boxed, GIB};
 use parpen_block::Rights;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{ImageState, LifeEvent, Usage, Work, life};
+use parpen_model::lifecycle::{ImageState, LifeEvent, Usage, When, Work, life};
 use parpen_model::{
     Attributes, Condition, Image, ImageId, Kind, ReadTx, Scope, Stamp, Volume, VolumeId, write,
 };
@@ -121,27 +121,40 @@ pub async fn create_volume(
     Ok(Started { now, job, generation })
 }
 
-/// Puts the disk of an image over a volume's bytes. The volume must be free, or reserved where that is said.
+/// An image whose disk is to be put over a volume's bytes.
+#[derive(Clone, Debug)]
+pub struct Refill {
+    /// Which.
+    pub image: ImageId,
+    /// The volume may be reserved; else it must be free.
+    pub reserved: bool,
+    /// How the volume may stand.
+    pub when: When,
+    /// What is kept with the volume once it has the bytes.
+    pub attributes: Attributes,
+}
+
+/// Puts the disk of an image over a volume's bytes.
 pub async fn refill(
     ports: &Ports,
     actor: &Actor,
     of: VolumeId,
-    image: ImageId,
-    reserved: bool,
-    attributes: Attributes,
+    with: Refill,
 ) -> Result<Started<Volume>, Condition> {
+    let image = with.image;
     let foreign = foreign(ports, actor, image).await?;
     let open = ports.sessions.of(access::plain_export(of.into()));
     let (ports_in, actor) = (ports.clone(), actor.clone());
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor.scope, of)?;
         may(&actor, Power::Write, Some(v.project))?;
+        with.when.check(Kind::Volume, v.id, v.standing())?;
         let i = found(tx.read(), &foreign, actor.scope, image)?;
         at_rest(&v)?;
         if !open.is_empty() {
             return Err(access::in_use_by(Kind::Volume, &v.handle, &open));
         }
-        let fits = v.usage == Usage::Free || (reserved && v.usage == Usage::Reserved);
+        let fits = v.usage == Usage::Free || (with.reserved && v.usage == Usage::Reserved);
         if !fits {
             let (what, name, actual) = (Kind::Volume, v.handle.to_string(), v.usage.to_string());
             return Err(Condition::WrongState { what, name, actual, wanted: "free".into() });
@@ -152,7 +165,8 @@ pub async fn refill(
         v.work.push(Work::Downloading);
         v.epoch += 1;
         tx.update(&mut v)?;
-        let args = Args { image, volume: of, new: false, attributes: attributes.clone(), refused: None };
+        let attributes = with.attributes.clone();
+        let args = Args { image, volume: of, new: false, attributes, refused: None };
         let mut job = plan(&ports_in, KIND, v.project, Some(of.into()), &args)?;
         tx.insert(&mut job)?;
         Ok((v, job.id))

@@ -3,10 +3,10 @@
 use parpen_base::Boxed;
 use parpen_block::Rights;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{ImageState, Usage, Work};
+use parpen_model::lifecycle::{ImageState, Usage, When, Work};
 use parpen_model::ports::ImageStore;
 use parpen_model::{
-    Condition, Image, ImageId, Job, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId, read, write,
+    Condition, Image, ImageId, Job, Kind, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,8 @@ pub struct Save {
     pub of: VolumeId,
     /// The volume may be attached.
     pub attached: bool,
+    /// How the volume may stand.
+    pub when: When,
     /// The image.
     pub image: NewImage,
 }
@@ -51,9 +53,10 @@ pub async fn save(ports: &Ports, actor: &Actor, s: Save) -> Result<(Volume, Imag
     let ((v, i, job), _) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor.scope, s.of)?;
         may(&actor, Power::Write, Some(v.project))?;
+        s.when.check(Kind::Volume, v.id, v.standing())?;
         if v.usage != Usage::Free && !s.attached {
             let held = attachments::holders(tx.read(), v.id.into())?;
-            return Err(Condition::in_use(parpen_model::Kind::Volume, &v.handle, held));
+            return Err(Condition::in_use(Kind::Volume, &v.handle, held));
         }
         let mut taken = snapshots::draft(tx.read(), &v, snapshot, &Naming::default(), stamp)?;
         (taken.transient, taken.auto_named) = (true, true);

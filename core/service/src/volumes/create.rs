@@ -3,7 +3,7 @@
 use parpen_base::Boxed;
 use parpen_block::Rights;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{Health, Life, LifeEvent, Usage, life};
+use parpen_model::lifecycle::{Health, Life, LifeEvent, Usage, When, life};
 use parpen_model::ports::Made;
 use parpen_model::{
     Attributes, Condition, GroupId, Handle, JobId, Kind, Label, NewBytes, Pin, PinId, Pool, PoolId,
@@ -17,7 +17,7 @@ use crate::jobs::{Commit, JobStep, StepCx, plan};
 use crate::media::{WantedPlacement, place};
 use crate::names::{self, Naming};
 use crate::quotas::{self, Need};
-use crate::{Ports, Started, data, parts, seal, snapshots, types};
+use crate::{Ports, Started, data, groups, parts, seal, snapshots, types};
 
 pub(crate) const KIND: &str = "volume-create@1";
 pub(crate) const STEPS: &[&dyn JobStep] = &[&Make, &DropSource];
@@ -75,6 +75,8 @@ pub struct Options {
     pub attributes: Attributes,
     /// The group it belongs to from the beginning.
     pub group: Option<GroupId>,
+    /// How the volume or snapshot that it is made from may stand.
+    pub source: When,
     /// When making it fails, it stays and shows the error; else it leaves no trace.
     pub keep_failed: bool,
 }
@@ -151,11 +153,15 @@ fn find_source(tx: &mut dyn WriteTx, scope: Scope, new: &NewVolume) -> Result<Op
         (From::Blank, None) => return Ok(None),
         (From::Volume(v), _) => {
             let v: Volume = tx.read().get(scope, v)?;
+            new.options.source.check(Kind::Volume, v.id, v.standing())?;
             ready(v.life, Kind::Volume, v.handle.to_string())?;
             return Ok(None);
         }
     };
     let s: Snapshot = tx.read().get(scope, id)?;
+    if matches!(new.from, From::Snapshot(_)) {
+        new.options.source.check(Kind::Snapshot, s.id, s.standing())?;
+    }
     ready(s.life, Kind::Snapshot, s.handle.to_string())?;
     Ok(Some(s))
 }
@@ -185,6 +191,9 @@ pub(crate) fn draft_to_show(
     stamp: Stamp,
 ) -> Result<(Volume, Option<Condition>), Condition> {
     let (volume, refused) = drafted(tx, scope, id, project, new, source, stamp)?;
+    if let Some(group) = new.options.group {
+        groups::take_in(tx.read(), scope, group, &volume)?;
+    }
     match refused {
         Some(why) if !new.options.keep_failed => Err(why),
         other => Ok((volume, other)),

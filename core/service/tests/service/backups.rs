@@ -1,7 +1,7 @@
 //! Backups as jobs: what an interrupted life leaves is finished by the next one, and every state ends.
 
 use parpen_base::{Buf, MIB};
-use parpen_model::lifecycle::{BackupState, Life};
+use parpen_model::lifecycle::{BackupState, Life, When};
 use parpen_model::{Attributes, Backup, Condition, Subject, Volume};
 use parpen_service::backups::{self, CreateTerms, DeleteTerms, Into, NewBackup};
 use parpen_service::snapshots;
@@ -79,7 +79,10 @@ async fn every_job_about_backups_is_taken_up_by_the_next_life() {
     let (ports, actor) = (&last.ports, &last.actor);
     let job = backups::delete(ports, actor, gone.id, DeleteTerms { dependents: true }).await.unwrap().job;
     ports.jobs.wait(job).await.unwrap();
-    let job = backups::restore(ports, actor, late.id, Into::Existing(target.id)).await.unwrap().job;
+    let job = backups::restore(ports, actor, late.id, Into::Existing(target.id, When::default()))
+        .await
+        .unwrap()
+        .job;
     ports.jobs.wait(job).await.unwrap();
     assert_eq!(first_byte(&last, target.id.into(), 0).await, 7);
     assert_eq!(first_byte(&last, target.id.into(), 8192).await, 8);
@@ -122,7 +125,7 @@ async fn rules_of_chains_and_sizes_hold() {
     let refused = backups::delete(ports, actor, base.id, DeleteTerms::default()).await;
     assert!(matches!(refused, Err(Condition::InUse { .. })), "{refused:?}");
     let small = house.volume("small", MIB).await;
-    let refused = backups::restore(ports, actor, base.id, Into::Existing(small.id)).await;
+    let refused = backups::restore(ports, actor, base.id, Into::Existing(small.id, When::default())).await;
     assert!(matches!(refused, Err(Condition::Invalid { .. })), "{refused:?}");
     backups::reset(ports, actor, base.id, BackupState::Error).await.unwrap();
     assert!(backups::restore(ports, actor, base.id, into("x")).await.is_err());

@@ -15,4 +15,5 @@ mod points;
 mod policy;
 mod quotas;
 mod sealed;
+mod terms;
 mod volumes;

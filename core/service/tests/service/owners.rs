@@ -7,7 +7,7 @@ use parpen_identity::Actor;
 use parpen_model::{Attributes, Condition, Kind, ProjectId, Scope, Snapshot, Volume, read};
 use parpen_service::backups::{self, CreateTerms, NewBackup};
 use parpen_service::snapshots::{self, NewSnapshot};
-use parpen_service::transfers;
+use parpen_service::transfers::{self, Offer};
 use parpen_service::volumes::{self, DeleteTerms, Snapshots};
 use uuid::Uuid;
 
@@ -19,8 +19,12 @@ fn of_project(house: &House, n: u128) -> Actor {
     Actor { project, scope: Scope::Project(project), ..house.actor.clone() }
 }
 
+fn offer(v: &Volume, without_snapshots: bool) -> Offer {
+    Offer { volume: v.id, name: None, without_snapshots, encrypted: false }
+}
+
 async fn hand_over(house: &House, v: &Volume, from: &Actor, to: &Actor, without_snapshots: bool) {
-    let offered = transfers::create(&house.ports, from, v.id, None, without_snapshots).await.unwrap();
+    let offered = transfers::create(&house.ports, from, offer(v, without_snapshots)).await.unwrap();
     let (id, key) = (offered.transfer.id, offered.key);
     transfers::accept(&house.ports, to, id, &key, Box::new(|_| ())).await.unwrap();
 }
@@ -95,7 +99,7 @@ async fn nobody_opens_what_is_on_offer() {
     let house = disk.start().await;
     let owner = house.actor.clone();
     let v = house.volume("books", MIB).await;
-    let offered = transfers::create(&house.ports, &owner, v.id, None, false).await.unwrap();
+    let offered = transfers::create(&house.ports, &owner, offer(&v, false)).await.unwrap();
     let refused = house.connect("books", "127.0.0.1").await.map(|_| ()).unwrap_err();
     assert!(refused.to_string().contains("on offer"), "{refused}");
     transfers::delete(&house.ports, &owner, offered.transfer.id).await.unwrap();

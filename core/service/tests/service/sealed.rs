@@ -1,6 +1,7 @@
 //! Types that encrypt, and how bytes get from one that does to one that does not.
 
 use parpen_base::MIB;
+use parpen_model::lifecycle::When;
 use parpen_model::{Condition, ControlLocation, VolumeTypeId};
 use parpen_service::images::{self, Save};
 use parpen_service::types::{self, Encryption};
@@ -36,7 +37,7 @@ async fn what_a_refused_retype_advises_can_be_done() {
             why.contains("upload the volume to an image and make a volume of that type from it"),
             "{why}"
         );
-        let save = Save { of: v.id, attached: false, image: image(name) };
+        let save = Save { of: v.id, attached: false, when: When::default(), image: image(name) };
         let (_, i) = images::save(ports, actor, save).await.unwrap();
         for job in ports.jobs.list(actor).await.unwrap() {
             ports.jobs.wait(job.id).await.unwrap();

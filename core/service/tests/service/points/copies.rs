@@ -1,10 +1,10 @@
 //! Deaths of the jobs about backups and images.
 
 use parpen_base::MIB;
-use parpen_model::lifecycle::ImageState;
+use parpen_model::lifecycle::{ImageState, When};
 use parpen_model::{Attributes, Backup, Condition, Image, ImageId, Kind, Snapshot, Visibility, Volume};
 use parpen_service::backups::{self, CreateTerms, DeleteTerms, Into, NewBackup, Record};
-use parpen_service::images::{self, NewImage, Save};
+use parpen_service::images::{self, NewImage, Refill, Save};
 use parpen_service::volumes::NewVolume;
 
 use super::{at_every_point, deaths, dies, find, get, put, rows, settled, sound, taken, written};
@@ -140,7 +140,9 @@ async fn restored_over_a_volume(kind: &str) {
         kind,
         scene,
         async |house, (v, b)| {
-            backups::restore(&house.ports, &house.actor, b.id, Into::Existing(v.id)).await.unwrap();
+            backups::restore(&house.ports, &house.actor, b.id, Into::Existing(v.id, When::default()))
+                .await
+                .unwrap();
         },
         async |house, (v, b)| {
             let now = get(house, v.id).await;
@@ -257,7 +259,7 @@ async fn send(house: &House, id: ImageId, text: &[u8]) {
     upload.finish().await.unwrap();
 }
 
-async fn uploaded(house: &House, text: &[u8]) -> ImageId {
+pub(crate) async fn uploaded(house: &House, text: &[u8]) -> ImageId {
     let i = images::create(&house.ports, &house.actor, image("i")).await.unwrap();
     send(house, i.id, text).await;
     i.id
@@ -286,7 +288,8 @@ async fn refilled(kind: &str) {
         async |house| (written(house, "books").await, uploaded(house, b"after!").await),
         async |house, (v, i)| {
             let nothing = Attributes::default();
-            images::refill(&house.ports, &house.actor, v.id, *i, false, nothing).await.unwrap();
+            let with = Refill { image: *i, reserved: false, when: When::default(), attributes: nothing };
+            images::refill(&house.ports, &house.actor, v.id, with).await.unwrap();
         },
         async |house, (v, _)| {
             let now = get(house, v.id).await;
@@ -301,7 +304,7 @@ async fn saved(kind: &str) {
         kind,
         async |house| written(house, "books").await,
         async |house, v| {
-            let save = Save { of: v.id, attached: false, image: image("i") };
+            let save = Save { of: v.id, attached: false, when: When::default(), image: image("i") };
             images::save(&house.ports, &house.actor, save).await.unwrap();
         },
         async |house, v| {

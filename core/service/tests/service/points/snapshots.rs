@@ -2,7 +2,7 @@
 
 use parpen_model::{Condition, Kind, ProjectId, Snapshot};
 use parpen_service::snapshots::{self, NewSnapshot};
-use parpen_service::transfers;
+use parpen_service::transfers::{self, Offer};
 use parpen_service::volumes::{self, DeleteTerms, From, NewVolume};
 use uuid::Uuid;
 
@@ -136,7 +136,8 @@ async fn taking_an_offered_volume_is_one_commit() {
             v
         },
         async |house, v| {
-            let offered = transfers::create(&house.ports, &house.actor, v.id, None, false).await.unwrap();
+            let offer = Offer { volume: v.id, name: None, without_snapshots: false, encrypted: false };
+            let offered = transfers::create(&house.ports, &house.actor, offer).await.unwrap();
             let mut other = house.actor.clone();
             other.project = receiver;
             let (id, key) = (offered.transfer.id, offered.key);
