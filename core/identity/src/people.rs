@@ -116,10 +116,11 @@ fn password_credential(id: CredentialId, of: PrincipalId, api: Api, hash: &str, 
     Credential { id, principal: of, api, project: None, application: None, hash: hash.to_string(), stamp }
 }
 
-/// Replaces the password. Tokens that were given for the old one end, those of the principal's programs stay.
+/// Replaces the password. All tokens of that side end, as in Keystone: whoever knew the old one may have made a program's
+/// credential, too. Those credentials stay, so programs get new tokens.
 fn replace_password(tx: &mut dyn WriteTx, p: &Principal, mut new: Credential) -> Result<(), Condition> {
+    end_of(tx, p.id, |t| t.api == new.api)?;
     if let Some(old) = own_credential(tx.read(), p, new.api)? {
-        end_of(tx, p.id, |t| t.credential == old.id)?;
         new.project = old.project;
         tx.delete::<Credential>(old.id)?;
     }

@@ -241,6 +241,14 @@ async fn application_credentials_act_in_one_project_until_they_end() {
     assert_eq!(all.body["application_credentials"].as_array().unwrap().len(), 1);
     assert!(all.body["application_credentials"][0].get("secret").is_none(), "told once");
     assert_eq!(enter(json!({ "id": doc["id"], "secret": "wrong" })).await.status, 401);
+    let edit = json!({ "user": { "password": "pass word" } });
+    assert_eq!(c.identity(Method::PATCH, &format!("/users/{user}"), edit).await.status, 200);
+    let seen = c.call_as(app, Method::GET, "/volumes", Value::Null).await.status;
+    assert_eq!(seen, 401, "a new password ends programs' tokens, too");
+    let again = enter(json!({ "id": doc["id"], "secret": doc["secret"] })).await;
+    assert_eq!(again.status, 201, "and not their credentials");
+    let app = again.headers["x-subject-token"].to_str().unwrap();
+    let token = c.enter("anna", json!({ "project": { "id": demo } })).await.unwrap();
     let one = format!("{at}/{}", doc["id"].as_str().unwrap());
     let stranger = c.persona("bert", &demo, "member").await.1;
     assert_eq!(c.identity_as(&stranger, Method::DELETE, &one, Value::Null).await.status, 403);
