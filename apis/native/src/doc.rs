@@ -45,7 +45,7 @@ pub struct PoolDoc {
     pub usable_free: Option<u64>,
     /// Data moves between its disks where it has to.
     pub relocate: bool,
-    /// It is balanced by itself when a disk is added.
+    /// It is balanced by itself: with each new disk, and when disks have drifted apart.
     pub auto_balance: bool,
     /// In words.
     pub description: String,

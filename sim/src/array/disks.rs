@@ -204,17 +204,19 @@ impl<R: Rules> World<R> {
             10..14 => Order::Scrub(disk),
             14 => Order::PauseScrub(disk),
             15 => Order::StopScrub(disk),
-            16..19 => {
-                self.array().compute_balance();
-                Order::CommitBalance
-            }
+            16..19 => Order::CommitBalance,
             19 => Order::StopBalance,
             20 => Order::Retry(disk),
             _ => Order::AutoBalance(self.rng.percent(50)),
         };
         let array = self.array();
         let text = format!("{order:?}");
-        let future = async move { array.order(order).await.map(|()| None) };
+        let future = async move {
+            if order == Order::CommitBalance {
+                array.compute_balance().await;
+            }
+            array.order(order).await.map(|()| None)
+        };
         self.submitted(What::Verb, future, || text);
     }
 }

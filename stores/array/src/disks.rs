@@ -7,7 +7,6 @@ use std::sync::PoisonError;
 use parpen_engine::{Disk, EngineError};
 use uuid::Uuid;
 
-use crate::balance::Plan;
 use crate::local::NewVolume;
 use crate::manage::{MemberInfo, TaskInfo};
 use crate::mover::Health;
@@ -15,6 +14,7 @@ use crate::open::NewDisk;
 use crate::order::Order;
 use crate::pace::Rates;
 use crate::place::Policy;
+use crate::plan::Plan;
 use crate::store::{DiskSource, NewSource, Store, StoreError};
 
 impl Store {
@@ -65,7 +65,7 @@ impl Store {
 
     /// [`crate::Array::compute_balance`].
     pub async fn compute_balance(&self) -> Result<Plan, EngineError> {
-        self.call(vec![], |a| Box::pin(async move { Ok(a.compute_balance()) })).await
+        self.call(vec![], |a| Box::pin(async move { Ok(a.compute_balance().await) })).await
     }
 
     /// [`crate::Array::balance_plan`].

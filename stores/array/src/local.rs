@@ -10,13 +10,13 @@ use parpen_engine::{Change, Disk, EngineError, Figures, Found, Rebased, Rules, S
 use uuid::Uuid;
 
 use crate::Array;
-use crate::balance::Plan;
 use crate::device::{Line, work};
 use crate::manage::{MemberInfo, TaskInfo};
 use crate::mover::{Did, Health};
 use crate::open::NewDisk;
 use crate::order::Order;
 use crate::place::Policy;
+use crate::plan::Plan;
 
 /// A future that stays on its thread.
 pub type LocalTask<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -56,10 +56,11 @@ pub(crate) trait Local {
     fn add_disk(&self, disk: Box<dyn Any>) -> Verb<'_>;
     /// `disk` is a disk of the array's kind.
     fn attach(&self, disk: Box<dyn Any>) -> Asked<'_, u16>;
-    fn compute_balance(&self) -> Plan;
+    fn compute_balance(&self) -> LocalTask<'_, Plan>;
     fn balance_plan(&self) -> Option<Plan>;
     fn step(&self, budget: u64) -> LocalTask<'_, Did>;
     fn until_work(&self) -> LocalTask<'_, ()>;
+    fn look_at_fill(&self);
     fn requests(&self) -> u64;
     /// Who waits for work looks again.
     fn wake_worker(&self);
@@ -177,8 +178,8 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
             }
         })
     }
-    fn compute_balance(&self) -> Plan {
-        self.compute_balance()
+    fn compute_balance(&self) -> LocalTask<'_, Plan> {
+        Box::pin(self.compute_balance())
     }
     fn balance_plan(&self) -> Option<Plan> {
         self.balance_plan()
@@ -188,6 +189,9 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
     }
     fn until_work(&self) -> LocalTask<'_, ()> {
         Box::pin(self.until_work())
+    }
+    fn look_at_fill(&self) {
+        self.look_at_fill();
     }
     fn requests(&self) -> u64 {
         self.requests()

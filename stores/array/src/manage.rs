@@ -191,10 +191,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.refresh();
         self.save_members().await?;
         self.mover.look_again();
-        if self.auto_balance.get() && !self.compute_balance().moves.is_empty() {
-            self.queue_balance()?;
-        }
-        self.work.fire();
+        self.balance_soon();
         Ok(())
     }
 

@@ -8,10 +8,10 @@ use parpen_engine::sync::yield_now;
 use parpen_engine::{Disk, EngineError, Rules};
 
 use crate::Array;
-use crate::balance::Plan;
 use crate::copy::Progress;
 use crate::member::{Eject, Member, Standing};
 use crate::place::{Family, Policy};
+use crate::plan::Plan;
 use crate::scrub::Scrub;
 
 /// Kinds of work, the most urgent first.
@@ -88,6 +88,8 @@ pub(crate) struct Mover {
     pub(crate) balance: RefCell<VecDeque<Move>>,
     /// A plan was being carried out when the store was opened.
     pub(crate) resume: Cell<bool>,
+    /// Disks may not be equally full, and have not been looked at since.
+    pub(crate) uneven: Cell<bool>,
     /// The disks say that a plan is carried out.
     pub(crate) noted: Cell<bool>,
     pub(crate) scrub: RefCell<BTreeMap<u16, Scrub>>,
@@ -111,6 +113,7 @@ impl Default for Mover {
             plan: RefCell::default(),
             balance: RefCell::default(),
             resume: Cell::new(false),
+            uneven: Cell::new(false),
             noted: Cell::new(false),
             scrub: RefCell::default(),
             counts: RefCell::default(),

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use parpen_base::MIB;
+use parpen_engine::sync::{Either, either};
 
 use crate::local::{LocalTask, here};
 use crate::mover::{Class, Did};
@@ -82,6 +83,9 @@ impl Rates {
     }
 }
 
+/// How often it is looked whether disks have drifted apart, while there is nothing to do.
+const LOOK: Duration = Duration::from_secs(600);
+
 /// Works for the array with this key until it leaves its thread.
 pub(crate) async fn drive(key: u64, host: Host, rates: Arc<Mutex<Rates>>) {
     let mut seen = 0;
@@ -91,7 +95,11 @@ pub(crate) async fn drive(key: u64, host: Host, rates: Arc<Mutex<Rates>>) {
         let did = array.step(now.turn()).await;
         let requests = array.requests();
         match did.class {
-            None => work.await,
+            None => {
+                if either(work, (host.sleep)(LOOK)).await == Either::Second {
+                    array.look_at_fill();
+                }
+            }
             Some(class) => {
                 drop(work);
                 drop(array);

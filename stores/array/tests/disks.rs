@@ -302,7 +302,7 @@ fn a_plan_goes_on_after_a_restart() {
     let fresh = TestDisk::new(DISK);
     block_on(w.array.add_disk(new_disk(2, fresh.clone()))).unwrap();
     w.disks.insert(2, fresh);
-    w.array.compute_balance();
+    block_on(w.array.compute_balance());
     block_on(w.array.commit_balance()).unwrap();
     w.work(2, 1 << 20);
     w.crash(&[]);
@@ -324,7 +324,7 @@ fn a_plan_shows_before_and_after_and_comes_true() {
     let fresh = TestDisk::new(DISK);
     block_on(w.array.add_disk(new_disk(2, fresh.clone()))).unwrap();
     w.disks.insert(2, fresh);
-    let plan = w.array.compute_balance();
+    let plan = block_on(w.array.compute_balance());
     let data = 4 * BLOCKS * BLOCK;
     assert_eq!(
         plan.disks.iter().map(|d| (d.before, d.after)).collect::<Vec<_>>(),
@@ -339,7 +339,7 @@ fn a_plan_shows_before_and_after_and_comes_true() {
     let task = w.array.tasks().into_iter().find(|t| t.class == Class::Balance && t.disk == 1).unwrap();
     assert_eq!((task.all, task.completed, task.bytes), (8, 8, data / 2));
     assert_eq!(w.array.balance_plan(), None, "it was carried out");
-    assert!(w.array.compute_balance().moves.is_empty());
+    assert!(block_on(w.array.compute_balance()).moves.is_empty());
     w.check();
     w.settle();
 }

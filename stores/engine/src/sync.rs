@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use uuid::Uuid;
@@ -131,6 +131,25 @@ pub async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     .await;
     let answer = |one| if let Running::Done(v) = one { Some(v) } else { None };
     all.into_iter().filter_map(answer).collect()
+}
+
+/// Which of two futures ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Either {
+    /// The first.
+    First,
+    /// The second.
+    Second,
+}
+
+/// Ends with the first of two futures that ends; the other is dropped.
+pub async fn either(first: impl Future<Output = ()>, second: impl Future<Output = ()>) -> Either {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    std::future::poll_fn(|cx| match first.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(Either::First),
+        Poll::Pending => second.as_mut().poll(cx).map(|()| Either::Second),
+    })
+    .await
 }
 
 /// Lets other tasks run.

@@ -177,7 +177,7 @@ pub fn apply<R: Rules>(w: &mut World<R>, step: Step) {
         Step::SoftEject { disk } => drop(block_on(w.array.soft_eject(disk))),
         Step::CancelEject { disk } => drop(block_on(w.array.cancel_eject(disk))),
         Step::Balance => {
-            w.array.compute_balance();
+            block_on(w.array.compute_balance());
             // Refused when no disk is left that could note it.
             let _ = block_on(w.array.commit_balance());
         }
