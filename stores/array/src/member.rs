@@ -156,6 +156,14 @@ impl<D: Disk, R: Rules> Member<D, R> {
         }
     }
 
+    /// Families of which it is known that it lacks something.
+    pub(crate) fn lacked(&self) -> BTreeSet<Family> {
+        match &*self.unclean.borrow() {
+            Unclean::These(lacks) => lacks.families.clone(),
+            Unclean::Nothing | Unclean::Anything => BTreeSet::new(),
+        }
+    }
+
     /// What it has of a family may not last.
     pub(crate) fn lack(&self, f: Family) {
         let mut unclean = self.unclean.borrow_mut();

@@ -259,10 +259,11 @@ impl<D: Disk, R: Rules> Array<D, R> {
         }
     }
 
-    /// All families that any live disk holds something of.
+    /// All families that any live disk holds something of, or is known to lack: the only disk that has it may be away.
     pub(crate) fn families(&self) -> BTreeSet<Family> {
         let live = self.live();
-        live.iter().flat_map(|t| t.engine.versions()).map(|v| (v.tree, v.index)).collect()
+        let held = live.iter().flat_map(|t| t.engine.versions()).map(|v| (v.tree, v.index));
+        held.chain(live.iter().flat_map(|t| t.member.lacked())).collect()
     }
 
     /// Replaces a disk in the sets of all trees, so that nothing new comes to it. What is there already keeps its

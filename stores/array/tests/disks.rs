@@ -294,6 +294,32 @@ fn copies_on_a_disk_that_is_left_out_are_not_missed_while_it_lacks_something() {
     assert_eq!(without(&w, &[]), (false, 0, 0));
 }
 
+/// Of an object that was made while two disks were away, the first of them to come back learned that it lacks it, and
+/// the only one that had it went away before it was copied. The second one knew of no such object and was read: zeros.
+#[test]
+fn an_object_that_only_an_absent_disk_has_is_missed_by_all_others() {
+    let mut w = Test::new(4, 21);
+    let id = w.create(3, None).unwrap();
+    block_on(w.array.put_group("three", vec![1, 2, 3])).unwrap();
+    let three = Policy { replicas: 3, all: "three".into(), tail: "three".into() };
+    block_on(w.array.set_policy(id, &three)).unwrap();
+    w.flush(id);
+    w.crash(&[1, 2]);
+    w.write(id, 0, 8);
+    w.flush(id);
+    w.come_back(1);
+    assert!(!w.work(1, 1 << 20), "it is found out what the disk lacks, and nothing is copied yet");
+    w.lose(3);
+    w.create(1, None).unwrap();
+    assert_eq!(member(&w, 3).state, State::Out, "it is missed at the next change");
+    w.come_back(2);
+    w.work(100, 1 << 20);
+    let (result, _) = block_on(w.array.read(id, 0, Buf::zeroed(BLOCK as usize)));
+    assert_eq!(result, Err(EngineError::Io), "who has it may come back");
+    w.check();
+    w.settle();
+}
+
 #[test]
 fn a_plan_goes_on_after_a_restart() {
     let mut w = Test::new(1, 15);
