@@ -263,7 +263,7 @@ pub struct PoolChange {
     pub description: Option<String>,
     /// Whether data moves between its disks.
     pub relocate: Option<bool>,
-    /// Whether it is balanced by itself: now, and when a disk is added.
+    /// Whether it is balanced by itself: now, with each new disk, and when disks drift apart.
     pub auto_balance: Option<bool>,
 }
 

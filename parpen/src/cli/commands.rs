@@ -81,7 +81,7 @@ pub(super) enum Pool {
         /// Whether data moves between its disks where it has to; "off" also holds what an eject or a balance moves
         #[arg(long, value_enum, value_name = "ON|OFF")]
         relocate: Option<Switch>,
-        /// Whether it is balanced by itself: now, and when a disk is added
+        /// Whether it is balanced by itself: now, with each new disk, and when disks drift apart
         #[arg(long, value_enum, value_name = "ON|OFF")]
         auto_balance: Option<Switch>,
         #[command(flatten)]

@@ -50,7 +50,7 @@ pub struct DiskPlace {
 pub struct Upkeep {
     /// Data moves: off disks that are ejected, to where copies are missing, to where a balancing plan wants it.
     pub relocate: bool,
-    /// A balancing plan is made, and carried out, when a disk is added.
+    /// A balancing plan is made, and carried out, with each new disk and when disks drift apart.
     pub balance: bool,
 }
 
