@@ -52,6 +52,13 @@ impl Fill {
 impl<D: Disk, R: Rules> Array<D, R> {
     /// Makes a plan and keeps it until it is committed or another is made.
     pub fn compute_balance(&self) -> Plan {
+        let plan = self.plan_balance();
+        *self.mover.plan.borrow_mut() = Some(plan.clone());
+        plan
+    }
+
+    /// What a plan would be, for who only looks.
+    pub fn plan_balance(&self) -> Plan {
         let mut disks: Vec<Fill> = Vec::new();
         let mut holds: BTreeMap<u16, Vec<(u64, Family)>> = BTreeMap::new();
         for t in self.live().iter().filter(|t| t.clean && t.member.eject.get() == Eject::No) {
@@ -74,7 +81,6 @@ impl<D: Disk, R: Rules> Array<D, R> {
         }
         let mut plan = Plan { disks, ..Plan::default() };
         while plan.moves.len() < MOVES_MAX && self.plan_one(&mut plan, &mut holds) {}
-        *self.mover.plan.borrow_mut() = Some(plan.clone());
         plan
     }
 
