@@ -1,6 +1,6 @@
 //! Disks, services, placement groups and templates.
 
-use parpen_model::{BalanceShare, Disk, DiskState, Snapshot, Task, VolumeType};
+use parpen_model::{Disk, DiskState, Snapshot, Task, VolumeType};
 use parpen_service::media::PlacementGroup;
 use serde_json::{Map, Value, json};
 
@@ -23,7 +23,7 @@ fn description(text: &str) -> String {
 }
 
 /// The generation since which a disk is down; -1: it serves.
-fn left(d: &Disk, generation: u64) -> Value {
+pub(super) fn left(d: &Disk, generation: u64) -> Value {
     if d.state.is_there() { json!(-1) } else { json!(generation) }
 }
 
@@ -103,27 +103,6 @@ pub fn task(t: &Task) -> Value {
         "completedObjects": t.done,
         "dispatchedObjects": t.under_way,
     })
-}
-
-/// What a disk has and what a balancing plan makes of it; without a plan it stays as it is.
-pub fn disk_target(d: &Disk, share: Option<&BalanceShare>, generation: u64) -> Value {
-    let mut doc = json!({ "id": d.id, "serverId": SERVER, "generationLeft": left(d, generation) });
-    if !d.state.is_there() {
-        return doc;
-    }
-    let target = |current: u64, gets: u64, gives: u64| {
-        let target = (current + gets).saturating_sub(gives);
-        let delta = i128::from(target) - i128::from(current);
-        json!({ "current": current, "target": target, "delta": delta as i64, "toRecover": gets })
-    };
-    let (gets, gives) = share.map_or((0, 0), |s| (s.gets, s.gives));
-    let more = share.map_or(0, |s| s.after.saturating_sub(s.before));
-    let less = share.map_or(0, |s| s.before.saturating_sub(s.after));
-    doc["objectsCount"] = json!(d.objects_max);
-    doc["objectsAllocated"] = target(d.objects, gets, gives);
-    doc["storedSize"] = target(d.stored, more, less);
-    doc["onDiskSize"] = target(d.used, more, less);
-    doc
 }
 
 /// The services: one process is all of them. No daemon of another kind runs here, so the other maps are

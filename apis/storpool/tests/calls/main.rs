@@ -3,6 +3,8 @@
 
 mod bad_input;
 mod disks;
+mod media;
+mod objects;
 #[path = "../../../../core/service/tests/service/house/people.rs"]
 #[allow(dead_code)] // others use more of it
 mod people;
