@@ -211,6 +211,8 @@ pub fn handler(endpoint: Endpoint) -> Option<Handler> {
         E::VolumeTemplatesList => |c| Box::pin(templates::list(c)),
         E::VolumeTemplateDescribe => |c| Box::pin(templates::one(c)),
         E::VolumeTemplateCreate => |c| Box::pin(templates::create(c)),
+        E::VolumeTemplatesStatus => |c| Box::pin(templates::status(c)),
+        E::VolumeTemplateUpdate => |c| Box::pin(templates::update(c)),
         E::VolumeTemplateDelete => |c| Box::pin(templates::delete(c)),
         _ => return None,
     };

@@ -6,14 +6,16 @@ mod cluster;
 mod moves;
 mod objects;
 mod status;
+mod templates;
 
 use cluster::left;
-pub use cluster::{DESCRIPTION_MAX, SERVER, describes, disk, placement_group, services, task, template};
+pub use cluster::{DESCRIPTION_MAX, SERVER, describes, disk, placement_group, services, task};
 pub use moves::{
     Allocation, Amounts, allocation, balanced_snapshot, balanced_volume, disk_target, with_disk_sets,
 };
 pub use objects::{ObjectOwner, disk_with_objects, disk_with_parts, with_places, with_spread};
 pub use status::statuses;
+pub use templates::{template, template_status};
 
 use parpen_model::lifecycle::{AttachState, Life};
 use parpen_model::{Api, Attributes, Condition, Limits, Placement, Rights, Snapshot, Stamp, VolumeType};

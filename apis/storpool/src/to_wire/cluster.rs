@@ -1,10 +1,8 @@
-//! Disks, services, placement groups and templates.
+//! Disks, services and placement groups.
 
-use parpen_model::{Disk, DiskState, Snapshot, Task, VolumeType};
+use parpen_model::{Disk, DiskState, Task};
 use parpen_service::media::PlacementGroup;
 use serde_json::{Map, Value, json};
-
-use super::{LimitsDoc, NONE, snapshot_name};
 
 /// The server, the management service and the node that this process is.
 pub const SERVER: u16 = 1;
@@ -136,25 +134,4 @@ pub fn services(missing: &[u16], pending: &[u16]) -> Value {
 pub fn placement_group(g: &PlacementGroup) -> Value {
     let servers: &[u16] = if g.disks.is_empty() { &[] } else { &[SERVER] };
     json!({ "id": g.id, "name": g.name, "disks": g.disks, "servers": servers })
-}
-
-/// A template; `parent` is the snapshot that its volumes grow from.
-pub fn template(t: &VolumeType, parent: Option<&Snapshot>) -> Value {
-    let text_or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_string());
-    // Where no group is named, new volumes get both from their pool; a tail alone is all of them.
-    let all = text_or_dash(&t.place_all.clone().or(t.place_tail.clone()));
-    let tail = text_or_dash(&t.place_tail.clone().or(t.place_all.clone()));
-    let limits = LimitsDoc::of(t.limits);
-    json!({
-        "id": t.stamp.seq,
-        "name": t.name,
-        "parentName": parent.map(snapshot_name).unwrap_or_default(),
-        "placeAll": all,
-        "placeTail": tail,
-        "placeHead": all,
-        "size": t.size.map_or(json!(NONE), |n| json!(n)),
-        "replication": t.replication.map_or(json!(NONE), |n| json!(n)),
-        "bw": limits.bw,
-        "iops": limits.iops,
-    })
 }

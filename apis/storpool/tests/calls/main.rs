@@ -11,6 +11,7 @@ mod people;
 mod shapes;
 mod strangers;
 mod strict;
+mod templates;
 mod world;
 
 use http::Method;
