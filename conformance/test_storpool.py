@@ -252,7 +252,7 @@ class Disks(StorPoolTest):
         self.assertEqual(info.objectsPerDisk[disk], on_disk)
         self.assertEqual(sum(chain.count for chain in info.objectsPerChain), 6)
         objects = [o for o in api.diskDescribe(disk).objects.values() if o.volume == name]
-        self.assertEqual([(o.state, o.storedSize) for o in objects], [(1, 32 * MB)] * on_disk)
+        self.assertEqual([(o.state, o.storedSize) for o in objects], [("OBJECT_OK", 32 * MB)] * on_disk)
         status = api.volumesStatus()[name]
         self.assertEqual((status.status, status.migrating, status.storedSize), ("up", False, 192 * MB))
         if STRICT_ONE:
