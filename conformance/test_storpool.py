@@ -244,6 +244,27 @@ class Disks(StorPoolTest):
     def objects(self, disk):
         return api.disksList()[disk].objectsAllocated
 
+    def told_of_its_objects(self, name, disk):
+        """All six objects are written, each is on one disk, and the disk tells of the same ones."""
+        volume, info = api.volumeDescribe(name), api.volumeInfo(name)
+        self.assertEqual([len(disks) for disks in volume.objects], [1] * 6)
+        on_disk = sum(disk in disks for disks in volume.objects)
+        self.assertEqual(info.objectsPerDisk[disk], on_disk)
+        self.assertEqual(sum(chain.count for chain in info.objectsPerChain), 6)
+        objects = [o for o in api.diskDescribe(disk).objects.values() if o.volume == name]
+        self.assertEqual([(o.state, o.storedSize) for o in objects], [("OBJECT_OK", 32 * MB)] * on_disk)
+        status = api.volumesStatus()[name]
+        self.assertEqual((status.status, status.migrating, status.storedSize), ("up", False, 192 * MB))
+        if STRICT_ONE:
+            self.assertEqual(api.diskInfo(disk).volumeInfos[name].objectsCount, on_disk)
+
+    def due_to_leave(self, name, disk):
+        status = api.volumesStatus()[name]
+        self.assertEqual((status.migrating, list(status.softEjectingDrives)), (True, [disk]))
+        for targets in (api.volumeRelocatorVolumeDisks(name), api.volumeRelocatorDisks()):
+            self.assertLess(targets[disk].objectsAllocated.delta, 0)
+            self.assertEqual(sum(t.objectsAllocated.delta for t in targets.values()), 0)
+
     def test_a_disk_is_emptied_while_its_volume_is_read(self):
         disks = [f"--path={server.folder / name}" for name in ("d1", "d2", "d3")]
         server.cli("pool", "create", "small", "--driver", "local", "--capacity", "3GiB", *disks)
@@ -254,11 +275,13 @@ class Disks(StorPoolTest):
         harness.run("nbdcopy", file, server.nbd_uri("filled"))
         full = max(api.disksList(), key=self.objects)
         self.assertGreater(self.objects(full), 0)
+        self.told_of_its_objects("filled", full)
         api.volumeRelocatorOff() if STRICT_ONE else None
         api.diskSoftEject(full)
         self.assertEqual(api.disksList()[full].softEject, "on")
         if STRICT_ONE:
             self.assertEqual(api.volumeRelocatorStatus().status, "off")
+            self.due_to_leave("filled", full)
             api.diskSoftEjectPause(full)
             self.assertEqual(api.disksList()[full].softEject, "paused")
             self.assertGreater(self.objects(full), 0, "nothing moves while the relocator is off")
@@ -278,6 +301,16 @@ class Disks(StorPoolTest):
         targets = api.volumeBalancerDisks()
         self.assertGreater(targets[full].objectsAllocated.delta, 0)
         self.assertEqual(sum(t.objectsAllocated.delta for t in targets.values()), 0, "none is made, none is lost")
+        moved = api.volumeBalancerVolumeDisks("filled")
+        self.assertEqual(moved[full].objectsAllocated.delta, targets[full].objectsAllocated.delta)
+        listed = {v.name: v.reallocated for v in api.volumeBalancerVolumesStatus()}
+        self.assertTrue(listed["filled"])
+        sets = api.volumeBalancerVolumeDiskSets("filled")
+        self.assertTrue(any(full in disks for disks in sets.balancerDiskSets))
+        self.assertFalse(any(full in disks for disks in sets.currentDiskSets))
+        if STRICT_ONE:
+            group = next(g for g in api.volumeBalancerGroups() if g.root == "filled")
+            self.assertEqual((list(group.volumes), group.feasible, group.storedSize), (["filled"], True, 192 * MB))
         api.volumeBalancerSetStatus({"cmd": "commit"})
         harness.wait_until("the disk takes data", lambda: self.objects(full) > 0, seconds=300)
         harness.run("nbdcopy", server.nbd_uri("filled"), file)

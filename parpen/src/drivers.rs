@@ -6,6 +6,7 @@ pub mod fsck;
 mod lineage;
 mod media;
 mod medium;
+mod objects;
 mod open;
 pub mod rebuild;
 mod store;

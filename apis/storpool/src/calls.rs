@@ -4,9 +4,12 @@ mod attachments;
 mod cluster;
 mod disks;
 mod lineage;
+mod moves;
 mod snapshots;
+mod status;
 mod templates;
 mod volumes;
+mod whereabouts;
 
 use parpen_http::path::Params;
 use parpen_identity::Actor;
@@ -19,7 +22,7 @@ use serde_json::{Value, json};
 use crate::endpoint::Endpoint;
 use crate::from_wire::Tags;
 use crate::names::{parse_global_id, space};
-use crate::to_wire::{ATTRIBUTES, TAGS};
+use crate::to_wire::{ATTRIBUTES, Amounts, TAGS};
 
 /// One request, read as far as every call needs it.
 pub struct Call<'a> {
@@ -148,6 +151,13 @@ pub fn handler(endpoint: Endpoint) -> Option<Handler> {
         E::ServicesList | E::ServersListBlocked => |c| Box::pin(cluster::services(c)),
         E::DisksList => |c| Box::pin(cluster::disks(c)),
         E::ServerDisksList => |c| Box::pin(cluster::server_disks(c)),
+        E::DiskDescribe => |c| Box::pin(whereabouts::disk_describe(c)),
+        E::ServerDiskDescribe => |c| Box::pin(whereabouts::server_disk_describe(c)),
+        E::DiskGetInfo => |c| Box::pin(whereabouts::disk_info(c)),
+        E::VolumeDescribe => |c| Box::pin(whereabouts::volume_describe(c)),
+        E::VolumeGetInfo => |c| Box::pin(whereabouts::volume_info(c)),
+        E::SnapshotDescribe => |c| Box::pin(whereabouts::snapshot_describe(c)),
+        E::SnapshotGetInfo => |c| Box::pin(whereabouts::snapshot_info(c)),
         E::TasksList => |c| Box::pin(disks::tasks(c)),
         E::DiskSoftEject => |c| Box::pin(disks::change(c, DiskVerb::SoftEject)),
         E::DiskSoftEjectPause => |c| Box::pin(disks::change(c, DiskVerb::PauseEject)),
@@ -164,12 +174,21 @@ pub fn handler(endpoint: Endpoint) -> Option<Handler> {
         E::VolumeRelocatorStatus => |c| Box::pin(disks::relocator(c)),
         E::VolumeBalancerStatusGet => |c| Box::pin(disks::balancer(c)),
         E::VolumeBalancerStatusSet => |c| Box::pin(disks::balance(c)),
-        E::VolumeBalancerDisksList => |c| Box::pin(disks::balanced(c)),
+        E::VolumeRelocatorDisksList => |c| Box::pin(moves::relocated(c)),
+        E::VolumeRelocatorVolumeDisks => |c| Box::pin(moves::of_volume(c, Amounts::part_by_due)),
+        E::VolumeRelocatorSnapshotDisks => |c| Box::pin(moves::of_snapshot(c, Amounts::part_by_due)),
+        E::VolumeBalancerDisksList => |c| Box::pin(moves::balanced(c)),
+        E::VolumeBalancerVolumeDisks => |c| Box::pin(moves::of_volume(c, Amounts::part_by_plan)),
+        E::VolumeBalancerSnapshotDisks => |c| Box::pin(moves::of_snapshot(c, Amounts::part_by_plan)),
+        E::VolumeBalancerVolumesStatus => |c| Box::pin(moves::volumes_status(c)),
+        E::VolumeBalancerVolumeDiskSets => |c| Box::pin(moves::volume_disk_sets(c)),
+        E::VolumeBalancerSnapshotDiskSets => |c| Box::pin(moves::snapshot_disk_sets(c)),
+        E::VolumeBalancerGroups => |c| Box::pin(moves::groups(c)),
         E::PlacementGroupsList => |c| Box::pin(cluster::groups(c)),
         E::PlacementGroupDescribe => |c| Box::pin(cluster::group(c)),
         E::VolumesList => |c| Box::pin(volumes::list(c)),
         E::Volume => |c| Box::pin(volumes::one(c)),
-        E::VolumesGetStatus => |c| Box::pin(volumes::status(c)),
+        E::VolumesGetStatus => |c| Box::pin(status::volumes(c)),
         E::VolumeCreate => |c| Box::pin(volumes::create(c)),
         E::VolumeUpdate => |c| Box::pin(volumes::update(c)),
         E::VolumeDelete => |c| Box::pin(volumes::delete(c)),
@@ -192,6 +211,8 @@ pub fn handler(endpoint: Endpoint) -> Option<Handler> {
         E::VolumeTemplatesList => |c| Box::pin(templates::list(c)),
         E::VolumeTemplateDescribe => |c| Box::pin(templates::one(c)),
         E::VolumeTemplateCreate => |c| Box::pin(templates::create(c)),
+        E::VolumeTemplatesStatus => |c| Box::pin(templates::status(c)),
+        E::VolumeTemplateUpdate => |c| Box::pin(templates::update(c)),
         E::VolumeTemplateDelete => |c| Box::pin(templates::delete(c)),
         _ => return None,
     };

@@ -375,6 +375,38 @@ impl TemplateCreate {
     }
 }
 
+/// `VolumeTemplateUpdate`.
+#[derive(Debug)]
+pub struct TemplateUpdate {
+    /// Another name.
+    pub rename: Option<String>,
+    /// The snapshot that new volumes grow from.
+    pub parent: Option<String>,
+    /// Bytes of new volumes that name none.
+    pub size: Option<u64>,
+    /// Replicas.
+    pub placement: WantedPlacement,
+    /// Ceilings on I/O.
+    pub ceilings: WantedLimits,
+    /// What exists already is changed, too.
+    pub propagate: bool,
+}
+
+impl TemplateUpdate {
+    /// From a body.
+    pub fn read(body: &Value) -> Result<TemplateUpdate, Condition> {
+        let f = Fields::of("body", body)?;
+        Ok(TemplateUpdate {
+            rename: f.name("rename")?.map(|n| names::template_name("rename", n)).transpose()?,
+            parent: f.name("parent")?.map(str::to_string),
+            size: f.size("size")?,
+            placement: placement(&f)?,
+            ceilings: ceilings(&f)?,
+            propagate: f.flag("propagate")?.unwrap_or(false),
+        })
+    }
+}
+
 /// `DiskSetDescription`: 30 characters at most, of letters, digits, blanks and `_-`.
 pub fn disk_description(body: &Value) -> Result<String, Condition> {
     let text = Fields::of("the body", body)?.text("description")?;

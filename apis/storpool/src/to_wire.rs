@@ -3,18 +3,25 @@
 //! breaks them, so what is absent is left out.
 
 mod cluster;
+mod moves;
+mod objects;
+mod status;
+mod templates;
 
-pub use cluster::{
-    DESCRIPTION_MAX, SERVER, describes, disk, disk_target, placement_group, services, task, template,
+use cluster::left;
+pub use cluster::{DESCRIPTION_MAX, SERVER, describes, disk, placement_group, services, task};
+pub use moves::{
+    Allocation, Amounts, allocation, balanced_snapshot, balanced_volume, disk_target, with_disk_sets,
 };
+pub use objects::{ObjectOwner, disk_with_objects, disk_with_parts, with_places, with_spread};
+pub use status::statuses;
+pub use templates::{template, template_status};
 
-use std::collections::HashMap;
-
-use parpen_model::lifecycle::{AttachState, Health, Life};
+use parpen_model::lifecycle::{AttachState, Life};
 use parpen_model::{Api, Attributes, Condition, Limits, Placement, Rights, Snapshot, Stamp, VolumeType};
 use parpen_service::{snapshots, volumes};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::from_wire::BANDWIDTH_UNIT;
@@ -96,7 +103,7 @@ struct Parts<'a> {
     attributes: &'a Attributes,
 }
 
-fn objects(size: u64) -> u64 {
+fn objects_in(size: u64) -> u64 {
     size.div_ceil(OBJECT)
 }
 
@@ -119,7 +126,7 @@ impl Summary {
             place_head: p.placement.all.clone(),
             limits: LimitsDoc::of(p.limits),
             visible_volume_id: p.stamp.seq,
-            objects_count: objects(p.size),
+            objects_count: objects_in(p.size),
             creation_timestamp: p.stamp.created.as_second(),
             flags: 0,
             tags: p.attributes.value(ATTRIBUTES, TAGS).cloned(),
@@ -186,90 +193,6 @@ pub fn snapshot(s: &snapshots::View) -> SnapshotDoc {
         transient: row.transient,
         recovering_from_remote: false,
     }
-}
-
-/// What the status of a volume or snapshot adds to its summary.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Status<S> {
-    #[serde(flatten)]
-    summary: S,
-    status: &'static str,
-    snapshot: bool,
-    migrating: bool,
-    decreased_redundancy: bool,
-    balancer_blocked: bool,
-    stored_size: u64,
-    on_disk_size: u64,
-    syncing_data_bytes: u64,
-    syncing_meta_objects: u64,
-    up_soon_chains_count: u64,
-    down_bytes: u64,
-    down_drives: [u16; 0],
-    missing_drives: [u16; 0],
-    missing_target_drives: [u16; 0],
-    soft_ejecting_drives: [u16; 0],
-}
-
-/// The status word: a total function of what the row says.
-fn status_word(life: Life, health: Health) -> &'static str {
-    match (life, health) {
-        (Life::Creating | Life::Deleting | Life::Error, _) | (_, Health::Down) => "down",
-        (Life::Ready, Health::Up) => "up",
-        (Life::Ready, Health::UpSoon) => "up soon",
-        (Life::Ready, Health::DataLost) => "data lost",
-    }
-}
-
-fn status<S: Serialize>(
-    summary: S,
-    snapshot: bool,
-    (life, health): (Life, Health),
-    (size, stored): (u64, u64),
-    replication: u8,
-) -> Value {
-    let status = status_word(life, health);
-    json!(Status {
-        summary,
-        status,
-        snapshot,
-        migrating: false,
-        decreased_redundancy: status == "up soon",
-        balancer_blocked: false,
-        // Client data is never more than the size, whatever the store counts on its account.
-        stored_size: stored.min(size),
-        on_disk_size: stored.saturating_mul(u64::from(replication)),
-        syncing_data_bytes: 0,
-        syncing_meta_objects: 0,
-        up_soon_chains_count: 0,
-        down_bytes: if status == "down" { size } else { 0 },
-        down_drives: [],
-        missing_drives: [],
-        missing_target_drives: [],
-        soft_ejecting_drives: [],
-    })
-}
-
-/// The status of volumes and snapshots by name. `stored` is bytes by id.
-pub fn statuses(
-    volumes: &[volumes::View],
-    snapshots: &[snapshots::View],
-    stored: &HashMap<Uuid, u64>,
-) -> Map<String, Value> {
-    let stored = |id: Uuid| stored.get(&id).copied().unwrap_or(0);
-    let of_volume = |v: &volumes::View| {
-        let row = &v.volume;
-        let sizes = (row.size, stored(row.id.0));
-        let axes = (row.life, row.health);
-        (row.shown_in(Api::StorPool), status(volume(v), false, axes, sizes, row.placement.replication))
-    };
-    let of_snapshot = |s: &snapshots::View| {
-        let row = &s.snapshot;
-        let sizes = (row.size, stored(row.id.0));
-        let axes = (row.life, row.health);
-        (snapshot_name(row), status(snapshot(s), true, axes, sizes, row.placement.replication))
-    };
-    volumes.iter().map(of_volume).chain(snapshots.iter().map(of_snapshot)).collect()
 }
 
 /// A document of a volume or snapshot with the bytes that can be read in it and those that its deletion frees.

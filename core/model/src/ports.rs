@@ -8,8 +8,9 @@ use parpen_base::Boxed;
 use parpen_block::BlockDevice;
 
 use crate::{
-    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Kind, Label, NewBytes,
-    Pool, PoolHealth, ReadTx, SnapshotId, Source, Space, Subject, Task, Upkeep, VolumeId, WriteTx,
+    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, HeldObject, Kind, Label,
+    NewBytes, Pool, PoolHealth, ReadTx, SnapshotId, Source, Space, Subject, Survey, Task, Upkeep, VolumeId,
+    Whereabouts, WriteTx,
 };
 
 pub use copies::*;
@@ -177,13 +178,20 @@ pub trait Media: Send + Sync {
     fn disks(&self) -> Boxed<'_, Result<Vec<Disk>, Condition>>;
     /// How safe what they hold is, where these disks are left out: nobody counts on them. Looks at every object.
     fn health<'a>(&'a self, left_out: &'a [u16]) -> Boxed<'a, Result<PoolHealth, Condition>>;
+    /// How all that they hold is kept. Looks at every object.
+    fn survey(&self) -> Boxed<'_, Result<Survey, Condition>>;
+    /// Where the objects of one volume or snapshot are: from an object on, at most so many.
+    fn whereabouts(&self, what: Subject, piece: (u64, u64)) -> Boxed<'_, Result<Whereabouts, Condition>>;
+    /// What one of them has, which must be there: from a place in its order on, at most so many, or fewer; at the end
+    /// none.
+    fn holds(&self, disk: u16, piece: ((u64, u64), u64)) -> Boxed<'_, Result<Vec<HeldObject>, Condition>>;
     /// What they do in the background.
     fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>>;
     /// Takes one more: a blank one is formatted, one that the pool knows comes back.
     fn add<'a>(&'a self, place: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>>;
     /// Does something with one.
     fn change(&self, disk: u16, verb: DiskVerb) -> Boxed<'_, Result<(), Condition>>;
-    /// What balancing would do, or does.
+    /// What balancing would do, or does; a look that keeps no plan.
     fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>>;
     /// The plan that was made last, if balancing was not stopped since; makes none.
     fn planned(&self) -> Boxed<'_, Result<Option<BalancePlan>, Condition>>;

@@ -7,8 +7,8 @@ use parpen_base::Boxed;
 use parpen_block::{BlockDevice, Route, SectorCipher, Turns, WeakRoute};
 use parpen_model::ports::{Change, Drivers, Figures as Cost, KeyManager, VolumeBackend};
 use parpen_model::{
-    BalancePlan, Condition, DataKey, Disk, Driver, Found, KeyId, Kind, Label, Pool, PoolHealth, PoolId,
-    Space, Subject, Task, VolumeId,
+    BalancePlan, Condition, DataKey, Disk, Driver, Found, HeldObject, KeyId, Kind, Label, Pool, PoolHealth,
+    PoolId, Space, Subject, Survey, Task, VolumeId, Whereabouts,
 };
 use tokio::sync::Mutex;
 
@@ -156,6 +156,40 @@ impl Figures for Backends {
             match self.of(pool).await?.media() {
                 Some(m) => m.health(left_out).await.map(Some),
                 None => Ok(None),
+            }
+        })
+    }
+    fn survey<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Option<Survey>, Condition>> {
+        Box::pin(async move {
+            match self.of(pool).await?.media() {
+                Some(m) => m.survey().await.map(Some),
+                None => Ok(None),
+            }
+        })
+    }
+    fn whereabouts<'a>(
+        &'a self,
+        pool: &'a Pool,
+        what: Subject,
+        piece: (u64, u64),
+    ) -> Boxed<'a, Result<Option<Whereabouts>, Condition>> {
+        Box::pin(async move {
+            match self.of(pool).await?.media() {
+                Some(m) => m.whereabouts(what, piece).await.map(Some),
+                None => Ok(None),
+            }
+        })
+    }
+    fn holds<'a>(
+        &'a self,
+        pool: &'a Pool,
+        disk: u16,
+        piece: ((u64, u64), u64),
+    ) -> Boxed<'a, Result<Vec<HeldObject>, Condition>> {
+        Box::pin(async move {
+            match self.of(pool).await?.media() {
+                Some(m) => m.holds(disk, piece).await,
+                None => Ok(Vec::new()),
             }
         })
     }

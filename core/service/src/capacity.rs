@@ -1,7 +1,7 @@
 //! How much room a pool has: raw, and by the copies that its volumes get.
 
 use parpen_identity::{Actor, Power, may};
-use parpen_model::{Condition, Disk, DiskState, Pool, Space};
+use parpen_model::{Condition, Disk, DiskState, Placement, Pool, Space};
 
 use crate::{Ports, disks, media};
 
@@ -34,10 +34,8 @@ pub(crate) fn room(pool: &Pool, raw: Space, disks: &[Disk]) -> Room {
         return Room { raw, stored: raw.used, copies, usable: raw.capacity, usable_free: raw.free };
     }
     let placed = media::default_disks(pool);
-    // What comes back takes new data at once; what is being emptied takes none.
-    let open = |d: &Disk| matches!(d.state, DiskState::Up | DiskState::Resyncing);
-    let takes = |d: &&Disk| placed.contains(&d.id) && open(d);
-    let of = |figure: fn(&Disk) -> u64| disks.iter().filter(takes).map(figure).collect::<Vec<u64>>();
+    let open = |d: &&Disk| placed.contains(&d.id) && takes(d);
+    let of = |figure: fn(&Disk) -> u64| disks.iter().filter(open).map(figure).collect::<Vec<u64>>();
     Room {
         raw,
         stored: disks.iter().map(|d| d.stored).sum(),
@@ -45,6 +43,65 @@ pub(crate) fn room(pool: &Pool, raw: Space, disks: &[Disk]) -> Room {
         usable: apart(of(|d| d.size), copies),
         usable_free: apart(of(|d| d.free), copies),
     }
+}
+
+/// The room where volumes of one placement go, in bytes: free, and of empty disks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupRoom {
+    /// On the disks of all copies but the last.
+    pub all: (u64, u64),
+    /// On the disks of the last one.
+    pub tail: (u64, u64),
+    /// For volumes, however often they are stored.
+    pub volumes: (u64, u64),
+}
+
+/// The room for volumes of a placement.
+pub(crate) async fn for_placement(
+    ports: &Ports,
+    pool: &Pool,
+    placement: &Placement,
+) -> Result<GroupRoom, Condition> {
+    let disks = disks::of_pool(ports, pool).await?;
+    if disks.is_empty() {
+        let raw = ports.figures.space(pool).await?;
+        let room = (raw.free, raw.capacity);
+        return Ok(GroupRoom { all: room, tail: room, volumes: room });
+    }
+    let members = |group: &str| {
+        let numbers = media::members(group, pool);
+        disks.iter().filter(move |d| numbers.contains(&d.id) && takes(d))
+    };
+    let sizes = |group: &str| members(group).map(|d| (d.free, d.size)).collect::<Vec<_>>();
+    Ok(group_room(
+        &sizes(&placement.all),
+        &sizes(&placement.tail),
+        placement.all == placement.tail,
+        placement.replication,
+    ))
+}
+
+/// Of the room on the disks of both groups.
+fn group_room(all: &[(u64, u64)], tail: &[(u64, u64)], is_one: bool, copies: u8) -> GroupRoom {
+    let of = |disks: &[(u64, u64)], copies: u8| {
+        let fits = |figure: fn(&(u64, u64)) -> u64| apart(disks.iter().map(figure).collect(), copies);
+        (fits(|d| d.0), fits(|d| d.1))
+    };
+    let volumes = match copies {
+        _ if is_one => of(all, copies),
+        0 | 1 => of(tail, 1),
+        // The last copy is on the ones, the others on the others.
+        _ => {
+            let (last, others) = (of(tail, 1), of(all, copies - 1));
+            (last.0.min(others.0), last.1.min(others.1))
+        }
+    };
+    GroupRoom { all: of(all, 1), tail: of(tail, 1), volumes }
+}
+
+/// What comes back takes new data at once; what is being emptied takes none.
+fn takes(d: &Disk) -> bool {
+    matches!(d.state, DiskState::Up | DiskState::Resyncing)
 }
 
 /// How many bytes fit that many times on disks of these sizes, when no disk gets the same byte twice.
@@ -59,6 +116,16 @@ fn apart(mut disks: Vec<u64>, copies: u8) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_copy_has_room_of_its_own() {
+        let (hdd, ssd) = ([(10, 20), (10, 20)], [(3, 5)]);
+        let room = group_room(&hdd, &ssd, false, 2);
+        assert_eq!((room.all, room.tail, room.volumes), ((20, 40), (3, 5), (3, 5)));
+        assert_eq!(group_room(&hdd, &ssd, false, 1).volumes, (3, 5), "one copy is the last");
+        assert_eq!(group_room(&ssd, &hdd, false, 2).volumes, (3, 5));
+        assert_eq!(group_room(&hdd, &hdd, true, 2).volumes, (10, 20), "no disk holds both");
+    }
 
     #[test]
     fn a_disk_holds_no_byte_twice() {

@@ -23,6 +23,7 @@ pub mod locks;
 pub mod media;
 pub mod messages;
 pub mod names;
+pub mod objects;
 pub mod parts;
 pub mod pools;
 mod ports;

@@ -6,8 +6,8 @@ use parpen_base::{Boxed, Clock, Entropy};
 use parpen_block::{Ceilings, ExportId, SessionInfo, filter};
 use parpen_model::ports::{Change, Figures as Cost, ImageStore, MetaStore};
 use parpen_model::{
-    BalancePlan, Condition, Disk, Driver, Found, JobId, Label, Limits, Pool, PoolHealth, PoolId, Space,
-    Subject, Task, Volume,
+    BalancePlan, Condition, Disk, Driver, Found, HeldObject, JobId, Label, Limits, Pool, PoolHealth, PoolId,
+    Space, Subject, Survey, Task, Volume, Whereabouts,
 };
 
 use crate::alarms::Alarms;
@@ -71,6 +71,22 @@ pub trait Figures: Send + Sync {
         pool: &'a Pool,
         left_out: &'a [u16],
     ) -> Boxed<'a, Result<Option<PoolHealth>, Condition>>;
+    /// How all that a pool has is kept on its disks; `None` for a pool without media of its own. Looks at every object.
+    fn survey<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Option<Survey>, Condition>>;
+    /// Where objects of a volume or snapshot are; `None` for a pool without media of its own.
+    fn whereabouts<'a>(
+        &'a self,
+        pool: &'a Pool,
+        what: Subject,
+        piece: (u64, u64),
+    ) -> Boxed<'a, Result<Option<Whereabouts>, Condition>>;
+    /// What a disk of a pool has: [`parpen_model::ports::Media::holds`].
+    fn holds<'a>(
+        &'a self,
+        pool: &'a Pool,
+        disk: u16,
+        piece: ((u64, u64), u64),
+    ) -> Boxed<'a, Result<Vec<HeldObject>, Condition>>;
     /// What the disks of a pool do in the background.
     fn tasks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Task>, Condition>>;
     /// What balancing a pool would do, or does.

@@ -1,6 +1,8 @@
 //! Volume types: named policies.
 
 mod edit;
+mod retune;
+mod status;
 mod uses;
 
 use parpen_identity::{Actor, Power, may};
@@ -14,6 +16,8 @@ use crate::media::{WantedPlacement, place};
 use crate::names;
 
 pub use edit::{ChangeType, Edit, Encryption, admit, change_rules, edit, encrypt, expel, unencrypt};
+pub use retune::{Retune, retune};
+pub use status::{Use, status};
 pub(crate) use uses::{check_size, limits_of, named_pool, usable};
 pub use uses::{default_of, defaults, set_default};
 

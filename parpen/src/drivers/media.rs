@@ -5,12 +5,12 @@ use parpen_base::Boxed;
 use parpen_engine::{BLOCK, EngineError};
 use parpen_model::ports::Media;
 use parpen_model::{
-    BalancePlan, BalanceShare, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Kind,
-    PoolHealth, ScrubVerb, Scrubbed, Task, TaskClass, Upkeep,
+    BalancePlan, BalanceShare, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, HeldObject,
+    Kind, PoolHealth, ScrubVerb, Scrubbed, Subject, Survey, Task, TaskClass, Upkeep, Whereabouts,
 };
 
-use super::files;
 use super::store::{PoolStore, condition};
+use super::{files, objects};
 
 /// Bytes of an object, the unit in which disks count.
 const OBJECT: u64 = 32 << 20;
@@ -156,6 +156,14 @@ impl PoolStore {
         Ok(())
     }
 
+    /// Makes a plan and keeps it; one that is being carried out stays.
+    async fn plan(&self) -> Result<(), Condition> {
+        if self.store.balance_plan().await.map_err(condition)?.is_none_or(|p| !p.committed) {
+            self.store.compute_balance().await.map_err(condition)?;
+        }
+        Ok(())
+    }
+
     async fn eject(&self, disk: u16) -> Result<(), Condition> {
         match self.member(disk).await?.state {
             State::Out => Ok(()),
@@ -197,6 +205,39 @@ impl Media for PoolStore {
         Box::pin(async move {
             let h = self.store.health(left_out.to_vec()).await.map_err(condition)?;
             Ok(PoolHealth { objects: h.objects, short: h.short, away: h.away, lost: h.lost })
+        })
+    }
+
+    fn survey(&self) -> Boxed<'_, Result<Survey, Condition>> {
+        Box::pin(async move { Ok(objects::survey(self.store.survey().await.map_err(condition)?)) })
+    }
+
+    fn whereabouts(
+        &self,
+        what: Subject,
+        (from, most): (u64, u64),
+    ) -> Boxed<'_, Result<Whereabouts, Condition>> {
+        Box::pin(async move {
+            match self.store.whereabouts(what.uuid(), from, most).await {
+                Ok(found) => Ok(objects::whereabouts(found)),
+                // It may have been deleted since the row was read.
+                Err(EngineError::NotFound) => Err(Condition::not_found(what.kind(), what.uuid())),
+                Err(e) => Err(condition(e)),
+            }
+        })
+    }
+
+    fn holds(
+        &self,
+        disk: u16,
+        (from, most): ((u64, u64), u64),
+    ) -> Boxed<'_, Result<Vec<HeldObject>, Condition>> {
+        Box::pin(async move {
+            match self.store.holds(disk, from, most).await {
+                Ok(all) => Ok(all.into_iter().map(objects::held).collect()),
+                Err(EngineError::Io) => Err(Condition::Conflict(format!("disk {disk} is not there"))),
+                Err(e) => Err(refused(disk)(e)),
+            }
         })
     }
 
@@ -257,7 +298,7 @@ impl Media for PoolStore {
             let going = self.store.balance_plan().await.map_err(condition)?.filter(|p| p.committed);
             let plan = match going {
                 Some(plan) => plan,
-                None => self.store.compute_balance().await.map_err(condition)?,
+                None => self.store.plan_balance().await.map_err(condition)?,
             };
             Ok(plan_of(&plan))
         })
@@ -270,7 +311,7 @@ impl Media for PoolStore {
     fn rebalance(&self, verb: BalanceVerb) -> Boxed<'_, Result<(), Condition>> {
         Box::pin(async move {
             let order = match verb {
-                BalanceVerb::Plan => return self.balance().await.map(|_| ()),
+                BalanceVerb::Plan => return self.plan().await,
                 BalanceVerb::Commit => {
                     // What is carried out is what the disks ask for now.
                     self.store.compute_balance().await.map_err(condition)?;

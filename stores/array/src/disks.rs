@@ -16,6 +16,8 @@ use crate::pace::Rates;
 use crate::place::Policy;
 use crate::plan::Plan;
 use crate::store::{DiskSource, NewSource, Store, StoreError};
+use crate::survey::Survey;
+use crate::whereabouts::{Held, Whereabouts};
 
 impl Store {
     /// [`crate::Array::create_placed`].
@@ -66,6 +68,26 @@ impl Store {
     /// [`crate::Array::compute_balance`].
     pub async fn compute_balance(&self) -> Result<Plan, EngineError> {
         self.call(vec![], |a| Box::pin(async move { Ok(a.compute_balance().await) })).await
+    }
+
+    /// [`crate::Array::plan_balance`].
+    pub async fn plan_balance(&self) -> Result<Plan, EngineError> {
+        self.call(vec![], |a| Box::pin(async move { Ok(a.plan_balance().await) })).await
+    }
+
+    /// [`crate::Array::survey`].
+    pub async fn survey(&self) -> Result<Survey, EngineError> {
+        self.call(vec![], |a| Box::pin(async move { Ok(a.survey().await) })).await
+    }
+
+    /// [`crate::Array::whereabouts`].
+    pub async fn whereabouts(&self, id: Uuid, from: u64, most: u64) -> Result<Whereabouts, EngineError> {
+        self.call(vec![], move |a| a.whereabouts(id, from, most)).await
+    }
+
+    /// [`crate::Array::holds`].
+    pub async fn holds(&self, disk: u16, from: (u64, u64), most: u64) -> Result<Vec<Held>, EngineError> {
+        self.call(vec![], move |a| Box::pin(async move { a.holds(disk, from, most) })).await
     }
 
     /// [`crate::Array::balance_plan`].

@@ -17,6 +17,8 @@ use crate::open::NewDisk;
 use crate::order::Order;
 use crate::place::Policy;
 use crate::plan::Plan;
+use crate::survey::Survey;
+use crate::whereabouts::{Held, Whereabouts};
 
 /// A future that stays on its thread.
 pub type LocalTask<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -56,7 +58,11 @@ pub(crate) trait Local {
     fn add_disk(&self, disk: Box<dyn Any>) -> Verb<'_>;
     /// `disk` is a disk of the array's kind.
     fn attach(&self, disk: Box<dyn Any>) -> Asked<'_, u16>;
+    fn survey(&self) -> LocalTask<'_, Survey>;
+    fn whereabouts(&self, id: Uuid, from: u64, most: u64) -> Asked<'_, Whereabouts>;
+    fn holds(&self, disk: u16, from: (u64, u64), most: u64) -> Result<Vec<Held>, EngineError>;
     fn compute_balance(&self) -> LocalTask<'_, Plan>;
+    fn plan_balance(&self) -> LocalTask<'_, Plan>;
     fn balance_plan(&self) -> Option<Plan>;
     fn step(&self, budget: u64) -> LocalTask<'_, Did>;
     fn until_work(&self) -> LocalTask<'_, ()>;
@@ -178,8 +184,20 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
             }
         })
     }
+    fn survey(&self) -> LocalTask<'_, Survey> {
+        Box::pin(self.survey())
+    }
+    fn whereabouts(&self, id: Uuid, from: u64, most: u64) -> Asked<'_, Whereabouts> {
+        Box::pin(self.whereabouts(id, from, most))
+    }
+    fn holds(&self, disk: u16, from: (u64, u64), most: u64) -> Result<Vec<Held>, EngineError> {
+        self.holds(disk, from, most)
+    }
     fn compute_balance(&self) -> LocalTask<'_, Plan> {
         Box::pin(self.compute_balance())
+    }
+    fn plan_balance(&self) -> LocalTask<'_, Plan> {
+        Box::pin(self.plan_balance())
     }
     fn balance_plan(&self) -> Option<Plan> {
         self.balance_plan()

@@ -304,7 +304,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     /// What a family needs: a disk to leave (or none), and one to go to if there is any.
-    fn shortage(&self, f: Family) -> Option<(Option<u16>, Option<u16>)> {
+    pub(crate) fn shortage(&self, f: Family) -> Option<(Option<u16>, Option<u16>)> {
         if self.sources(f).is_empty() {
             return None;
         }

@@ -104,6 +104,13 @@ impl Draft {
 impl<D: Disk, R: Rules> Array<D, R> {
     /// Makes a plan and keeps it until it is committed or another is made.
     pub async fn compute_balance(&self) -> Plan {
+        let plan = self.plan_balance().await;
+        *self.mover.plan.borrow_mut() = Some(plan.clone());
+        plan
+    }
+
+    /// What a plan would be, for who only looks.
+    pub async fn plan_balance(&self) -> Plan {
         let plan = Plan { disks: self.fills(), ..Plan::default() };
         let mut draft = Draft { plan, stocks: BTreeMap::new(), seen: BTreeMap::new(), looked: 0 };
         for fill in &draft.plan.disks {
@@ -111,7 +118,6 @@ impl<D: Disk, R: Rules> Array<D, R> {
             yield_now().await;
         }
         while draft.plan.moves.len() < MOVES_MAX && self.add_move(&mut draft).await {}
-        *self.mover.plan.borrow_mut() = Some(draft.plan.clone());
         draft.plan
     }
 

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::engine::Engine;
+use crate::marks::VersionInfo;
 use crate::state::NodeKind;
 use crate::{Disk, Kind, Rules};
 
@@ -19,7 +20,56 @@ pub struct Named {
     pub kind: Kind,
 }
 
+/// A lineage among those of its tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kin {
+    /// Its number.
+    pub lineage: u64,
+    /// The lineage it goes on from; 0: none.
+    pub parent: u64,
+    /// Its name, if it has one.
+    pub id: Option<Uuid>,
+    /// Size in bytes.
+    pub bytes: u64,
+}
+
 impl<D: Disk, R: Rules> Engine<D, R> {
+    /// The lineages of a tree, parents before children.
+    pub fn kin(&self, tree: u64) -> Vec<Kin> {
+        let state = self.state.borrow();
+        let kin = |lineage: u64| {
+            let n = state.nodes.get(&lineage)?;
+            Some(Kin { lineage, parent: n.parent, id: n.is_named().then_some(n.id), bytes: n.bytes })
+        };
+        state.lineages_of(tree).filter_map(kin).collect()
+    }
+
+    /// The first tree with a greater number, to walk over all of them.
+    pub fn tree_after(&self, tree: u64) -> Option<u64> {
+        let from = (tree.checked_add(1)?, 0);
+        self.state.borrow().trees.range(from..).next().map(|(tree, _)| *tree)
+    }
+
+    /// The versions that a lineage itself has from an object on, at most so many.
+    pub fn versions_of(&self, lineage: u64, from: u64, most: usize) -> Vec<VersionInfo> {
+        let state = self.state.borrow();
+        let range = state.by_key.range((lineage, from)..=(lineage, u64::MAX));
+        range.take(most).map(|(_, slot)| state.version_info(*slot as usize)).collect()
+    }
+
+    /// Versions of all lineages from this lineage and object on, by lineage and object, at most so many.
+    pub fn versions_from(&self, lineage: u64, index: u64, most: usize) -> Vec<VersionInfo> {
+        let state = self.state.borrow();
+        let range = state.by_key.range((lineage, index)..);
+        range.take(most).map(|(_, slot)| state.version_info(*slot as usize)).collect()
+    }
+
+    /// The name of a lineage, if it has one.
+    pub fn name_of(&self, lineage: u64) -> Option<Uuid> {
+        let state = self.state.borrow();
+        state.nodes.get(&lineage).filter(|n| n.is_named()).map(|n| n.id)
+    }
+
     /// What a name stands for now.
     pub fn identify(&self, id: Uuid) -> Option<Named> {
         let state = self.state.borrow();

@@ -62,7 +62,7 @@ pub use disk::{Disk, DiskError, FileDisk, FileError, Part, RamDisk};
 pub use engine::Engine;
 pub use error::{EngineError, OpenError};
 pub use heal::Verified;
-pub use identify::Named;
+pub use identify::{Kin, Named};
 pub use layout::{BLOCK, Format, LABEL_MAX, Layout, VOLUME_MAX};
 pub use marks::{BlockMark, VersionInfo};
 pub use rebase::Rebased;

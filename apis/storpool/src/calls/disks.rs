@@ -1,24 +1,22 @@
 //! What disks do and are asked to do, the relocator, the balancer. A cluster is all pools that have disks.
 
-use std::collections::BTreeMap;
-
 use parpen_model::lifecycle::Life;
 use parpen_model::{BalancePlan, BalanceVerb, Condition, DiskState, DiskVerb, Kind, Pool, PoolId, TaskClass};
-use parpen_service::{disks, pools, snapshots, volumes};
-use serde_json::{Map, Value, json};
+use parpen_service::{disks, objects, pools};
+use serde_json::{Value, json};
 
 use super::{Call, Done};
 use crate::from_wire::{self, BalancerCommand};
 use crate::to_wire;
 
 /// The number of the disk in the path.
-fn number(c: &Call<'_>) -> Result<u16, Condition> {
+pub fn number(c: &Call<'_>) -> Result<u16, Condition> {
     let text = c.params.get("disk");
     text.parse().map_err(|_| Condition::not_found(Kind::Disk, text))
 }
 
 /// What a disk cannot do now it cannot do in a moment either; clients would try a conflict again for half a minute.
-fn lasting(e: Condition) -> Condition {
+pub fn lasting(e: Condition) -> Condition {
     match e {
         Condition::Conflict(why) => Condition::invalid("diskId", why),
         other => other,
@@ -88,20 +86,10 @@ pub async fn relocate(c: &Call<'_>, on: bool) -> Result<Done, Condition> {
     c.done(Value::Null).await
 }
 
-/// `VolumeRelocatorStatus`. Which volumes have objects on the move is not known one by one: all count whose pool has any.
+/// `VolumeRelocatorStatus`. Snapshots count as volumes, which they are for whoever moves them.
 pub async fn relocator(c: &Call<'_>) -> Result<Done, Condition> {
     let off = with_disks(c).await?.iter().any(|p| !p.upkeep.relocate);
-    let tasks = disks::tasks(c.ports, c.actor).await?;
-    let moves = |class| matches!(class, TaskClass::Recovery | TaskClass::SoftEject | TaskClass::Relocation);
-    let all = disks::list(c.ports, c.actor).await?;
-    let is_moving = |pool: PoolId| {
-        tasks.iter().any(|t| moves(t.class) && all.iter().any(|d| d.id == t.disk && d.pool == pool))
-    };
-    let volumes = volumes::list(c.ports, c.actor, volumes::Filter::default()).await?;
-    let snapshots = snapshots::list(c.ports, c.actor, None, true).await?;
-    let pools = volumes.iter().map(|v| v.volume.pool).chain(snapshots.iter().map(|s| s.snapshot.pool));
-    let mut moving: BTreeMap<PoolId, bool> = BTreeMap::new();
-    let count = pools.filter(|p| *moving.entry(*p).or_insert_with(|| is_moving(*p))).count();
+    let count = objects::kept(c.ports, c.actor).await?.due_volumes();
     c.shown(json!({ "status": if off { "off" } else { "on" }, "volumesToRelocate": count }))
 }
 
@@ -165,13 +153,4 @@ async fn stop(c: &Call<'_>, pool: &Pool) -> Result<(), Condition> {
         auto(c, pool.id, false).await?;
     }
     rebalance(c, pool.id, BalanceVerb::Stop).await
-}
-
-/// `VolumeBalancerDisksList`.
-pub async fn balanced(c: &Call<'_>) -> Result<Done, Condition> {
-    let plans = disks::planned(c.ports, c.actor).await?;
-    let share = |id: u16| plans.iter().flat_map(|(_, p)| p).flat_map(|p| &p.disks).find(|s| s.disk == id);
-    let all = disks::list(c.ports, c.actor).await?;
-    let by_id = all.iter().map(|d| (d.id.to_string(), to_wire::disk_target(d, share(d.id), c.generation)));
-    c.shown(by_id.collect::<Map<String, Value>>())
 }

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use parpen_model::{Attributes, Condition, Kind, Limits, Stamp, TypeRules, VolumeType, VolumeTypeId};
+use parpen_service::types::Retune;
 use parpen_service::{snapshots, types};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Call, Done, called};
-use crate::from_wire::TemplateCreate;
+use crate::from_wire::{TemplateCreate, TemplateUpdate};
 use crate::names::is_template_name;
 use crate::to_wire;
 
@@ -64,6 +65,33 @@ pub async fn create(c: &Call<'_>) -> Result<Done, Condition> {
         attributes: Attributes::default(),
     };
     types::create(c.ports, c.actor, new).await?;
+    c.done(Value::Null).await
+}
+
+/// `VolumeTemplatesStatus`: of those whose names this API can say.
+pub async fn status(c: &Call<'_>) -> Result<Done, Condition> {
+    let all = types::status(c.ports, c.actor).await?;
+    let sayable = all.iter().filter(|(t, _)| is_template_name(&t.name));
+    c.shown(sayable.map(|(t, used)| to_wire::template_status(t, used)).collect::<Vec<_>>())
+}
+
+/// `VolumeTemplateUpdate`.
+pub async fn update(c: &Call<'_>) -> Result<Done, Condition> {
+    let want = TemplateUpdate::read(c.body)?;
+    let id = find(c, c.name()).await?.id;
+    let parent = match &want.parent {
+        Some(name) => Some(c.snapshot(name).await?.snapshot.id),
+        None => None,
+    };
+    let retune = Retune {
+        name: want.rename,
+        placement: want.placement,
+        limits: want.ceilings,
+        size: want.size,
+        parent,
+        propagate: want.propagate,
+    };
+    types::retune(c.ports, c.actor, id, retune).await?;
     c.done(Value::Null).await
 }
 

@@ -1,7 +1,5 @@
 //! Volumes.
 
-use std::collections::HashMap;
-
 use parpen_model::lifecycle::Life;
 use parpen_model::{Condition, Kind, SnapshotId};
 use parpen_service::names::Naming;
@@ -36,19 +34,6 @@ pub async fn list(c: &Call<'_>) -> Result<Done, Condition> {
 /// `Volume`.
 pub async fn one(c: &Call<'_>) -> Result<Done, Condition> {
     c.shown([to_wire::volume(&c.volume(c.name()).await?)])
-}
-
-/// `VolumesGetStatus`.
-pub async fn status(c: &Call<'_>) -> Result<Done, Condition> {
-    let volumes = all(c).await?;
-    let snapshots = snapshots::list(c.ports, c.actor, None, true).await?;
-    let pools = volumes.iter().map(|v| &v.pool).chain(snapshots.iter().map(|s| &s.pool));
-    let pools: HashMap<_, _> = pools.map(|p| (p.id, p)).collect();
-    let mut stored = HashMap::new();
-    for pool in pools.into_values() {
-        stored.extend(volumes::stored(c.ports, pool).await?);
-    }
-    c.shown(to_wire::statuses(&volumes, &snapshots, &stored))
 }
 
 /// `VolumeCreate`.

@@ -1,10 +1,8 @@
-//! Disks, services, placement groups and templates.
+//! Disks, services and placement groups.
 
-use parpen_model::{BalanceShare, Disk, DiskState, Snapshot, Task, VolumeType};
+use parpen_model::{Disk, DiskState, Task};
 use parpen_service::media::PlacementGroup;
 use serde_json::{Map, Value, json};
-
-use super::{LimitsDoc, NONE, snapshot_name};
 
 /// The server, the management service and the node that this process is.
 pub const SERVER: u16 = 1;
@@ -23,7 +21,7 @@ fn description(text: &str) -> String {
 }
 
 /// The generation since which a disk is down; -1: it serves.
-fn left(d: &Disk, generation: u64) -> Value {
+pub(super) fn left(d: &Disk, generation: u64) -> Value {
     if d.state.is_there() { json!(-1) } else { json!(generation) }
 }
 
@@ -105,27 +103,6 @@ pub fn task(t: &Task) -> Value {
     })
 }
 
-/// What a disk has and what a balancing plan makes of it; without a plan it stays as it is.
-pub fn disk_target(d: &Disk, share: Option<&BalanceShare>, generation: u64) -> Value {
-    let mut doc = json!({ "id": d.id, "serverId": SERVER, "generationLeft": left(d, generation) });
-    if !d.state.is_there() {
-        return doc;
-    }
-    let target = |current: u64, gets: u64, gives: u64| {
-        let target = (current + gets).saturating_sub(gives);
-        let delta = i128::from(target) - i128::from(current);
-        json!({ "current": current, "target": target, "delta": delta as i64, "toRecover": gets })
-    };
-    let (gets, gives) = share.map_or((0, 0), |s| (s.gets, s.gives));
-    let more = share.map_or(0, |s| s.after.saturating_sub(s.before));
-    let less = share.map_or(0, |s| s.before.saturating_sub(s.after));
-    doc["objectsCount"] = json!(d.objects_max);
-    doc["objectsAllocated"] = target(d.objects, gets, gives);
-    doc["storedSize"] = target(d.stored, more, less);
-    doc["onDiskSize"] = target(d.used, more, less);
-    doc
-}
-
 /// The services: one process is all of them. No daemon of another kind runs here, so the other maps are
 /// empty. `missing` are disks that are away and waited for, `pending` those that are brought up to date.
 pub fn services(missing: &[u16], pending: &[u16]) -> Value {
@@ -157,25 +134,4 @@ pub fn services(missing: &[u16], pending: &[u16]) -> Value {
 pub fn placement_group(g: &PlacementGroup) -> Value {
     let servers: &[u16] = if g.disks.is_empty() { &[] } else { &[SERVER] };
     json!({ "id": g.id, "name": g.name, "disks": g.disks, "servers": servers })
-}
-
-/// A template; `parent` is the snapshot that its volumes grow from.
-pub fn template(t: &VolumeType, parent: Option<&Snapshot>) -> Value {
-    let text_or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_string());
-    // Where no group is named, new volumes get both from their pool; a tail alone is all of them.
-    let all = text_or_dash(&t.place_all.clone().or(t.place_tail.clone()));
-    let tail = text_or_dash(&t.place_tail.clone().or(t.place_all.clone()));
-    let limits = LimitsDoc::of(t.limits);
-    json!({
-        "id": t.stamp.seq,
-        "name": t.name,
-        "parentName": parent.map(snapshot_name).unwrap_or_default(),
-        "placeAll": all,
-        "placeTail": tail,
-        "placeHead": all,
-        "size": t.size.map_or(json!(NONE), |n| json!(n)),
-        "replication": t.replication.map_or(json!(NONE), |n| json!(n)),
-        "bw": limits.bw,
-        "iops": limits.iops,
-    })
 }

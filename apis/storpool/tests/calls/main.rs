@@ -3,12 +3,15 @@
 
 mod bad_input;
 mod disks;
+mod media;
+mod objects;
 #[path = "../../../../core/service/tests/service/house/people.rs"]
 #[allow(dead_code)] // others use more of it
 mod people;
 mod shapes;
 mod strangers;
 mod strict;
+mod templates;
 mod world;
 
 use http::Method;

@@ -228,7 +228,7 @@ async fn disks() {
 
 #[tokio::test]
 async fn a_fenced_disk_is_down() {
-    let w = World::with_fault(Some("a write failed")).await;
+    let w = World::with_fault("a write failed").await;
     let disks = w.get("DisksList").await;
     disks.as_object().unwrap().values().for_each(strict::down_disk);
     expect![[r#"

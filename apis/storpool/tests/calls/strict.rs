@@ -252,6 +252,41 @@ pub fn template_desc(v: &Value) {
     );
 }
 
+pub fn template_status(v: &Value) {
+    let size_or_0: Check = |v| v == 0 || size(v);
+    object(
+        "template status",
+        v,
+        &[
+            ("id", int),
+            ("name", template),
+            ("placeAll", group),
+            ("placeTail", group),
+            ("placeHead", group),
+            ("replication", |v| v == "-" || replication(v)),
+            ("size", size_or_0),
+            ("totalSize", size_or_0),
+        ],
+    );
+    let ints = [
+        "volumesCount",
+        "snapshotsCount",
+        "removingSnapshotsCount",
+        "onDiskSize",
+        "storedSize",
+        "availablePlaceAll",
+        "availablePlaceTail",
+        "availablePlaceHead",
+        "capacityPlaceAll",
+        "capacityPlaceTail",
+        "capacityPlaceHead",
+    ];
+    object("template status", v, &ints.map(|f| (f, int as Check)));
+    let room: Check = |v| int(&v["free"]) && int(&v["capacity"]);
+    assert!(room(&v["stored"]), "{v}");
+    object("stored", &v["stored"], &["placeAll", "placeTail", "placeHead"].map(|f| (f, room)));
+}
+
 pub fn services(v: &Value) {
     let state: Check = |v| ["running", "waiting", "down"].iter().any(|w| v == w);
     object("services", v, &[("clusterStatus", state)]);

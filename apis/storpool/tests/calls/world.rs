@@ -1,7 +1,7 @@
 //! A running core over rows in memory and a store of bytes that only remembers sizes; the API in front of
 //! it is real.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -13,8 +13,8 @@ use parpen_identity::{Actor, Login, bootstrap, login};
 use parpen_meta::Store;
 use parpen_model::ports::{DataPath, Drivers, Made, Media, MetaStore, Rollback, VolumeBackend};
 use parpen_model::{
-    Api, BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskState, DiskVerb, Driver, Found, Label,
-    NewBytes, Pool, PoolHealth, PoolId, Scrubbed, SnapshotId, Source, Space, Subject, Task, Upkeep, VolumeId,
+    Api, Condition, DiskState, Driver, Found, Label, NewBytes, Pool, PoolId, SnapshotId, Source, Space,
+    Subject, VolumeId,
 };
 use parpen_service::{HouseExports, Ports, Start, first_pools, start};
 use parpen_storpool::StorPool;
@@ -46,13 +46,17 @@ impl Home for Here {
 }
 
 /// What, how large, and its label.
-type Piece = (Subject, u64, Vec<u8>);
+pub type Piece = (Subject, u64, Vec<u8>);
 
 /// Sizes and labels, no bytes.
-struct Sizes {
-    pool: PoolId,
-    fault: Option<String>,
-    held: Mutex<HashMap<Uuid, Piece>>,
+pub struct Sizes {
+    pub pool: PoolId,
+    pub fault: Option<String>,
+    pub held: Mutex<HashMap<Uuid, Piece>>,
+    /// Disks that have objects; none: one disk that only has figures.
+    pub disks: Mutex<BTreeMap<u16, DiskState>>,
+    /// A balancing plan was made.
+    pub is_planned: Mutex<bool>,
 }
 
 impl Sizes {
@@ -138,59 +142,11 @@ impl Rollback for Sizes {
     }
 }
 
-impl Media for Sizes {
-    fn disks(&self) -> Boxed<'_, Result<Vec<Disk>, Condition>> {
-        let disk = Disk {
-            id: 0,
-            uuid: self.pool.0,
-            pool: self.pool,
-            path: "/data/pools/local.disk".into(),
-            description: "pool \"local\", which is on a file of this machine".into(),
-            ssd: true,
-            state: if self.fault.is_some() { DiskState::Failed } else { DiskState::Up },
-            scrub: Scrubbed::default(),
-            fault: self.fault.clone(),
-            size: 100 * GIB,
-            used: 3 * GIB,
-            free: 97 * GIB,
-            stored: 3 * GIB,
-            ignored: false,
-            objects: 96,
-            objects_max: 3200,
-            entries: 1000,
-            entries_max: 26_214_400,
-            group_size: GIB,
-        };
-        Box::pin(async { Ok(vec![disk]) })
-    }
-    fn health<'a>(&'a self, _: &'a [u16]) -> Boxed<'a, Result<PoolHealth, Condition>> {
-        Box::pin(async { Ok(PoolHealth::default()) })
-    }
-    fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-    fn add<'a>(&'a self, _: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>> {
-        Box::pin(async { Ok(()) })
-    }
-    fn change(&self, _: u16, _: DiskVerb) -> Boxed<'_, Result<(), Condition>> {
-        Box::pin(async { Ok(()) })
-    }
-    fn balance(&self) -> Boxed<'_, Result<BalancePlan, Condition>> {
-        Box::pin(async { Ok(BalancePlan { moves: 0, bytes: 0, disks: Vec::new(), running: false }) })
-    }
-    fn planned(&self) -> Boxed<'_, Result<Option<BalancePlan>, Condition>> {
-        Box::pin(async { Ok(None) })
-    }
-    fn rebalance(&self, _: BalanceVerb) -> Boxed<'_, Result<(), Condition>> {
-        Box::pin(async { Ok(()) })
-    }
-    fn keep_up(&self, _: Upkeep) -> Boxed<'_, Result<(), Condition>> {
-        Box::pin(async { Ok(()) })
-    }
-}
-
 /// Opens stores of sizes. A fault here is one of every disk.
-struct SizesDrivers(Option<String>);
+struct SizesDrivers {
+    fault: Option<String>,
+    disks: u16,
+}
 
 impl Drivers for SizesDrivers {
     fn default_path(&self, pool: &str, number: Option<u16>) -> String {
@@ -203,7 +159,13 @@ impl Drivers for SizesDrivers {
         None
     }
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
-        let store = Sizes { pool: pool.id, fault: self.0.clone(), held: Mutex::default() };
+        let store = Sizes {
+            pool: pool.id,
+            fault: self.fault.clone(),
+            held: Mutex::default(),
+            disks: Mutex::new((1..=self.disks).map(|n| (n, DiskState::Up)).collect()),
+            is_planned: Mutex::default(),
+        };
         Box::pin(async { Ok(Arc::new(store) as Arc<dyn VolumeBackend>) })
     }
     fn destroy<'a>(&'a self, _: &'a Pool) -> Boxed<'a, Result<(), Condition>> {
@@ -227,10 +189,19 @@ pub struct World {
 
 impl World {
     pub async fn new() -> World {
-        World::with_fault(None).await
+        World::of(None, 0).await
     }
 
-    pub async fn with_fault(fault: Option<&str>) -> World {
+    pub async fn with_fault(fault: &str) -> World {
+        World::of(Some(fault), 0).await
+    }
+
+    /// With disks of which each has its part of what volumes hold.
+    pub async fn with_disks() -> World {
+        World::of(None, 3).await
+    }
+
+    async fn of(fault: Option<&str>, disks: u16) -> World {
         let meta: Arc<dyn MetaStore> = Arc::new(Store::memory().unwrap());
         let (clock, entropy) = (Arc::new(Still), Arc::new(SeededEntropy::new(5)));
         let mut token = String::new();
@@ -239,7 +210,7 @@ impl World {
             Ok(())
         };
         bootstrap(&*meta, &*entropy, &*clock, None, keep).await.unwrap();
-        let drivers = Arc::new(SizesDrivers(fault.map(str::to_string)));
+        let drivers = Arc::new(SizesDrivers { fault: fault.map(str::to_string), disks });
         let (home, gate) = (Arc::new(Here), Gate::new());
         let parts = Start {
             meta: meta.clone(),

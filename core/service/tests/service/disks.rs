@@ -63,7 +63,7 @@ async fn a_disk_that_is_not_taken_leaves_no_row_and_one_that_is_held_stays() {
 }
 
 /// A disk as its store shows it, half full.
-fn medium(pool: &Pool, id: u16, state: DiskState) -> Medium {
+pub fn medium(pool: &Pool, id: u16, state: DiskState) -> Medium {
     let there = state.is_there();
     Medium {
         id,

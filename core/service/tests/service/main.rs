@@ -10,6 +10,7 @@ mod groups;
 mod house;
 mod lineage;
 mod names;
+mod objects;
 mod owners;
 mod points;
 mod policy;

@@ -9,8 +9,9 @@ use parpen_model::ports::{
     Change, DataPath, Drivers, Figures, Lineage, Made, Media, Rebased, Rollback, VolumeBackend,
 };
 use parpen_model::{
-    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, Label, NewBytes, Pool,
-    PoolHealth, SnapshotId, Source, Space, Subject, Task, Upkeep, VolumeId,
+    BalancePlan, BalanceVerb, Condition, Disk, DiskPlace, DiskVerb, Driver, Found, HeldObject, Label,
+    NewBytes, Pool, PoolHealth, SnapshotId, Source, Space, StoredObject, Subject, Survey, Task, Upkeep,
+    VolumeId, Whereabouts,
 };
 use uuid::Uuid;
 
@@ -34,6 +35,11 @@ pub struct Shown {
     pub health: PoolHealth,
     /// What was left out when the health was asked for.
     pub left_out: Vec<u16>,
+    pub survey: Survey,
+    /// The objects of every volume and snapshot.
+    pub objects: Vec<StoredObject>,
+    /// What every disk has.
+    pub held: Vec<HeldObject>,
 }
 
 /// Stores by pool.
@@ -122,6 +128,26 @@ impl Media for TestStore {
             shown.left_out = left_out.to_vec();
             Ok(shown.health)
         })
+    }
+    fn survey(&self) -> Boxed<'_, Result<Survey, Condition>> {
+        Box::pin(async {
+            self.fail("survey")?;
+            Ok(self.shown.lock().expect("no test panics with it").survey.clone())
+        })
+    }
+    fn whereabouts(&self, _: Subject, (from, most): (u64, u64)) -> Boxed<'_, Result<Whereabouts, Condition>> {
+        let shown = self.shown.lock().expect("no test panics with it");
+        let objects = shown.objects.iter().skip(from as usize).take(most as usize).cloned().collect();
+        Box::pin(async { Ok(Whereabouts { sets: vec![vec![1, 2]], objects }) })
+    }
+    fn holds(
+        &self,
+        _: u16,
+        (from, most): ((u64, u64), u64),
+    ) -> Boxed<'_, Result<Vec<HeldObject>, Condition>> {
+        let shown = self.shown.lock().expect("no test panics with it");
+        let some = shown.held.iter().filter(|h| h.at >= from).take(most as usize).copied().collect();
+        Box::pin(async { Ok(some) })
     }
     fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>> {
         Box::pin(async { Ok(Vec::new()) })
