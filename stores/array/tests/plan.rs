@@ -78,7 +78,7 @@ fn disks_are_balanced_without_being_told_where_that_is_wanted() {
 
     // What is written to one disk alone makes it fuller than the others: a little, which is let be, and then a lot.
     block_on(array.put_group("one", vec![1])).unwrap();
-    let one = Policy { replicas: 1, all: "one".into(), tail: "one".into(), ..Policy::default() };
+    let one = Policy { replicas: 1, all: "one".into(), tail: "one".into() };
     for (n, objects, begins) in [(2, 100, false), (3, 400, true)] {
         volume(&array, n, objects, &one);
         let before = data(&array);
