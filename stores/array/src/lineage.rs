@@ -11,7 +11,11 @@ impl<D: Disk, R: Rules> Array<D, R> {
     pub async fn freeze(&self, volume: Uuid, snapshot: Uuid, label: &[u8]) -> Result<(), EngineError> {
         let _held = self.hold([volume], 0, u64::MAX).await;
         let _one = self.holds.catalogue().await;
-        self.on_all(&|e| Box::pin(async move { e.freeze(volume, snapshot, label).await })).await
+        // On each disk it becomes one in its own time: until then whoever asks finds the one or the other.
+        self.unflushed.will_freeze(volume, snapshot);
+        self.on_all(&|e| Box::pin(async move { e.freeze(volume, snapshot, label).await })).await?;
+        self.unflushed.freeze(volume, snapshot);
+        Ok(())
     }
 
     /// A part of a rebase, which copies about `most` bytes on each disk: see

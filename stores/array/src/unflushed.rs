@@ -2,7 +2,7 @@
 //! disks fails they are lost, and the volume's flushes say so from then on.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -32,6 +32,10 @@ pub(crate) struct Unflushed {
     /// What was noted last: writes often come in rows.
     last: Cell<Option<Written>>,
     lost: RefCell<BTreeSet<Uuid>>,
+    /// Flushes that have begun and not ended.
+    flights: Cell<usize>,
+    /// Volumes that became snapshots since these began.
+    frozen: RefCell<BTreeMap<Uuid, Uuid>>,
 }
 
 impl Unflushed {
@@ -65,6 +69,7 @@ impl Unflushed {
 
     /// A flush begins: what it may cover.
     pub(crate) fn begin(&self) -> BTreeSet<Written> {
+        self.flights.set(self.flights.get() + 1);
         self.last.set(None);
         std::mem::take(&mut *self.all.borrow_mut())
     }
@@ -72,10 +77,38 @@ impl Unflushed {
     /// A flush ended that was well on these disks; what they have is durable.
     pub(crate) fn end(&self, covered: BTreeSet<Written>, well: &[u16], disks: &dyn Disks) {
         for w in covered {
+            let w = Written { id: self.frozen.borrow().get(&w.id).copied().unwrap_or(w.id), ..w };
             let also = w.also.iter().flat_map(|t| t.disks()).filter(|n| disks.is_in_sync(**n));
             if !w.on.disks().iter().chain(also).any(|n| well.contains(n)) {
                 self.keep(w, disks);
             }
+        }
+        self.flights.set(self.flights.get() - 1);
+        if self.flights.get() == 0 {
+            self.frozen.borrow_mut().clear();
+        }
+    }
+
+    /// A volume is about to become a snapshot, which lacks what it lacks.
+    pub(crate) fn will_freeze(&self, volume: Uuid, snapshot: Uuid) {
+        let mut lost = self.lost.borrow_mut();
+        if lost.contains(&volume) {
+            lost.insert(snapshot);
+        }
+    }
+
+    /// A volume became a snapshot, which has its writes from now on, and lacks those that are lost.
+    pub(crate) fn freeze(&self, volume: Uuid, snapshot: Uuid) {
+        self.last.set(None);
+        let named = |w: Written| if w.id == volume { Written { id: snapshot, ..w } } else { w };
+        let all = std::mem::take(&mut *self.all.borrow_mut());
+        *self.all.borrow_mut() = all.into_iter().map(named).collect();
+        let mut lost = self.lost.borrow_mut();
+        if lost.remove(&volume) {
+            lost.insert(snapshot);
+        }
+        if self.flights.get() > 0 {
+            self.frozen.borrow_mut().insert(volume, snapshot);
         }
     }
 
@@ -85,7 +118,7 @@ impl Unflushed {
         self.all.borrow_mut().retain(|w| w.on.disks() != [number]);
     }
 
-    /// A volume is gone: nobody misses anything of it.
+    /// A volume or snapshot is gone: nobody misses anything of it.
     pub(crate) fn forget(&self, id: Uuid) {
         self.lost.borrow_mut().remove(&id);
     }
@@ -95,7 +128,7 @@ impl Unflushed {
         self.lost.borrow().contains(&id)
     }
 
-    /// Volumes of which answered writes are lost.
+    /// Volumes and snapshots of which answered writes are lost.
     pub(crate) fn lost(&self) -> Vec<Uuid> {
         self.lost.borrow().iter().copied().collect()
     }
@@ -158,6 +191,24 @@ mod tests {
         assert!(!full.is_lost(ID), "both are there and may flush later");
         full.failed(&Known(&[1, 2], &[]));
         assert!(full.is_lost(ID));
+    }
+
+    #[test]
+    fn what_is_lost_of_a_volume_is_lost_of_the_snapshot_that_it_becomes() {
+        const SNAPSHOT: Uuid = Uuid::from_u128(2);
+        let before = written(&[1], &[]);
+        before.failed(&Known(&[1], &[]));
+        before.freeze(ID, SNAPSHOT);
+        let after = written(&[1], &[]);
+        after.freeze(ID, SNAPSHOT);
+        after.failed(&Known(&[1], &[]));
+        let during = written(&[1], &[]);
+        let covered = during.begin();
+        during.freeze(ID, SNAPSHOT);
+        during.end(covered, &[], &Known(&[1], &[]));
+        for all in [before, after, during] {
+            assert_eq!(all.lost(), [SNAPSHOT]);
+        }
     }
 
     #[test]
