@@ -21,14 +21,19 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.note_balance(true).await
     }
 
-    /// Carries the plan out; it is noted that it is when its first move begins.
+    /// Carries the plan out instead of an older one; it is noted that it is when its first move begins.
     fn queue_balance(&self) -> Result<(), EngineError> {
         let mut plan = self.mover.plan.borrow_mut();
-        let plan = plan.as_mut().filter(|p| !p.committed);
+        let plan = plan.as_mut();
         let plan = plan.ok_or(EngineError::Invalid("there is no balancing plan; compute one first"))?;
-        plan.committed = true;
+        if std::mem::replace(&mut plan.committed, true) {
+            return Ok(());
+        }
         let class = Class::Balance;
         let mut queue = self.mover.balance.borrow_mut();
+        for older in queue.drain(..) {
+            self.mover.count(class, older.from.unwrap_or(older.to), |c| c.all = c.all.saturating_sub(1));
+        }
         for (family, from, to) in &plan.moves {
             let (family, to, from) = (*family, *to, Some(*from));
             queue.push_back(Move { class, family, from, to, begun: Cell::new(false) });
@@ -51,8 +56,15 @@ impl<D: Disk, R: Rules> Array<D, R> {
         if !(resumed || is_wanted) {
             return;
         }
-        let plan = self.compute_balance().await;
+        let stops = self.mover.stops.get();
+        let plan = self.plan_balance().await;
+        let is_stopped = self.mover.stops.get() != stops || !(resumed || self.auto_balance.get());
+        if plan.moves.is_empty() || is_stopped || !self.mover.balance.borrow().is_empty() {
+            // Nothing is to be done any more, or is done by a plan that somebody committed meanwhile.
+            return;
+        }
         tracing::info!(moves = plan.moves.len(), resumed, "balancing begins");
+        *self.mover.plan.borrow_mut() = Some(plan);
         if let Err(error) = self.queue_balance() {
             tracing::warn!(%error, "balancing does not begin");
         }
@@ -90,17 +102,19 @@ impl<D: Disk, R: Rules> Array<D, R> {
         Ok(())
     }
 
-    /// Whether plans are made and carried out without being told: from now on, when a disk is added, and when disks
-    /// have drifted apart.
+    /// Whether plans are made and carried out without being told: when a disk is added, and when disks have drifted
+    /// apart, which they may have now.
     pub fn set_auto_balance(&self, on: bool) {
-        self.auto_balance.set(on);
-        if on {
-            self.balance_soon();
+        if on && !self.auto_balance.replace(on) {
+            self.look_at_fill();
         }
+        self.auto_balance.set(on);
     }
 
     /// Stops balancing; what has moved stays where it is.
     pub async fn stop_balance(&self) -> Result<(), EngineError> {
+        self.mover.stops.set(self.mover.stops.get() + 1);
+        self.mover.uneven.set(false);
         self.mover.balance.borrow_mut().clear();
         self.mover.resume.set(false);
         *self.mover.plan.borrow_mut() = None;

@@ -13,9 +13,12 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let _one = self.holds.catalogue().await;
         // On each disk it becomes one in its own time: until then whoever asks finds the one or the other.
         self.unflushed.will_freeze(volume, snapshot);
-        self.on_all(&|e| Box::pin(async move { e.freeze(volume, snapshot, label).await })).await?;
-        self.unflushed.freeze(volume, snapshot);
-        Ok(())
+        let frozen = self.on_all(&|e| Box::pin(async move { e.freeze(volume, snapshot, label).await })).await;
+        match frozen {
+            Ok(()) => self.unflushed.freeze(volume, snapshot),
+            Err(_) => self.unflushed.freezes_not(volume),
+        }
+        frozen
     }
 
     /// A part of a rebase, which copies about `most` bytes on each disk: see

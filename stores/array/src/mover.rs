@@ -90,6 +90,8 @@ pub(crate) struct Mover {
     pub(crate) resume: Cell<bool>,
     /// Disks may not be equally full, and have not been looked at since.
     pub(crate) uneven: Cell<bool>,
+    /// How often balancing was stopped.
+    pub(crate) stops: Cell<u64>,
     /// The disks say that a plan is carried out.
     pub(crate) noted: Cell<bool>,
     pub(crate) scrub: RefCell<BTreeMap<u16, Scrub>>,
@@ -114,6 +116,7 @@ impl Default for Mover {
             balance: RefCell::default(),
             resume: Cell::new(false),
             uneven: Cell::new(false),
+            stops: Cell::new(0),
             noted: Cell::new(false),
             scrub: RefCell::default(),
             counts: RefCell::default(),
@@ -282,7 +285,14 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     fn known_families(&self) -> BTreeSet<Family> {
         let noted: Vec<Family> = self.table.borrow().overrides.keys().copied().collect();
-        self.families().into_iter().chain(noted).collect()
+        let mut all: BTreeSet<Family> = self.families().into_iter().chain(noted).collect();
+        if let Ok(lead) = self.lead() {
+            // Nobody misses what a disk lacks of volumes that were deleted.
+            let trees: BTreeSet<u64> = all.iter().map(|f| f.0).collect();
+            let dead: BTreeSet<u64> = trees.into_iter().filter(|t| lead.lineages(*t).is_empty()).collect();
+            all.retain(|f| !dead.contains(&f.0));
+        }
+        all
     }
 
     /// Counts a family where it belongs. A copy on a disk that is left out is not missed.

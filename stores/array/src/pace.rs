@@ -89,6 +89,7 @@ const LOOK: Duration = Duration::from_secs(600);
 /// Works for the array with this key until it leaves its thread.
 pub(crate) async fn drive(key: u64, host: Host, rates: Arc<Mutex<Rates>>) {
     let mut seen = 0;
+    let mut look = (host.sleep)(LOOK);
     while let Some(array) = here(key) {
         let now = *rates.lock().unwrap_or_else(PoisonError::into_inner);
         let work = array.until_work();
@@ -96,8 +97,9 @@ pub(crate) async fn drive(key: u64, host: Host, rates: Arc<Mutex<Rates>>) {
         let requests = array.requests();
         match did.class {
             None => {
-                if either(work, (host.sleep)(LOOK)).await == Either::Second {
+                if either(work, look.as_mut()).await == Either::Second {
                     array.look_at_fill();
+                    look = (host.sleep)(LOOK);
                 }
             }
             Some(class) => {

@@ -71,8 +71,8 @@ struct Stock {
 struct Draft {
     plan: Plan,
     stocks: BTreeMap<u16, Stock>,
-    /// From, to: the larger ones were looked at. What did not fit or was not admitted then is passed over: the gap between
-    /// two disks only narrows.
+    /// From, to: the larger ones were looked at. What did not fit or was not admitted then is passed over for good, though
+    /// a few might fit again after moves to and from third disks: no plan has to be the best one.
     seen: BTreeMap<(u16, u16), (u64, Family)>,
     /// Families that were looked at since others had their turn.
     looked: usize,
@@ -114,8 +114,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let plan = Plan { disks: self.fills(), ..Plan::default() };
         let mut draft = Draft { plan, stocks: BTreeMap::new(), seen: BTreeMap::new(), looked: 0 };
         for fill in &draft.plan.disks {
-            draft.stocks.insert(fill.disk, self.stock(fill.disk));
-            yield_now().await;
+            draft.stocks.insert(fill.disk, self.stock(fill.disk).await);
         }
         while draft.plan.moves.len() < MOVES_MAX && self.add_move(&mut draft).await {}
         draft.plan
@@ -132,14 +131,23 @@ impl<D: Disk, R: Rules> Array<D, R> {
             .collect()
     }
 
-    fn stock(&self, disk: u16) -> Stock {
+    async fn stock(&self, disk: u16) -> Stock {
         let mut stock = Stock::default();
         let Some(engine) = self.member(disk).and_then(|m| m.live()) else { return stock };
-        for v in engine.versions() {
-            *stock.sizes.entry((v.tree, v.index)).or_default() += v.owned * BLOCK;
+        let mut from = (0, 0);
+        loop {
+            let some = engine.versions_from(from.0, from.1, LOOKS);
+            for v in &some {
+                let (family, more) = ((v.tree, v.index), v.owned * BLOCK);
+                let size = stock.sizes.entry(family).or_default();
+                stock.by_size.remove(&(*size, family));
+                *size += more;
+                stock.by_size.insert((*size, family));
+            }
+            yield_now().await;
+            let Some(last) = some.last() else { return stock };
+            from = (last.lineage, last.index + 1);
         }
-        stock.by_size = stock.sizes.iter().map(|(family, size)| (*size, *family)).collect();
-        stock
     }
 
     /// Adds the largest move from the fullest disk that makes the emptiest admissible one no fuller than it; `false`:

@@ -32,6 +32,8 @@ pub(crate) struct Unflushed {
     /// What was noted last: writes often come in rows.
     last: Cell<Option<Written>>,
     lost: RefCell<BTreeSet<Uuid>>,
+    /// Volumes that are becoming snapshots.
+    freezing: RefCell<BTreeMap<Uuid, Uuid>>,
     /// Flushes that have begun and not ended.
     flights: Cell<usize>,
     /// Volumes that became snapshots since these began.
@@ -56,7 +58,11 @@ impl Unflushed {
         let on = left(&w.on, &|n| !disks.is_failed(n));
         match on.or_else(|| left(w.also.as_ref()?, &|n| disks.is_in_sync(n))) {
             Some(on) => drop(self.all.borrow_mut().insert(Written { on, ..w })),
-            None => drop(self.lost.borrow_mut().insert(w.id)),
+            None => {
+                let mut lost = self.lost.borrow_mut();
+                lost.insert(w.id);
+                lost.extend(self.freezing.borrow().get(&w.id));
+            }
         }
     }
 
@@ -95,10 +101,17 @@ impl Unflushed {
         if lost.contains(&volume) {
             lost.insert(snapshot);
         }
+        self.freezing.borrow_mut().insert(volume, snapshot);
+    }
+
+    /// It stays a volume.
+    pub(crate) fn freezes_not(&self, volume: Uuid) {
+        self.freezing.borrow_mut().remove(&volume);
     }
 
     /// A volume became a snapshot, which has its writes from now on, and lacks those that are lost.
     pub(crate) fn freeze(&self, volume: Uuid, snapshot: Uuid) {
+        self.freezes_not(volume);
         self.last.set(None);
         let named = |w: Written| if w.id == volume { Written { id: snapshot, ..w } } else { w };
         let all = std::mem::take(&mut *self.all.borrow_mut());
@@ -209,6 +222,12 @@ mod tests {
         for all in [before, after, during] {
             assert_eq!(all.lost(), [SNAPSHOT]);
         }
+        let halfway = written(&[1], &[]);
+        halfway.will_freeze(ID, SNAPSHOT);
+        halfway.failed(&Known(&[1], &[]));
+        assert_eq!(halfway.lost(), [ID, SNAPSHOT], "whoever asks finds the one or the other");
+        halfway.freeze(ID, SNAPSHOT);
+        assert_eq!(halfway.lost(), [SNAPSHOT]);
     }
 
     #[test]

@@ -4,12 +4,14 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use common::{BLOCK, MemoryWitness, TestDisk, block_of, block_on, entropy, new_disk, poll_for};
-use parpen_array::{Array, Policy};
+use parpen_array::{Array, Class, Policy};
 use parpen_base::Buf;
 use parpen_engine::Sound;
+use parpen_engine::sync::{join_all, yield_now};
 use uuid::Uuid;
 
 const OBJECT: u64 = 16 * BLOCK;
@@ -89,4 +91,36 @@ fn disks_are_balanced_without_being_told_where_that_is_wanted() {
         assert_eq!(data(&array) != before, begins, "{before:?} {:?}", data(&array));
     }
     assert_eq!(data(&array), [500, 400, 400, 400], "what has to be on that disk stays there");
+}
+
+#[test]
+fn a_plan_that_is_stopped_while_it_is_made_moves_nothing() {
+    let array = filled(1200, 1, DISK);
+    array.set_auto_balance(true);
+    let makes = async {
+        array.step(1 << 20).await;
+    };
+    let stops = async {
+        yield_now().await;
+        array.set_auto_balance(false);
+        array.stop_balance().await.unwrap();
+    };
+    let both: Vec<Pin<Box<dyn Future<Output = ()>>>> = vec![Box::pin(makes), Box::pin(stops)];
+    block_on(join_all(both));
+    work(&array);
+    assert_eq!((data(&array)[3], array.balance_plan()), (0, None));
+}
+
+#[test]
+fn a_plan_that_is_made_anew_takes_the_place_of_the_older_one() {
+    let array = filled(1200, 1, DISK);
+    for _ in 0..2 {
+        block_on(array.compute_balance());
+        block_on(array.commit_balance()).unwrap();
+        block_on(array.commit_balance()).unwrap();
+    }
+    work(&array);
+    let tasks = array.tasks();
+    let balance = || tasks.iter().filter(|t| t.class == Class::Balance);
+    assert!(balance().count() > 0 && balance().all(|t| t.completed == t.all && t.stuck == 0), "{tasks:?}");
 }
