@@ -40,13 +40,18 @@ pub(crate) fn word(standing: Standing) -> &'static str {
     }
 }
 
-/// A volume's state as it is shown: taking over and letting go look like making and failing.
-pub(crate) fn of_volume(v: &Volume) -> &'static str {
-    match v.standing() {
+/// A state as it is shown: taking over and letting go look like making and failing.
+fn shown(standing: Standing) -> &'static str {
+    match standing {
         Standing::Managing => "creating",
         Standing::ErrorManaging => "error",
         other => word(other),
     }
+}
+
+/// A volume's state as it is shown.
+pub(crate) fn of_volume(v: &Volume) -> &'static str {
+    shown(v.standing())
 }
 
 /// Cinder's word for how a move stands.
@@ -149,7 +154,7 @@ pub(crate) fn said_of_migration(text: &str) -> Result<Option<Migration>, Conditi
 /// The core's words for states in a refusal, in Cinder's.
 pub(crate) fn in_words(core: &str) -> String {
     let one = |w: &str| {
-        Standing::ALL.iter().find(|s| s.word() == w).map_or(w.to_string(), |s| word(*s).to_string())
+        Standing::ALL.iter().find(|s| s.word() == w).map_or(w.to_string(), |s| shown(*s).to_string())
     };
     core.split(" or ").map(one).collect::<Vec<_>>().join(" or ")
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use parpen_identity::{Actor, Power, may};
-use parpen_model::{Condition, Keeping, Pool, StoredObject, Subject};
+use parpen_model::{Condition, Keeping, Pool, StoredObject, Subject, Whereabouts};
 
 use super::{PAGE, check_count};
 use crate::Ports;
@@ -77,11 +77,24 @@ impl Spread {
     }
 }
 
+/// Some objects. What is being made or was just deleted has none, which is no reason to keep the rest of a list back.
+async fn page(
+    ports: &Ports,
+    pool: &Pool,
+    what: Subject,
+    from: u64,
+) -> Result<Option<Whereabouts>, Condition> {
+    match ports.figures.whereabouts(pool, what, (from, PAGE)).await {
+        Err(Condition::NotFound { .. }) => Ok(None),
+        other => other,
+    }
+}
+
 /// How a volume or snapshot of a pool is spread over its disks; over none in a pool without any of its own.
 pub async fn spread(ports: &Ports, actor: &Actor, pool: &Pool, what: Subject) -> Result<Spread, Condition> {
     may(actor, Power::Read, None)?;
     let (mut spread, mut from) = (Spread::default(), 0);
-    while let Some(page) = ports.figures.whereabouts(pool, what, (from, PAGE)).await? {
+    while let Some(page) = page(ports, pool, what, from).await? {
         page.objects.iter().for_each(|o| spread.count(o));
         spread.sets = page.sets;
         from += page.objects.len() as u64;
@@ -102,7 +115,7 @@ pub async fn places(
 ) -> Result<(Vec<Vec<u16>>, Vec<StoredObject>), Condition> {
     may(actor, Power::Read, None)?;
     let (mut sets, mut all) = (Vec::new(), Vec::new());
-    while let Some(page) = ports.figures.whereabouts(pool, what, (all.len() as u64, PAGE)).await? {
+    while let Some(page) = page(ports, pool, what, all.len() as u64).await? {
         sets = page.sets;
         if page.objects.is_empty() {
             break;

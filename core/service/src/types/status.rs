@@ -2,7 +2,7 @@
 
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::Life;
-use parpen_model::{Condition, Query, Scope, Snapshot, Volume, VolumeType, read};
+use parpen_model::{Condition, Query, Snapshot, Volume, VolumeType, read};
 
 use crate::capacity::{GroupRoom, for_placement};
 use crate::media::{WantedPlacement, place};
@@ -33,9 +33,10 @@ pub struct Use {
 pub async fn status(ports: &Ports, actor: &Actor) -> Result<Vec<(VolumeType, Use)>, Condition> {
     may(actor, Power::Read, None)?;
     let kept = objects::kept(ports, actor).await?;
-    let (volumes, snapshots) = read(&*ports.meta, |tx| {
-        let volumes: Vec<Volume> = tx.list(Scope::All, &Query::default())?;
-        Ok((volumes, tx.list::<Snapshot>(Scope::All, &Query::default())?))
+    let scope = actor.scope;
+    let (volumes, snapshots) = read(&*ports.meta, move |tx| {
+        let volumes: Vec<Volume> = tx.list(scope, &Query::default())?;
+        Ok((volumes, tx.list::<Snapshot>(scope, &Query::default())?))
     })
     .await?;
     let mut all = Vec::new();
@@ -63,7 +64,13 @@ async fn room(ports: &Ports, t: &VolumeType) -> Result<GroupRoom, Condition> {
     let (pool, want) = (t.pool, WantedPlacement { all, tail, replication: t.replication });
     let placed = read(&*ports.meta, move |tx| place(tx, pool, &want)).await;
     match placed {
-        Ok((pool, placement)) => for_placement(ports, &pool, &placement).await,
+        Ok((pool, placement)) => match for_placement(ports, &pool, &placement).await {
+            Err(error) => {
+                tracing::warn!(pool = %pool.name, ?error, "a pool does not tell how much room it has");
+                Ok(GroupRoom::default())
+            }
+            room => room,
+        },
         // Its groups have gone, or have fewer disks than it asks for copies.
         Err(Condition::NotFound { .. } | Condition::NoSpace(_) | Condition::Invalid { .. }) => {
             Ok(GroupRoom::default())
