@@ -95,20 +95,25 @@ fn disks_are_balanced_without_being_told_where_that_is_wanted() {
 
 #[test]
 fn a_plan_that_is_stopped_while_it_is_made_moves_nothing() {
-    let array = filled(1200, 1, DISK);
-    array.set_auto_balance(true);
-    let makes = async {
-        array.step(1 << 20).await;
-    };
-    let stops = async {
-        yield_now().await;
-        array.set_auto_balance(false);
-        array.stop_balance().await.unwrap();
-    };
-    let both: Vec<Pin<Box<dyn Future<Output = ()>>>> = vec![Box::pin(makes), Box::pin(stops)];
-    block_on(join_all(both));
-    work(&array);
-    assert_eq!((data(&array)[3], array.balance_plan()), (0, None));
+    for turns in [0, 2, 4, 8, 16, 32] {
+        let array = filled(1200, 1, DISK);
+        array.set_auto_balance(true);
+        let makes = async {
+            array.step(1 << 20).await;
+        };
+        let stops = async {
+            for _ in 0..turns {
+                yield_now().await;
+            }
+            array.set_auto_balance(false);
+            array.stop_balance().await.unwrap();
+        };
+        let both: Vec<Pin<Box<dyn Future<Output = ()>>>> = vec![Box::pin(makes), Box::pin(stops)];
+        block_on(join_all(both));
+        let before = data(&array);
+        work(&array);
+        assert_eq!((data(&array), array.balance_plan()), (before, None), "stopped after {turns} turns");
+    }
 }
 
 #[test]
