@@ -153,6 +153,10 @@ def stored():
 class Tokens(unittest.TestCase):
     """Keystone's users, and nobody else."""
 
+    def assert_status(self, answer, status):
+        """An answer's status; a failure shows what it said."""
+        self.assertEqual(answer.status, status, answer)
+
     def test_roles_are_keystones(self):
         volume = make_volume()
         self.assertEqual(rita.block_storage.get_volume(volume.id).name, volume.name)
@@ -172,8 +176,8 @@ class Tokens(unittest.TestCase):
         self.assertEqual(answer.status, 200, answer)
         self.assertIn(volume.id, [v["id"] for v in answer.json()["volumes"]])
         unscoped = connect("ada", project=None, project_domain_name=None).auth_token
-        self.assertEqual(get(unscoped).status, 403)
-        self.assertEqual(get(ada.auth_token, f"/{eve.current_project_id}/volumes").status, 400)
+        self.assert_status(get(unscoped), 403)
+        self.assert_status(get(ada.auth_token, f"/{eve.current_project_id}/volumes"), 400)
 
     def test_foreign_and_cut_tokens_are_unauthorized(self):
         token = ada.auth_token
@@ -185,11 +189,11 @@ class Tokens(unittest.TestCase):
         # A secret of the server's own opens nothing on this side.
         secrets = json.loads((server.data / "credentials.json").read_text())["secrets"]
         for secret in secrets.values():
-            self.assertEqual(get(secret).status, 401)
+            self.assert_status(get(secret), 401)
 
     def test_a_revoked_token_ends(self):
         token = connect("ada", "lab").auth_token
-        self.assertEqual(get(token).status, 200)
+        self.assert_status(get(token), 200)
         admin.session.delete(
             f"{cloud.keystone.url}/v3/auth/tokens", headers={"X-Subject-Token": token}, authenticated=True
         )
@@ -201,7 +205,7 @@ class Tokens(unittest.TestCase):
         lab = identity.find_project("lab")
         identity.assign_project_role_to_user(lab, user, identity.find_role("member"))
         theirs = connect(user.name, "lab")
-        self.assertEqual(get(theirs.auth_token).status, 200)
+        self.assert_status(get(theirs.auth_token), 200)
         identity.unassign_project_role_from_user(lab, user, identity.find_role("member"))
         harness.wait_until("the token ends", lambda: get(theirs.auth_token).status == 401, CACHE_SECONDS + 3)
 
@@ -231,7 +235,7 @@ class Tokens(unittest.TestCase):
 
     def test_keystone_away_and_back(self):
         token = connect("ada", "lab").auth_token
-        self.assertEqual(get(token).status, 200)
+        self.assert_status(get(token), 200)
         cloud.keystone.stop()
         try:
             answer = harness.wait_until(
@@ -239,7 +243,7 @@ class Tokens(unittest.TestCase):
             )
             self.assertEqual(answer.status, 503)
             self.assertIn("cannot be reached", answer.json()["serviceUnavailable"]["message"])
-            self.assertEqual(get("x").status, 503)
+            self.assert_status(get("x"), 503)
             # The other sides know their own.
             self.assertEqual(server.cli("volume", "list").returncode, 0)
             sp = server.env("storpool")["SP_AUTH_TOKEN"]

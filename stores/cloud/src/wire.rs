@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parpen_model::Condition;
 use reqwest::header::HeaderMap;
-use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, redirect};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, redirect, retry};
 use serde_json::Value;
 
 /// How long is waited for what.
@@ -29,6 +29,10 @@ impl Patience {
         digestion: Duration::from_secs(600),
     };
 }
+
+/// How long a connection may rest and still be used again. Servers end resting ones after a few seconds (gunicorn after
+/// two), and a request that is sent at that moment is lost.
+const REST: Duration = Duration::from_secs(1);
 
 /// The longest document that is read; a token with a large catalogue has some 100 KiB.
 const DOCUMENT_MAX: usize = 1 << 20;
@@ -86,11 +90,15 @@ impl Wire {
         // The first in the process wins; every user of TLS here brings the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let trusted = ca_file.map(certificates).transpose()?;
+        let address =
+            reqwest::Url::parse(&root).map_err(|e| Condition::invalid("url", format!("{root}: {e}")))?;
         let client = |silence: Option<Duration>| {
             let mut builder = Client::builder()
                 .user_agent(concat!("parpen/", env!("CARGO_PKG_VERSION")))
                 .no_proxy()
                 .redirect(redirect::Policy::none())
+                .retry(again(address.host_str().unwrap_or_default().to_string()))
+                .pool_idle_timeout(REST)
                 .connect_timeout(patience.connect);
             if let Some(silence) = silence {
                 builder = builder.read_timeout(silence);
@@ -180,6 +188,18 @@ impl Wire {
         let (status, headers) = (response.status(), response.headers().clone());
         Ok(Answer { status, headers, document: serde_json::from_slice(&body).unwrap_or_default() })
     }
+}
+
+/// A request whose connection ended before any answer is sent again, twice at most: all that are sent here may come
+/// twice (a new image is announced with an id of our own). A long body goes once only, it cannot be said again.
+fn again(host: String) -> retry::Builder {
+    let lost = |e: &reqwest::Error| !e.is_timeout() && !e.is_connect();
+    retry::for_host(host).no_budget().classify_fn(move |asked| {
+        match asked.error().and_then(|e| e.downcast_ref()).is_some_and(lost) {
+            true => asked.retryable(),
+            false => asked.success(),
+        }
+    })
 }
 
 /// Why the certificate that was shown is not believed, where that is what failed.

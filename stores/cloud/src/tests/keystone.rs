@@ -133,6 +133,20 @@ async fn what_it_cannot_do_is_said_and_is_no_refusal_of_the_user() {
 }
 
 #[tokio::test]
+async fn a_connection_that_ends_before_the_answer_is_followed_by_another() {
+    let looks = AtomicUsize::new(0);
+    let fake = Fake::start(move |a| match is_login(a) {
+        true => logged_in("ours"),
+        false if looks.fetch_add(1, Ordering::SeqCst) == 0 => Some(Vec::new()),
+        false => token(r#""system":{"all":true}"#),
+    })
+    .await;
+    assert!(look(&fake).await.unwrap().is_some());
+    assert_eq!((fake.count("POST"), fake.count("GET")), (1, 2));
+    assert!(refused(|| Some(Vec::new())).await.contains("broke off"));
+}
+
+#[tokio::test]
 async fn an_account_that_is_refused_is_the_operators_matter() {
     let fake = Fake::start(|_| json(401, "", "{}")).await;
     let said = look(&fake).await.unwrap_err();
