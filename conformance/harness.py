@@ -21,8 +21,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = os.environ.get("PARPEN_BIN", str(ROOT / "target/release/parpen"))
 VENVS = pathlib.Path(os.environ.get("PARPEN_VENVS", ROOT / "target/venv"))
 
-START_SECONDS = 30
-STOP_SECONDS = 20
+START_SECONDS = 120
+STOP_SECONDS = 90
 COMMAND_SECONDS = 120
 # A client library may wait for ever; then the file's tests have failed, with the place where they stood.
 FILE_SECONDS = 1200
@@ -281,7 +281,7 @@ def opens(uri):
     return run("nbdinfo", "--size", uri, check=False).returncode == 0
 
 
-def wait_until(what, condition, seconds=30, pause=0.1):
+def wait_until(what, condition, seconds=COMMAND_SECONDS, pause=0.1):
     """Wait until a condition holds; returns its value."""
     end = time.monotonic() + seconds
     while True:

@@ -197,7 +197,7 @@ class Tokens(unittest.TestCase):
         admin.session.delete(
             f"{cloud.keystone.url}/v3/auth/tokens", headers={"X-Subject-Token": token}, authenticated=True
         )
-        harness.wait_until("the token ends", lambda: get(token).status == 401, CACHE_SECONDS + 3)
+        harness.wait_until("the token ends", lambda: get(token).status == 401)
 
     def test_a_role_that_was_taken_away_ends(self):
         identity = connect().identity
@@ -207,7 +207,7 @@ class Tokens(unittest.TestCase):
         theirs = connect(user.name, "lab")
         self.assert_status(get(theirs.auth_token), 200)
         identity.unassign_project_role_from_user(lab, user, identity.find_role("member"))
-        harness.wait_until("the token ends", lambda: get(theirs.auth_token).status == 401, CACHE_SECONDS + 3)
+        harness.wait_until("the token ends", lambda: get(theirs.auth_token).status == 401)
 
     def test_the_command_line(self):
         env = dict(harness.clean_environment(), **cloud.environment("ada", project="lab"))
@@ -239,7 +239,7 @@ class Tokens(unittest.TestCase):
         cloud.keystone.stop()
         try:
             answer = harness.wait_until(
-                "the cache ends", lambda: (lambda a: a if a.status != 200 else None)(get(token)), CACHE_SECONDS + 5
+                "the cache ends", lambda: (lambda a: a if a.status != 200 else None)(get(token))
             )
             self.assertEqual(answer.status, 503)
             self.assertIn("cannot be reached", answer.json()["serviceUnavailable"]["message"])
@@ -251,7 +251,7 @@ class Tokens(unittest.TestCase):
             self.assertEqual(other.status, 200)
         finally:
             cloud.keystone.start()
-        harness.wait_until("Keystone is believed again", lambda: get(token).status == 200, 10)
+        harness.wait_until("Keystone is believed again", lambda: get(token).status == 200)
 
 
 class Images(unittest.TestCase):
@@ -350,7 +350,7 @@ class Crashes(unittest.TestCase):
                 file.write(os.urandom(MIB))
         image, before = make_image(big), stored()
         volume = ada.block_storage.create_volume(size=1, name=unique("volume"), image_id=image.id)
-        harness.wait_until("the download", lambda: stored() > before + 8 * MIB, 30, 0.01)
+        harness.wait_until("the download", lambda: stored() > before + 8 * MIB, pause=0.01)
         server.kill()
         begin()
         self.assertTrue(holds_disk(ready(volume), big))
@@ -362,7 +362,7 @@ class Crashes(unittest.TestCase):
                 file.write(os.urandom(MIB))
         image, before = make_image(big), stored()
         volume = ada.block_storage.create_volume(size=1, name=unique("volume"), image_id=image.id)
-        harness.wait_until("the download", lambda: stored() > before + 8 * MIB, 30, 0.01)
+        harness.wait_until("the download", lambda: stored() > before + 8 * MIB, pause=0.01)
         cloud.glance.kill()
         try:
             assert_fails(self, volume, "the Glance at")
@@ -381,7 +381,7 @@ class Crashes(unittest.TestCase):
         body = {"os-volume_upload_image": {"image_name": unique("saved"), "disk_format": "raw"}}
         answer = ada.block_storage.post(f"/volumes/{volume.id}/action", json=body)
         id = answer.json()["os-volume_upload_image"]["image_id"]
-        harness.wait_until("the upload", lambda: ada.image.get_image(id).status == "saving", 30, 0.01)
+        harness.wait_until("the upload", lambda: ada.image.get_image(id).status == "saving", pause=0.01)
         server.kill()
         begin()
         ready(ada.block_storage.get_volume(volume.id), seconds=240)

@@ -173,7 +173,7 @@ fn start(address: &Address) -> Running {
     let patience = Patience {
         head: Duration::from_millis(300),
         body: Duration::from_millis(300),
-        idle: Duration::from_millis(600),
+        idle: Duration::from_secs(2),
         write: Duration::from_millis(300),
         linger: Duration::from_millis(200),
     };
@@ -387,7 +387,7 @@ fn every_answer_starts_the_time_of_an_idle_connection_anew() {
     let server = Running::tcp();
     let mut stream = server.connect();
     for _ in 0..3 {
-        let pause = async { tokio::time::sleep(Duration::from_millis(400)).await };
+        let pause = async { tokio::time::sleep(Duration::from_millis(800)).await };
         server.runtime.block_on(pause); // less than the patience once, more of it in all
         stream.write_all(b"GET /fake/echo/x HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         let mut buf = [0; 1000];
