@@ -7,17 +7,23 @@ use std::path::Path;
 /// How a row says that its operation is there; every other word says why it is not.
 const THERE: [&str; 3] = ["built", "yes", "works"];
 
-/// The state in each row of a table; the heads of columns name nothing in code letters.
+/// The state in each row of the tables of a page: the column is the one whose head says so.
 fn states(text: &str) -> Vec<&str> {
-    let rows = text.lines().filter(|l| l.starts_with("| ") && l.contains('`'));
-    rows.map(|row| {
-        let cells = row.trim_matches('|').split(" | ").map(str::trim);
-        cells
-            .filter_map(|c| c.split_whitespace().next())
-            .find(|word| THERE.contains(word) || ["listed", "no", "refused"].contains(word))
-            .unwrap_or_else(|| panic!("no state is told by {row:?}"))
-    })
-    .collect()
+    let (mut column, mut states) = (None, Vec::new());
+    for row in text.lines().filter(|l| l.starts_with("| ") || l.starts_with("|-")) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        match cells.iter().position(|c| ["state", "built", "outcome"].contains(c)) {
+            Some(head) if !row.contains('`') => column = Some(head),
+            _ if row.starts_with("|-") || cells[0].starts_with("---") => {}
+            _ => {
+                let cell = column.and_then(|c| cells.get(c)).unwrap_or_else(|| panic!("no state in {row:?}"));
+                states.push(cell.split_whitespace().next().unwrap_or_default());
+            }
+        }
+    }
+    let known = |s: &&str| THERE.contains(s) || ["listed", "no", "refused"].contains(s);
+    assert!(states.iter().all(known), "a state that is not counted: {states:?}");
+    states
 }
 
 #[test]

@@ -173,15 +173,9 @@ impl PoolStore {
 }
 
 fn plan_of(plan: &Plan) -> BalancePlan {
-    let count = |chosen: &dyn Fn(&(u16, u16)) -> bool| {
-        plan.moves.iter().filter(|(_, from, to)| chosen(&(*from, *to))).count() as u64
-    };
-    let share = |d: &Fill| BalanceShare {
-        disk: d.disk,
-        before: d.before,
-        after: d.after,
-        gets: count(&|(_, to)| *to == d.disk),
-        gives: count(&|(from, _)| *from == d.disk),
+    let share = |d: &Fill| {
+        let Fill { disk, before, after, gets, gives, .. } = *d;
+        BalanceShare { disk, before, after, gets, gives }
     };
     BalancePlan {
         moves: plan.moves.len() as u64,

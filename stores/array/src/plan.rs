@@ -29,6 +29,10 @@ pub struct Fill {
     pub before: u64,
     /// Data on it when the plan is carried out.
     pub after: u64,
+    /// Versions of objects that come; an object and its snapshots' versions move together.
+    pub gets: u64,
+    /// Versions of objects that leave.
+    pub gives: u64,
 }
 
 /// What balancing would do.
@@ -60,10 +64,10 @@ impl Fill {
     }
 }
 
-/// Families on one disk that the plan does not move, with their bytes there.
+/// Families on one disk that the plan does not move, with their bytes and versions there.
 #[derive(Default)]
 struct Stock {
-    sizes: BTreeMap<Family, u64>,
+    sizes: BTreeMap<Family, (u64, u64)>,
     by_size: BTreeSet<(u64, Family)>,
 }
 
@@ -87,15 +91,19 @@ impl Draft {
     }
 
     fn add(&mut self, (size, family): (u64, Family), from: usize, to: usize) {
+        let disks = &mut self.plan.disks;
+        let held = self.stocks.get(&disks[from].disk).and_then(|s| s.sizes.get(&family));
+        let versions = held.map_or(0, |(_, versions)| *versions);
         // Once is enough for one plan, whichever of its copies it is.
         for stock in self.stocks.values_mut() {
-            if let Some(size) = stock.sizes.remove(&family) {
+            if let Some((size, _)) = stock.sizes.remove(&family) {
                 stock.by_size.remove(&(size, family));
             }
         }
-        let disks = &mut self.plan.disks;
         disks[from].after = disks[from].after.saturating_sub(size);
+        disks[from].gives += versions;
         disks[to].after += size;
+        disks[to].gets += versions;
         self.plan.moves.push((family, disks[from].disk, disks[to].disk));
         self.plan.bytes += size;
     }
@@ -124,7 +132,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
     fn fills(&self) -> Vec<Fill> {
         let live = self.live();
         let takes_part = live.iter().filter(|t| t.clean && t.member.eject.get() == Eject::No);
-        let fill = |disk, capacity, data| Fill { disk, capacity, before: data, after: data };
+        let fill =
+            |disk, capacity, data| Fill { disk, capacity, before: data, after: data, gets: 0, gives: 0 };
         takes_part
             .map(|t| (t.member.number, t.engine.space()))
             .map(|(number, space)| fill(number, space.capacity, space.data))
@@ -139,9 +148,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
             let some = engine.versions_from(from.0, from.1, LOOKS);
             for v in &some {
                 let (family, more) = ((v.tree, v.index), v.owned * BLOCK);
-                let size = stock.sizes.entry(family).or_default();
+                let (size, versions) = stock.sizes.entry(family).or_default();
                 stock.by_size.remove(&(*size, family));
                 *size += more;
+                *versions += 1;
                 stock.by_size.insert((*size, family));
             }
             yield_now().await;

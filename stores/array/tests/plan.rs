@@ -67,6 +67,28 @@ fn a_plan_of_many_moves_is_sound_and_made_beside_other_work() {
 }
 
 #[test]
+fn versions_that_a_plan_counts_move() {
+    const OBJECTS: u64 = 600;
+    let array = filled(OBJECTS, 2, DISK);
+    let (volume, snapshot) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    block_on(array.snapshot(&[(volume, snapshot, vec![])])).unwrap();
+    for n in 0..OBJECTS / 3 {
+        block_on(array.write(volume, n * OBJECT, Buf::copy_of(&block_of(n)))).0.unwrap();
+    }
+    block_on(array.flush()).unwrap();
+    let versions = || array.members().iter().map(|m| m.objects).collect::<Vec<_>>();
+    let before = versions();
+    assert_eq!(before.iter().sum::<u64>(), 2 * (OBJECTS + OBJECTS / 3));
+    let plan = block_on(array.compute_balance());
+    let wanted = before.iter().zip(&plan.disks).map(|(now, d)| now + d.gets - d.gives);
+    let wanted: Vec<u64> = wanted.collect();
+    assert!(wanted[3] > plan.moves.len() as u64, "some objects have two versions");
+    block_on(array.commit_balance()).unwrap();
+    work(&array);
+    assert_eq!(versions(), wanted);
+}
+
+#[test]
 fn disks_are_balanced_without_being_told_where_that_is_wanted() {
     let array = filled(1200, 1, DISK);
     array.look_at_fill();

@@ -235,9 +235,9 @@ pub struct BalanceShare {
     pub before: u64,
     /// Used bytes when it is carried out.
     pub after: u64,
-    /// Objects that it gets.
+    /// Versions of objects that it gets, counted as a disk's objects are.
     pub gets: u64,
-    /// Objects that leave it.
+    /// Versions of objects that leave it.
     pub gives: u64,
 }
 

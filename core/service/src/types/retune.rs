@@ -96,6 +96,7 @@ pub async fn retune(
         }
         for s in &mut snapshots {
             s.limits = want.limits.over(s.limits);
+            s.stamp.updated = Some(now);
             tx.update(s)?;
         }
         Ok((t, volumes))
