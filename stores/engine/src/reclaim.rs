@@ -1,7 +1,7 @@
 //! Taking back the space of what was deleted, in small steps, each of which may be the last before a crash.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::Engine;
 use crate::paging::Pinned;
@@ -62,7 +62,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         self.reclaim_among(None).await
     }
 
-    /// [`Engine::reclaim`], or, with `only`, the same for these ghosts alone, also if they were to be kept.
+    /// [`Engine::reclaim`], or, with `only`, the same for these ghosts alone, also if they were to be kept. Whoever names
+    /// them needs them gone, and is told if one cannot go.
     pub(crate) async fn reclaim_among(&self, only: Option<&BTreeSet<u64>>) -> Result<(), EngineError> {
         if self.reclaiming.replace(true) {
             return Ok(());
@@ -70,11 +71,11 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let _flag = Reclaiming(&self.reclaiming);
         let mut worked = false;
         // Ghosts whose maps cannot be read keep what they hold until somebody tries again.
-        let mut stuck = BTreeSet::new();
+        let mut stuck = BTreeMap::new();
         loop {
             self.alive()?;
             let goes = |l: &u64| only.map_or_else(|| self.may_go(*l), |all| all.contains(l));
-            let ready = self.dissolvable(|l| goes(l) && !stuck.contains(l));
+            let ready = self.dissolvable(|l| goes(l) && !stuck.contains_key(l));
             let trim = {
                 let mut state = self.state.borrow_mut();
                 let next = state.to_trim.iter().copied().find(goes);
@@ -88,13 +89,19 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             match done {
                 Err(error @ (EngineError::Io | EngineError::DataLost)) if self.alive().is_ok() => {
                     tracing::warn!(lineage, %error, "the space of something deleted cannot be taken back now");
-                    stuck.insert(lineage);
+                    stuck.insert(lineage, error);
                 }
                 other => other?,
             }
             worked = true;
         }
-        if worked { self.flush().await } else { Ok(()) }
+        if worked {
+            self.flush().await?;
+        }
+        match stuck.into_values().next() {
+            Some(error) if only.is_some() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// A ghost that can go now.

@@ -5,7 +5,7 @@ mod common;
 
 use common::{block_on, formatted, open, try_open};
 use parpen_base::{Buf, Entropy, SeededEntropy};
-use parpen_engine::{Disk, EngineError, Layout, OpenError, RamDisk};
+use parpen_engine::{Disk, EngineError, Heads, Layout, OpenError, RamDisk};
 use uuid::Uuid;
 
 const SIZE: u64 = 1 << 20;
@@ -163,4 +163,26 @@ fn a_damaged_map_of_free_blocks_is_made_anew() {
         assert_eq!((e.space().data, block_on(e.check())), (0, vec![]));
     }
     assert!(tables > 0 && bits > 0, "{tables} {bits}");
+}
+
+/// A disk that comes back learns that all it holds was deleted. What cannot be taken back for damage is an error: it
+/// would stand in the way for ever.
+#[test]
+fn a_catalogue_that_damage_stands_in_the_way_of_is_refused() {
+    let disk = lived_in();
+    let (mut taken, mut refused) = (0, 0);
+    for block in 0..SIZE / 4096 {
+        let rotten = copy(&disk);
+        let (_, mut bytes) = block_on(rotten.read(block * 4096, Buf::zeroed(4096)));
+        bytes[80] ^= 1;
+        block_on(rotten.write(block * 4096, bytes)).0.unwrap();
+        let Ok(e) = try_open(&rotten, 5) else { continue };
+        match block_on(e.adopt(e.catalogue_seq() + 1, e.next_lineage(), &[], Heads::Bases)) {
+            Ok(()) => taken += 1,
+            Err(EngineError::DataLost) => refused += 1,
+            Err(other) => panic!("{other}"),
+        }
+        assert_eq!(block_on(e.check()), []);
+    }
+    assert!(taken > 0 && refused > 0, "{taken} {refused}");
 }
