@@ -29,36 +29,43 @@ fn promised(pool: &Pool, all: &[View]) -> u64 {
     all.iter().filter(|v| v.volume.pool == pool.id).map(|v| gib(v.volume.size)).sum()
 }
 
+/// What schedulers are told alike of every pool.
+pub(crate) fn facts() -> [(&'static str, Value); 11] {
+    [
+        ("vendor_name", json!("parpen")),
+        ("driver_version", json!(env!("CARGO_PKG_VERSION"))),
+        ("storage_protocol", json!("nbd")),
+        ("reserved_percentage", json!(0)),
+        ("thin_provisioning_support", json!(true)),
+        ("thick_provisioning_support", json!(false)),
+        ("multiattach", json!(true)),
+        ("QoS_support", json!(true)),
+        ("replication_enabled", json!(false)),
+        ("backend_state", json!("up")),
+        ("location_info", Value::Null),
+    ]
+}
+
 fn figures(cx: &Cx, pool: &Pool, room: Room, all: &[View]) -> Value {
     let promised = promised(pool, all);
-    json!({
-        "volume_backend_name": pool.name,
-        "pool_name": pool.name,
-        "vendor_name": "parpen",
-        "driver_version": env!("CARGO_PKG_VERSION"),
-        "storage_protocol": "nbd",
-        "total_capacity_gb": room.usable as f64 / GIB as f64,
-        "free_capacity_gb": room.usable_free as f64 / GIB as f64,
-        "allocated_capacity_gb": promised,
-        "provisioned_capacity_gb": promised,
-        "total_volumes": all.iter().filter(|v| v.volume.pool == pool.id).count(),
-        "reserved_percentage": 0,
-        "thin_provisioning_support": true,
-        "thick_provisioning_support": false,
-        "multiattach": true,
-        "QoS_support": true,
-        "replication_enabled": false,
-        "backend_state": "up",
-        "location_info": null,
-        "timestamp": time(cx.ports().clock.now()),
-    })
+    let own = [
+        ("volume_backend_name", json!(pool.name)),
+        ("pool_name", json!(pool.name)),
+        ("total_capacity_gb", json!(room.usable as f64 / GIB as f64)),
+        ("free_capacity_gb", json!(room.usable_free as f64 / GIB as f64)),
+        ("allocated_capacity_gb", json!(promised)),
+        ("provisioned_capacity_gb", json!(promised)),
+        ("total_volumes", json!(all.iter().filter(|v| v.volume.pool == pool.id).count())),
+        ("timestamp", json!(time(cx.ports().clock.now()))),
+    ];
+    own.into_iter().chain(facts()).collect()
 }
 
 /// Whether a pool may hold volumes of a type.
 fn holds(pool: &Pool, t: Option<&VolumeType>) -> bool {
     t.is_none_or(|t| {
         let named = t.rules.pool.as_ref().is_none_or(|name| *name == pool.name);
-        named && t.pool.is_none_or(|id| id == pool.id)
+        named && t.rules.lacking.is_none() && t.pool.is_none_or(|id| id == pool.id)
     })
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod defaults;
+mod demands;
 pub(crate) mod encryption;
 pub(crate) mod specs;
 

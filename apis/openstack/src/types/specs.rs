@@ -7,7 +7,7 @@ use parpen_model::{Condition, TypeRules, VolumeType};
 use parpen_service::types;
 use serde_json::{Map, Value};
 
-use super::{changeable, named};
+use super::{changeable, demands, named};
 use crate::cx::{Cx, one};
 use crate::errors::{fault, said};
 use crate::fields::{Fields, document, refuse, required};
@@ -38,6 +38,7 @@ fn rules(specs: &Map<String, Value>) -> Result<TypeRules, Condition> {
     };
     Ok(TypeRules {
         pool: pool.map(plain).filter(|p| !p.is_empty()).map(str::to_string),
+        lacking: demands::lacking(specs),
         shared: text("multiattach").is_some_and(|m| m.trim().eq_ignore_ascii_case("<is> true")),
         smallest: size("provisioning:min_vol_size")?,
         largest: size("provisioning:max_vol_size")?,

@@ -115,6 +115,9 @@ async fn a_volume_that_no_pool_takes_ends_in_error_and_says_why() {
     let kind = json!({ "volume_type": { "name": "far", "extra_specs": { "pool_name": "nowhere" } } });
     c.post("/types", kind).await;
     unplaced(&c, json!({ "volume": { "size": 1, "volume_type": "far" } })).await;
+    let specs = json!({ "storage_protocol": "<or> nbd <or> iSCSI", "capabilities:vendor_name": "somebody" });
+    c.post("/types", json!({ "volume_type": { "name": "odd", "extra_specs": specs } })).await;
+    unplaced(&c, json!({ "volume": { "size": 1, "volume_type": "odd" } })).await;
     let source = c.volume(json!({ "size": 1 })).await;
     let copy = json!({ "volume": { "size": 1, "volume_type": "far", "source_volid": source["id"] } });
     unplaced(&c, copy).await;

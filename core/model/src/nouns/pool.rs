@@ -223,6 +223,9 @@ pub struct VolumeType {
 pub struct TypeRules {
     /// They are in the pool of this name, whenever there is one.
     pub pool: Option<String>,
+    /// What they demand, in words, and no pool has: there can be none.
+    #[serde(default)]
+    pub lacking: Option<String>,
     /// More than one host may attach them.
     pub shared: bool,
     /// Smallest size, in bytes.

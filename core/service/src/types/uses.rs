@@ -22,15 +22,18 @@ pub(crate) fn usable(
     }
 }
 
-/// The pool that a type demands by name.
+/// The pool that a type demands by name; an error where no pool has what it demands.
 pub(crate) fn named_pool(tx: &dyn ReadTx, t: &VolumeType) -> Result<Option<Pool>, Condition> {
-    let Some(name) = &t.rules.pool else { return Ok(None) };
-    let pool: Option<Pool> = tx.find_named(Scope::All, "pool", name)?;
-    let none = || {
-        let why = format!("no pool can hold it: the type {:?} demands the pool {name:?}", t.name);
+    let none = |what: &str| {
+        let why = format!("no pool can hold it: the type {:?} demands {what}", t.name);
         Condition::invalid("volume_type", why)
     };
-    pool.map(Some).ok_or_else(none)
+    if let Some(what) = &t.rules.lacking {
+        return Err(none(what));
+    }
+    let Some(name) = &t.rules.pool else { return Ok(None) };
+    let pool: Option<Pool> = tx.find_named(Scope::All, "pool", name)?;
+    pool.map(Some).ok_or_else(|| none(&format!("the pool {name:?}")))
 }
 
 /// Refuses a size that the type does not allow.

@@ -54,8 +54,13 @@ async fn of_type(
 async fn a_type_chooses_the_pool_bounds_the_size_and_shares() {
     let house = Disk::new().start().await;
     let (ports, actor) = (&house.ports, &house.actor);
-    let rules =
-        TypeRules { pool: Some("dummy".into()), shared: true, smallest: Some(GIB), largest: Some(2 * GIB) };
+    let rules = TypeRules {
+        pool: Some("dummy".into()),
+        shared: true,
+        smallest: Some(GIB),
+        largest: Some(2 * GIB),
+        ..TypeRules::default()
+    };
     let t = types::create(ports, actor, VolumeType { rules, ..blank("fast") }).await.unwrap().0;
     let v = of_type(&house, actor, "a", t.id).await.unwrap();
     assert_eq!(v.pool, pools::get(ports, actor, "dummy").await.unwrap().id);

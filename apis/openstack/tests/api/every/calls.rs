@@ -87,6 +87,8 @@ fn filled(pattern: &str, ids: &Ids) -> String {
             (_, "{credential}") => &ids.credential,
             ("domains", "{id}") | (_, "{domain}" | "{name}") => "default",
             ("roles", "{id}" | "{role}") => "member",
+            // A scope that demands nothing of pools.
+            ("extra_specs", "{key}") => "any:k",
             (_, "{key}") => "k",
             (_, "{tag}") => "t",
             (_, "{encryption}") => "provider",
@@ -229,7 +231,8 @@ fn groups_and_policy(endpoint: Endpoint, ids: &Ids) -> Value {
                                                    "group_specs": { "a": "b" } } }),
         GroupTypeUpdate => json!({ "group_type": { "name": "gt2", "description": "d", "is_public": true } }),
         GroupSpecsSet => json!({ "group_specs": { "k": "v" } }),
-        GroupSpecSet | TypeSpecSet => json!({ "k": "v" }),
+        GroupSpecSet => json!({ "k": "v" }),
+        TypeSpecSet => json!({ "any:k": "v" }),
         TypeCreate => json!({ "volume_type": { "name": "another", "description": "d",
             "extra_specs": { "a": "b" }, "os-volume-type-access:is_public": true } }),
         TypeUpdate => json!({ "volume_type": { "name": "vt2", "description": "d", "is_public": true } }),

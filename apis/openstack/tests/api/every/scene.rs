@@ -173,7 +173,7 @@ impl Scene {
         let (m, admin) = (Maker { c, token }, Maker { c, token: &c.token });
         let spec = json!({ "qos_specs": { "name": "q", "consumer": "back-end", "total_iops_sec": "9" } });
         let qos = id(&admin.post("/qos-specs", "qos_specs", spec).await);
-        let kind = json!({ "volume_type": { "name": "vt", "extra_specs": { "k": "v" } } });
+        let kind = json!({ "volume_type": { "name": "vt", "extra_specs": { "any:k": "v" } } });
         let volume_type = id(&admin.post("/types", "volume_type", kind).await);
         let kind = json!({ "group_type": { "name": "gt", "group_specs": { "k": "v" } } });
         let group_type = id(&admin.post("/group_types", "group_type", kind).await);
