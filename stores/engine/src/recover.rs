@@ -192,6 +192,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             engine.rebuild(&loaded.runs).await?;
         }
         engine.replay(records).await?;
+        // The tail may have been in the medium's cache alone, left by a process that died, and what it freed is free.
+        if R::FLUSH_FOUND {
+            engine.disk.flush().await.map_err(|_| OpenError::Io)?;
+        }
         repair_superblocks(&engine.disk, &sb, verdict.stale).await?;
         if R::FIX_OUTCOME {
             engine.checkpoint(Some(boot)).await.map_err(|e| match e {

@@ -21,6 +21,9 @@ pub trait Rules: 'static {
     const BOOT_EPOCH: bool = true;
     /// Recovery makes what it decided durable before it serves.
     const FIX_OUTCOME: bool = true;
+    /// What recovery found is durable before it overwrites anything: after the death of a process alone it may stand in
+    /// the medium's cache only. (`tests/found.rs` shows it.)
+    const FLUSH_FOUND: bool = true;
     /// Data checksums are seeded with the identity of the block.
     const SEED_CRC: bool = true;
     /// A deleted version with more than one child stays as a nameless ghost.
