@@ -31,10 +31,14 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// The lineages of a family that read differently on two disks, older ones first. (Ghosts are each disk's own,
     /// and each lets go of what nobody needs there; but when anything differs, those that both have are made equal,
     /// too, so that what clones share stays shared.)
-    pub(crate) fn differing(&self, (tree, index): Family, a: &Engine<D, R>, b: &Engine<D, R>) -> Vec<u64> {
-        let both = |l: &u64| a.has_lineage(*l) && a.digest(*l, index) != b.digest(*l, index);
-        let all: Vec<u64> = b.lineages(tree).into_iter().filter(both).collect();
+    pub(crate) fn differing(&self, f: Family, a: &Engine<D, R>, b: &Engine<D, R>) -> Vec<u64> {
+        let all: Vec<u64> = b.lineages(f.0).into_iter().filter(|l| self.differs_in(f, *l, a, b)).collect();
         if all.iter().any(|l| a.has_name(*l) || b.has_name(*l)) { all } else { Vec::new() }
+    }
+
+    /// Whether a lineage that both disks have reads differently.
+    fn differs_in(&self, f: Family, lineage: u64, a: &Engine<D, R>, b: &Engine<D, R>) -> bool {
+        a.has_lineage(lineage) && a.digest(lineage, f.1) != b.digest(lineage, f.1)
     }
 
     /// Copies what differs, with at most `budget` bytes (which it lowers) while it locks out writers of what it
@@ -48,7 +52,14 @@ impl<D: Disk, R: Rules> Array<D, R> {
         locked: bool,
     ) -> Result<Progress, EngineError> {
         let blocks = self.object_blocks() as u32;
-        for lineage in self.differing(f, from, to) {
+        if self.is_same(f, from, to) {
+            return Ok(Progress::Equal);
+        }
+        // What is filled into a lineage is followed by younger ones that shared the block, so each is asked at its turn.
+        for lineage in to.lineages(f.0) {
+            if !self.differs_in(f, lineage, from, to) {
+                continue;
+            }
             for start in (0..blocks).step_by(STRIDE as usize) {
                 if *budget == 0 {
                     return Ok(Progress::Paused);
@@ -152,3 +163,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         Ok(buf)
     }
 }
+
+#[cfg(test)]
+#[path = "copy_tests.rs"]
+mod tests;
