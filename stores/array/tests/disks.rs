@@ -156,7 +156,7 @@ fn a_disk_is_emptied_while_it_is_used_then_leaves_and_is_forgotten() {
     fill(&mut w, b);
     w.snapshot(a);
     block_on(w.array.soft_eject(1)).unwrap();
-    for n in 0..6 {
+    for n in 0..4 {
         w.work(1, 30_000);
         w.write(a, n * 9, 5);
         w.write(b, n * 7, 3);
