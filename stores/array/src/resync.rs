@@ -150,6 +150,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             }
             return Ok(best);
         };
+        self.unflushed.overwritten(m.number);
         if self.copy_family(f, &source.engine, engine, left, false).await? == Progress::Paused {
             return Ok(true);
         }
@@ -288,6 +289,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.mover.look_again();
         tracing::info!(disk = m.number, "a disk is in sync again");
         self.save_members().await?;
+        self.unflushed.in_sync(m.number);
         Ok(true)
     }
 }

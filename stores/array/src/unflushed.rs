@@ -1,5 +1,6 @@
 //! Answered writes that no flush covers yet: of which volumes, and which disks have them. When the last of these
-//! disks fails they are lost, and the volume's flushes say so from then on.
+//! disks fails they are lost, and the volume's flushes say so from then on: for good, or until a disk that has them,
+//! too, and could not be believed yet, comes in sync.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,15 @@ pub(crate) struct Written {
     pub(crate) id: Uuid,
 }
 
+/// Writes of a volume that are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Lost {
+    /// The volume or snapshot.
+    id: Uuid,
+    /// Disks that have them all the same; the next start believes them only if they come in sync before.
+    also: Option<Tuple>,
+}
+
 /// How the disks are.
 pub(crate) trait Disks {
     fn is_failed(&self, number: u16) -> bool;
@@ -31,7 +41,7 @@ pub(crate) struct Unflushed {
     all: RefCell<BTreeSet<Written>>,
     /// What was noted last: writes often come in rows.
     last: Cell<Option<Written>>,
-    lost: RefCell<BTreeSet<Uuid>>,
+    lost: RefCell<BTreeSet<Lost>>,
     /// Volumes that are becoming snapshots.
     freezing: RefCell<BTreeMap<Uuid, Uuid>>,
     /// Flushes that have begun and not ended.
@@ -51,17 +61,14 @@ impl Unflushed {
     }
 
     fn keep(&self, w: Written, disks: &dyn Disks) {
-        let left = |from: &Tuple, fits: &dyn Fn(u16) -> bool| {
-            let left: Vec<u16> = from.disks().iter().copied().filter(|n| fits(*n)).collect();
-            Tuple::new(&left)
-        };
-        let on = left(&w.on, &|n| !disks.is_failed(n));
-        match on.or_else(|| left(w.also.as_ref()?, &|n| disks.is_in_sync(n))) {
+        let also = w.also.and_then(|t| left(&t, |n| !disks.is_failed(n)));
+        let on = left(&w.on, |n| !disks.is_failed(n));
+        match on.or_else(|| left(&also?, |n| disks.is_in_sync(n))) {
             Some(on) => drop(self.all.borrow_mut().insert(Written { on, ..w })),
             None => {
                 let mut lost = self.lost.borrow_mut();
-                lost.insert(w.id);
-                lost.extend(self.freezing.borrow().get(&w.id));
+                lost.insert(Lost { id: w.id, also });
+                lost.extend(self.freezing.borrow().get(&w.id).map(|id| Lost { id: *id, also }));
             }
         }
     }
@@ -71,6 +78,29 @@ impl Unflushed {
         self.last.set(None);
         let all = std::mem::take(&mut *self.all.borrow_mut());
         all.into_iter().for_each(|w| self.keep(w, disks));
+        self.have_no_more(|n| disks.is_failed(n));
+    }
+
+    /// What is lost may be overwritten on a disk that has it, too.
+    pub(crate) fn overwritten(&self, number: u16) {
+        self.have_no_more(|n| n == number);
+    }
+
+    fn have_no_more(&self, disks: impl Fn(u16) -> bool) {
+        let mut lost = self.lost.borrow_mut();
+        let fewer = |l: Lost| Lost { also: l.also.and_then(|t| left(&t, |n| !disks(n))), ..l };
+        *lost = std::mem::take(&mut *lost).into_iter().map(fewer).collect();
+    }
+
+    /// A disk came in sync, durably: what seemed lost and it has is not; the next flush covers it.
+    pub(crate) fn in_sync(&self, number: u16) {
+        let mut lost = self.lost.borrow_mut();
+        let (found, gone) =
+            std::mem::take(&mut *lost).into_iter().partition(|l| l.also.is_some_and(|t| t.has(number)));
+        *lost = gone;
+        let found: BTreeSet<Lost> = found;
+        let written = |l: Lost| Written { on: Tuple::one(number), also: l.also, id: l.id };
+        self.all.borrow_mut().extend(found.into_iter().map(written));
     }
 
     /// A flush begins: what it may cover.
@@ -98,9 +128,9 @@ impl Unflushed {
     /// A volume is about to become a snapshot, which lacks what it lacks.
     pub(crate) fn will_freeze(&self, volume: Uuid, snapshot: Uuid) {
         let mut lost = self.lost.borrow_mut();
-        if lost.contains(&volume) {
-            lost.insert(snapshot);
-        }
+        let too: Vec<Lost> =
+            lost.iter().filter(|l| l.id == volume).map(|l| Lost { id: snapshot, ..*l }).collect();
+        lost.extend(too);
         self.freezing.borrow_mut().insert(volume, snapshot);
     }
 
@@ -117,9 +147,8 @@ impl Unflushed {
         let all = std::mem::take(&mut *self.all.borrow_mut());
         *self.all.borrow_mut() = all.into_iter().map(named).collect();
         let mut lost = self.lost.borrow_mut();
-        if lost.remove(&volume) {
-            lost.insert(snapshot);
-        }
+        let named = |l: Lost| if l.id == volume { Lost { id: snapshot, ..l } } else { l };
+        *lost = std::mem::take(&mut *lost).into_iter().map(named).collect();
         if self.flights.get() > 0 {
             self.frozen.borrow_mut().insert(volume, snapshot);
         }
@@ -133,18 +162,24 @@ impl Unflushed {
 
     /// A volume or snapshot is gone: nobody misses anything of it.
     pub(crate) fn forget(&self, id: Uuid) {
-        self.lost.borrow_mut().remove(&id);
+        self.lost.borrow_mut().retain(|l| l.id != id);
     }
 
     /// Whether answered writes of a volume are lost.
     pub(crate) fn is_lost(&self, id: Uuid) -> bool {
-        self.lost.borrow().contains(&id)
+        self.lost.borrow().iter().any(|l| l.id == id)
     }
 
     /// Volumes and snapshots of which answered writes are lost.
-    pub(crate) fn lost(&self) -> Vec<Uuid> {
-        self.lost.borrow().iter().copied().collect()
+    pub(crate) fn lost(&self) -> BTreeSet<Uuid> {
+        self.lost.borrow().iter().map(|l| l.id).collect()
     }
+}
+
+/// Those disks of a tuple that fit.
+fn left(from: &Tuple, fits: impl Fn(u16) -> bool) -> Option<Tuple> {
+    let left: Vec<u16> = from.disks().iter().copied().filter(|n| fits(*n)).collect();
+    Tuple::new(&left)
 }
 
 #[cfg(test)]
@@ -178,7 +213,7 @@ mod tests {
         all.failed(&Known(&[1], &[2]));
         assert!(!all.is_lost(ID));
         all.failed(&Known(&[1, 2], &[]));
-        assert_eq!(all.lost(), [ID]);
+        assert!(all.lost().into_iter().eq([ID]));
         all.forget(ID);
         assert!(!all.is_lost(ID));
     }
@@ -220,14 +255,14 @@ mod tests {
         during.freeze(ID, SNAPSHOT);
         during.end(covered, &[], &Known(&[1], &[]));
         for all in [before, after, during] {
-            assert_eq!(all.lost(), [SNAPSHOT]);
+            assert!(all.lost().into_iter().eq([SNAPSHOT]));
         }
         let halfway = written(&[1], &[]);
         halfway.will_freeze(ID, SNAPSHOT);
         halfway.failed(&Known(&[1], &[]));
-        assert_eq!(halfway.lost(), [ID, SNAPSHOT], "whoever asks finds the one or the other");
+        assert!(halfway.lost().into_iter().eq([ID, SNAPSHOT]), "whoever asks finds the one or the other");
         halfway.freeze(ID, SNAPSHOT);
-        assert_eq!(halfway.lost(), [SNAPSHOT]);
+        assert!(halfway.lost().into_iter().eq([SNAPSHOT]));
     }
 
     #[test]
@@ -248,5 +283,32 @@ mod tests {
         let caught_up = written(&[1], &[2]);
         caught_up.failed(&Known(&[1], &[2]));
         assert!(!caught_up.is_lost(ID));
+    }
+
+    /// Disk 1 had it alone and failed in a flush that was well on disk 2, which comes in sync.
+    #[test]
+    fn what_seemed_lost_is_found_on_a_disk_that_comes_in_sync() {
+        let seems_lost = || {
+            let all = written(&[1], &[2]);
+            let covered = all.begin();
+            all.end(covered, &[2], &Known(&[1], &[]));
+            assert!(all.is_lost(ID));
+            all
+        };
+        let found = seems_lost();
+        found.in_sync(3);
+        assert!(found.is_lost(ID), "disk 3 never had it");
+        found.in_sync(2);
+        assert!(!found.is_lost(ID));
+        found.failed(&Known(&[1, 2], &[]));
+        assert!(found.is_lost(ID), "no flush covered it since");
+        let failed = seems_lost();
+        failed.failed(&Known(&[1, 2], &[]));
+        let overwritten = seems_lost();
+        overwritten.overwritten(2);
+        for all in [found, failed, overwritten] {
+            all.in_sync(2);
+            assert!(all.is_lost(ID));
+        }
     }
 }

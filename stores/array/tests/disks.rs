@@ -222,6 +222,39 @@ fn what_a_disk_alone_had_unflushed_is_not_called_durable() {
 }
 
 #[test]
+fn a_write_on_a_disk_that_comes_in_sync_is_not_lost_with_the_one_that_fails_meanwhile() {
+    let mut came = 0;
+    for steps in 0..8 {
+        let mut w = Test::new(3, 11);
+        let id = w.create(2, None).unwrap();
+        block_on(w.array.put_group("two", vec![1, 2])).unwrap();
+        let two = Policy { replicas: 2, all: "two".into(), tail: "two".into() };
+        block_on(w.array.set_policy(id, &two)).unwrap();
+        fill(&mut w, id);
+        w.crash(&[1]);
+        w.write(id, 0, 8);
+        w.flush(id);
+        w.come_back(1);
+        w.work(steps, 1 << 20);
+        if member(&w, 1).state == State::InSync {
+            break;
+        }
+        w.write(id, 8, 8);
+        w.disks[&2].die_at_flush();
+        w.work(100, 1 << 20);
+        w.lose(2);
+        let durable = block_on(w.array.flush_of(id)).is_ok();
+        assert_eq!(durable, member(&w, 1).state == State::InSync, "after {steps} steps");
+        if durable {
+            w.check();
+            came += 1;
+        }
+        w.settle();
+    }
+    assert!(came > 0, "no disk came in sync in time");
+}
+
+#[test]
 fn a_full_disk_sends_objects_elsewhere_before_anything_is_refused() {
     let mut w = Test::new(1, 10);
     let id = w.create(1, None).unwrap();

@@ -66,13 +66,14 @@ pub struct TestDisk {
     size: u64,
     medium: Rc<RefCell<Medium>>,
     dead: Rc<Cell<bool>>,
+    doomed: Rc<Cell<bool>>,
     dice: Rc<Cell<u64>>,
 }
 
 impl TestDisk {
     pub fn new(size: u64) -> TestDisk {
-        let (medium, dead, dice) = (Rc::default(), Rc::default(), Rc::new(Cell::new(size)));
-        TestDisk { size, medium, dead, dice }
+        let (medium, dead, doomed) = (Rc::default(), Rc::default(), Rc::default());
+        TestDisk { size, medium, dead, doomed, dice: Rc::new(Cell::new(size)) }
     }
 
     /// Other pauses from here on.
@@ -90,6 +91,11 @@ impl TestDisk {
     /// From now on everything fails.
     pub fn die(&self) {
         self.dead.set(true);
+    }
+
+    /// It will, from its next flush on.
+    pub fn die_at_flush(&self) {
+        self.doomed.set(true);
     }
 
     /// The disk as the next process finds it: of what was not flushed, any part.
@@ -163,6 +169,9 @@ impl Disk for TestDisk {
     }
 
     async fn flush(&self) -> Result<(), DiskError> {
+        if self.doomed.get() {
+            self.die();
+        }
         let upto = {
             let medium = self.medium.borrow();
             medium.flushed + medium.pending.len()
