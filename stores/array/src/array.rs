@@ -8,12 +8,13 @@ use std::sync::Arc;
 use parpen_base::Entropy;
 use parpen_engine::sync::Event;
 use parpen_engine::{BLOCK, Disk, Engine, EngineError, Named, Rules, Sound};
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::hold::Holds;
 use crate::member::{Eject, Member, Standing};
 use crate::mover::Mover;
-use crate::place::{Family, Table};
+use crate::place::{Family, REPLICAS_MAX, Table};
 use crate::unflushed::Unflushed;
 use crate::witness::{EraMark, Witness};
 
@@ -59,6 +60,9 @@ pub(crate) struct Target<D: Disk, R: Rules> {
     pub(crate) engine: Rc<Engine<D, R>>,
     pub(crate) clean: bool,
 }
+
+/// The members of one family, and one that is being filled; without an allocation.
+pub(crate) type Targets<D, R> = SmallVec<[Target<D, R>; REPLICAS_MAX + 1]>;
 
 impl<D: Disk, R: Rules> Array<D, R> {
     pub(crate) fn new(
@@ -201,10 +205,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     /// All disks that a write of a family goes to.
-    pub(crate) fn targets(&self, f: Family) -> Vec<Target<D, R>> {
+    pub(crate) fn targets(&self, f: Family) -> Targets<D, R> {
         let tuple = self.table.borrow().place(f);
         let filling = self.filling.borrow().get(&f).copied().filter(|n| !tuple.has(*n));
-        let mut out = Vec::with_capacity(4);
+        let mut out = Targets::new();
         for (number, placed) in tuple.disks().iter().map(|n| (*n, true)).chain(filling.map(|n| (n, false))) {
             if let Some(member) = self.member(number)
                 && let Some(engine) = member.live()
@@ -217,7 +221,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     /// The disks that have the newest of a family.
-    pub(crate) fn sources(&self, f: Family) -> Vec<Target<D, R>> {
+    pub(crate) fn sources(&self, f: Family) -> Targets<D, R> {
         self.targets(f).into_iter().filter(|t| t.clean).collect()
     }
 

@@ -7,7 +7,7 @@ use parpen_engine::{BLOCK, BlockMark, Disk, EngineError, Extent, Rules};
 use uuid::Uuid;
 
 use crate::Array;
-use crate::array::Target;
+use crate::array::{Target, Targets};
 use crate::place::Family;
 
 const OUTSIDE: EngineError = EngineError::Invalid("the range is not within the volume");
@@ -79,7 +79,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     /// Disks to read a family from, the best first.
-    pub(crate) fn readers(&self, f: Family) -> Vec<Target<D, R>> {
+    pub(crate) fn readers(&self, f: Family) -> Targets<D, R> {
         let mut all = self.targets(f);
         all.retain(|t| t.clean || (!R::READ_ONLY_CLEAN && self.table.borrow().place(f).has(t.member.number)));
         let tail = self.table.borrow().place(f).disks().last().copied();

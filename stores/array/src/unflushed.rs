@@ -5,9 +5,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
+use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::place::Tuple;
+use crate::place::{REPLICAS_MAX, Tuple};
 
 /// Who has a write of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,7 +179,7 @@ impl Unflushed {
 
 /// Those disks of a tuple that fit.
 fn left(from: &Tuple, fits: impl Fn(u16) -> bool) -> Option<Tuple> {
-    let left: Vec<u16> = from.disks().iter().copied().filter(|n| fits(*n)).collect();
+    let left: SmallVec<[u16; REPLICAS_MAX]> = from.disks().iter().copied().filter(|n| fits(*n)).collect();
     Tuple::new(&left)
 }
 

@@ -12,6 +12,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use crate::codec::BlobRef;
 use crate::group::{Bits, CHUNK, Chunk};
 
@@ -26,6 +28,9 @@ pub(crate) struct Run {
     pub(crate) phys: u64,
     pub(crate) len: u64,
 }
+
+/// Runs; a single one without an allocation.
+pub(crate) type Runs = SmallVec<[Run; 1]>;
 
 /// What happens to a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -582,11 +587,11 @@ impl Alloc {
 
     /// Takes `want` blocks, from `near` on where that is free; `None` (and nothing taken) when there are not
     /// so many within reach.
-    pub(crate) fn take(&mut self, near: u64, want: u64) -> Option<Vec<Run>> {
+    pub(crate) fn take(&mut self, near: u64, want: u64) -> Option<Runs> {
         if want > self.reachable() {
             return None;
         }
-        let mut runs = Vec::new();
+        let mut runs = Runs::new();
         let mut left = want;
         let mut at = near;
         while left > 0 {

@@ -15,7 +15,7 @@ impl Paged {
         self.a.install(g, page);
     }
 
-    fn take(&mut self, near: u64, n: u64) -> Option<Vec<Run>> {
+    fn take(&mut self, near: u64, n: u64) -> Option<Runs> {
         while self.a.reachable() < n {
             let g = self.a.best_away()?;
             self.bring(g);
@@ -127,5 +127,5 @@ fn streams_written_side_by_side_stay_contiguous() {
     }
     assert!(x.abs_diff(y) >= CHUNK / 2);
     assert_eq!(Alloc::new(0, 64).take(0, 1), None);
-    assert_eq!(Alloc::new(5, 64).take(99, 0), Some(vec![]));
+    assert_eq!(Alloc::new(5, 64).take(99, 0), Some(Runs::new()));
 }

@@ -3,6 +3,7 @@ use crate::adopt::{ImageKind, NodeImage};
 use crate::layout::Layout;
 use crate::record::{Adoption, FillPiece, Filling, Source};
 use proptest::prelude::*;
+use smallvec::smallvec;
 
 /// Operations over few lineages, ids, objects and blocks: most of them contradict the state, which must be
 /// noticed and survived.
@@ -15,7 +16,7 @@ fn op() -> impl Strategy<Value = Op> {
         |(lineage, origin, index, start, pieces, right)| {
             let data: u32 = pieces.iter().filter(|p| p.phys != 0).map(|p| p.len).sum();
             let crcs = vec![7; data as usize + usize::from(!right)];
-            Mapping { lineage, origin, index, generation: 1, start, pieces, crcs }
+            Mapping { lineage, origin, index, generation: 1, start, pieces: pieces.into(), crcs: crcs.into() }
         },
     );
     let source = prop_oneof![
@@ -102,7 +103,7 @@ fn the_operations_of_one_life_leave_nothing_behind() {
     let mut state = State::new(&Layout::tiny(), 256, true);
     let mut freed = Freed::default();
     let map = |lineage, phys| {
-        let pieces = vec![Piece { phys, len: 4 }];
+        let pieces = smallvec![Piece { phys, len: 4 }];
         Op::Map(Mapping {
             lineage,
             origin: lineage,
@@ -110,7 +111,7 @@ fn the_operations_of_one_life_leave_nothing_behind() {
             generation: 5,
             start: 2,
             pieces,
-            crcs: vec![1; 4],
+            crcs: smallvec![1; 4],
         })
     };
     let (volume, snapshot, clone) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));

@@ -100,7 +100,7 @@ impl Blobs {
             }
             plan.writes.push((list.phys, seal(w)));
             runs.push(list);
-            self.lists.insert(list.phys, runs.clone());
+            self.lists.insert(list.phys, runs.to_vec());
         }
         self.blocks += runs.iter().map(|r| r.len).sum::<u64>();
         let blob = BlobRef { block, indirect: list.is_some(), len, crc };

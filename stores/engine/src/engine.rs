@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use parpen_base::crc32c_seeded;
 use uuid::Uuid;
 
-use crate::alloc::{Alloc, Run};
+use crate::alloc::{Alloc, Run, Runs};
 use crate::blob::Blobs;
 use crate::codec::{BlobRef, Identity};
 use crate::layout::Layout;
@@ -174,7 +174,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         let mut log = self.log.borrow_mut();
         let mut room = self.room.borrow_mut();
         log.tail += 64;
-        log.pending.push(&op.encode());
+        log.pending.push(&op);
         for (run, cause) in freed.0 {
             if cause == Cause::Bad {
                 room.quarantine.extend(run.phys..run.phys + run.len);
@@ -228,7 +228,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// Takes blocks for data of one object, behind its last ones where that is possible.
-    pub(crate) fn take_data(&self, lineage: u64, index: u64, blocks: u64) -> Option<Vec<Run>> {
+    pub(crate) fn take_data(&self, lineage: u64, index: u64, blocks: u64) -> Option<Runs> {
         self.moved();
         let mut room = self.room.borrow_mut();
         let near = room.hints.get(&(lineage, index)).copied().unwrap_or(NO_HINT);

@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::map::{Data, SpanMap};
 use crate::marks::BlockMark;
-use crate::record::{FillPiece, Filling, Op, Piece, Source};
+use crate::record::{Crcs, FillPiece, Filling, Op, Piece, Source};
 use crate::room::{Keep, Need};
 use crate::state::{Cause, Freed, Span, State};
 use crate::wal::{RECORD_HEADER, cut};
@@ -478,6 +478,6 @@ impl Filling {
             _ => Piece { phys: 0, len: p.len },
         };
         let pieces = self.pieces.iter().map(place).collect();
-        Part { index: self.index, start: self.start, pieces, crcs: Vec::new() }
+        Part { index: self.index, start: self.start, pieces, crcs: Crcs::new() }
     }
 }

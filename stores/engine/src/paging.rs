@@ -21,7 +21,7 @@ use crate::record::Op;
 use crate::room::Need;
 use crate::state::{Span, State};
 use crate::sync::{Event, join_all};
-use crate::wants::Needs;
+use crate::wants::{Needs, Wants};
 use crate::{Disk, EngineError, OpenError, Rules};
 
 /// Times that a piece is read whose checksum does not match before it counts as lost.
@@ -46,11 +46,11 @@ impl Drop for Busy<'_> {
 /// Pieces that stay in memory while this lives.
 pub(crate) struct Pinned<'a, D: Disk, R: Rules> {
     engine: &'a Engine<D, R>,
-    all: BTreeSet<Want>,
+    all: Wants,
 }
 
 impl<'a, D: Disk, R: Rules> Pinned<'a, D, R> {
-    fn new(engine: &'a Engine<D, R>, all: BTreeSet<Want>) -> Pinned<'a, D, R> {
+    fn new(engine: &'a Engine<D, R>, all: Wants) -> Pinned<'a, D, R> {
         let mut state = engine.state.borrow_mut();
         all.iter().for_each(|want| state.cache.pin(*want));
         Pinned { engine, all }
@@ -91,7 +91,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         &self,
         wants: impl Fn(&State, &mut Needs),
     ) -> Result<Pinned<'_, D, R>, EngineError> {
-        let mut held = Pinned::new(self, BTreeSet::new());
+        let mut held = Pinned::new(self, Wants::new());
         loop {
             let mut needs = Needs::default();
             wants(&self.state.borrow(), &mut needs);

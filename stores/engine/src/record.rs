@@ -1,10 +1,11 @@
 //! What the log says: every change of the maps and the catalogue is one operation, applied in order, at run
 //! time and at replay by the same code ([`crate::state::State::apply`]).
 
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::adopt::{ImageKind, NodeImage};
-use crate::alloc::Run;
+use crate::alloc::{Run, Runs};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::layout::LABEL_MAX;
 
@@ -18,6 +19,10 @@ pub(crate) struct Piece {
 /// A piece that recovery does not believe: the older mapping of these blocks stays. Never written to a disk.
 pub(crate) const SKIP: u64 = u64::MAX;
 
+/// Pieces of a mapping, and checksums; the usual few without an allocation.
+pub(crate) type Pieces = SmallVec<[Piece; 1]>;
+pub(crate) type Crcs = SmallVec<[u32; 4]>;
+
 /// Blocks of one object are mapped anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mapping {
@@ -30,9 +35,9 @@ pub(crate) struct Mapping {
     pub(crate) generation: u64,
     /// First block within the object.
     pub(crate) start: u32,
-    pub(crate) pieces: Vec<Piece>,
+    pub(crate) pieces: Pieces,
     /// One for each block of the pieces that are no holes, in order.
-    pub(crate) crcs: Vec<u32>,
+    pub(crate) crcs: Crcs,
 }
 
 /// Where blocks of a [`Filling`] come from.
@@ -248,7 +253,7 @@ impl Mapping {
         if count > r.left() as u64 / 2 {
             return Err(Malformed);
         }
-        let mut pieces = Vec::new();
+        let mut pieces = Pieces::new();
         let (mut data, mut all) = (0u64, u64::from(start));
         for _ in 0..count {
             let (phys, len) = (r.varint()?, u32::try_from(r.varint()?).map_err(|_| Malformed)?);
@@ -403,7 +408,7 @@ impl Adoption {
 
 impl Op {
     /// The disk blocks that it maps.
-    pub(crate) fn placed(&self) -> Vec<Run> {
+    pub(crate) fn placed(&self) -> Runs {
         let run = |phys: u64, len: u32| Run { phys, len: u64::from(len) };
         match self {
             Op::Map(m) | Op::Copy(m) => {
@@ -417,7 +422,7 @@ impl Op {
                 };
                 f.pieces.iter().filter_map(data).collect()
             }
-            _ => Vec::new(),
+            _ => Runs::new(),
         }
     }
 
@@ -498,14 +503,13 @@ impl Op {
         }
     }
 
-    /// Kind, length and body.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let (mut body, mut w) = (Writer::default(), Writer::default());
-        self.put_body(&mut body);
+    /// Kind, length and body. `body` is for the time of the call.
+    pub(crate) fn put(&self, w: &mut Writer, body: &mut Writer) {
+        body.out.clear();
+        self.put_body(body);
         w.varint(self.kind());
         w.varint(body.out.len() as u64);
         w.bytes(&body.out);
-        w.out
     }
 
     /// The next operation; `None` is one that may be skipped.
@@ -552,6 +556,13 @@ impl Op {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use smallvec::smallvec;
+
+    fn encode(op: &Op) -> Vec<u8> {
+        let mut w = Writer::default();
+        op.put(&mut w, &mut Writer::default());
+        w.out
+    }
 
     fn every_kind() -> Vec<Op> {
         let id = Uuid::from_u128(5);
@@ -563,8 +574,8 @@ mod tests {
                 index: 3,
                 generation: 4,
                 start: 5,
-                pieces: vec![Piece { phys: 900, len: 2 }, Piece { phys: 0, len: 7 }],
-                crcs: vec![1, u32::MAX],
+                pieces: smallvec![Piece { phys: 900, len: 2 }, Piece { phys: 0, len: 7 }],
+                crcs: smallvec![1, u32::MAX],
             }),
             Op::Create { lineage: 1, parent: 0, id, of: Uuid::nil(), bytes: 1 << 40, label: label.clone() },
             Op::Snapshot(vec![Taken { lineage: 1, head: 2, snapshot: id, label: label.clone() }; 2]),
@@ -602,8 +613,8 @@ mod tests {
                 index: 3,
                 generation: 0,
                 start: 0,
-                pieces: vec![Piece { phys: 70, len: 1 }],
-                crcs: vec![8],
+                pieces: smallvec![Piece { phys: 70, len: 1 }],
+                crcs: smallvec![8],
             }),
             Op::Rebase { lineage: 9, parent: 2 },
             Op::Adopt(Adoption {
@@ -628,7 +639,7 @@ mod tests {
 
     #[test]
     fn every_operation_comes_back() {
-        let bytes: Vec<u8> = every_kind().iter().flat_map(Op::encode).collect();
+        let bytes: Vec<u8> = every_kind().iter().flat_map(encode).collect();
         let mut r = Reader::new(&bytes);
         for op in every_kind() {
             assert_eq!(Op::get(&mut r), Ok(Some(op)));
@@ -649,7 +660,7 @@ mod tests {
 
         #[test]
         fn flipped_bits_are_survived(which in 0usize..14, bit in 0usize..400) {
-            let mut bytes = every_kind()[which].encode();
+            let mut bytes = encode(&every_kind()[which]);
             let bit = bit % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
             let _ = Op::get(&mut Reader::new(&bytes));

@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::alloc::Run;
@@ -137,7 +138,7 @@ pub(crate) enum Cause {
 
 /// Blocks that an operation set free.
 #[derive(Default, Debug)]
-pub(crate) struct Freed(pub(crate) Vec<(Run, Cause)>);
+pub(crate) struct Freed(pub(crate) SmallVec<[(Run, Cause); 1]>);
 
 impl Freed {
     pub(crate) fn push(&mut self, phys: u64, cause: Cause) {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 /// Wakes everybody who waits at the moment of [`Event::fire`].
@@ -49,7 +50,7 @@ struct Claim {
 /// Exclusive locks on ranges of blocks per volume, granted in the order of asking.
 #[derive(Default)]
 pub struct RangeLocks {
-    claims: RefCell<BTreeMap<Uuid, Vec<Claim>>>,
+    claims: RefCell<BTreeMap<Uuid, SmallVec<[Claim; 2]>>>,
     tickets: Cell<u64>,
 }
 

@@ -1,11 +1,12 @@
 //! The un-acknowledged tail of the log: of operations that wrote data, recovery believes only what is there.
 
 use parpen_base::Buf;
+use smallvec::smallvec;
 
 use crate::blob::DEPTH;
 use crate::engine::block_checksum;
 use crate::layout::BLOCK;
-use crate::record::{FillPiece, Filling, Mapping, Op, Piece, SKIP, Source};
+use crate::record::{FillPiece, Filling, Mapping, Op, Piece, Pieces, SKIP, Source};
 use crate::superblock::Superblock;
 use crate::sync::join_all;
 use crate::{Disk, DiskError, OpenError, Rules};
@@ -41,8 +42,8 @@ async fn verify_filling<D: Disk, R: Rules>(
         let these = crcs.split_off(..marked).ok_or(OpenError::Damaged { what: "the log" })?;
         match p.source {
             Source::Data { phys, origin } => {
-                let pieces = vec![Piece { phys, len: p.len }];
-                let (lineage, index, generation, crcs) = (f.lineage, f.index, 0, these.to_vec());
+                let pieces = smallvec![Piece { phys, len: p.len }];
+                let (lineage, index, generation, crcs) = (f.lineage, f.index, 0, these.into());
                 let mut m = Mapping { lineage, origin, index, generation, start, pieces, crcs };
                 verify::<D, R>(disk, sb, &mut m).await?;
                 for (found, crc) in m.pieces.iter().zip(these) {
@@ -84,7 +85,7 @@ async fn verify<D: Disk, R: Rules>(disk: &D, sb: &Superblock, m: &mut Mapping) -
     if !parts.iter().all(|(_, p)| within(p)) {
         return Err(OpenError::Damaged { what: "the log (a block beyond the disk)" });
     }
-    let mut pieces = Vec::new();
+    let mut pieces = Pieces::new();
     let mut crcs = m.crcs.iter();
     for chunk in parts.chunks(DEPTH) {
         let reads = chunk.iter().map(|(_, p)| read_piece(disk, *p)).collect();

@@ -70,7 +70,7 @@ fn believed(bad: Vec<u64>) -> Vec<u64> {
     for (i, block) in (0..).zip(blocks).filter(|(i, _)| *i != 1) {
         now(disk.write((PLACE + i) * BLOCK, block)).0.unwrap();
     }
-    let pieces = vec![Piece { phys: PLACE, len: 3 }];
+    let pieces = smallvec![Piece { phys: PLACE, len: 3 }];
     let mut m = Mapping { lineage: 7, origin: 7, index: 0, generation: 0, start: 0, pieces, crcs };
     now(verify::<Coarse, Sound>(&disk, &sb, &mut m)).unwrap();
     m.pieces.iter().map(|piece| piece.phys).collect()

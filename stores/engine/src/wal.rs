@@ -2,7 +2,9 @@
 
 use parpen_base::{Buf, round_up};
 
-use crate::codec::{HEADER, Identity, Malformed, Reader, Type, begin, claimed_len, hash64, seal, unseal};
+use crate::codec::{
+    HEADER, Identity, Malformed, Reader, Type, Writer, begin, claimed_len, hash64, seal, unseal,
+};
 use crate::layout::BLOCK;
 use crate::record::Op;
 use crate::superblock::wal_start;
@@ -24,14 +26,16 @@ pub(crate) fn max_record(wal_bytes: u64) -> u64 {
 /// Operations that wait for the log, encoded, in order.
 #[derive(Default)]
 pub(crate) struct Queue {
-    bytes: Vec<u8>,
+    all: Writer,
     ends: Vec<usize>,
+    /// For the one that is being encoded.
+    body: Writer,
 }
 
 impl Queue {
-    pub(crate) fn push(&mut self, op: &[u8]) {
-        self.bytes.extend_from_slice(op);
-        self.ends.push(self.bytes.len());
+    pub(crate) fn push(&mut self, op: &Op) {
+        op.put(&mut self.all, &mut self.body);
+        self.ends.push(self.all.out.len());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -40,13 +44,13 @@ impl Queue {
 
     /// Bytes of all operations.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.all.out.len()
     }
 
     /// Puts another queue behind this one.
     pub(crate) fn append(&mut self, other: Queue) {
-        let base = self.bytes.len();
-        self.bytes.extend_from_slice(&other.bytes);
+        let base = self.len();
+        self.all.bytes(&other.all.out);
         self.ends.extend(other.ends.iter().map(|e| base + e));
     }
 
@@ -57,13 +61,13 @@ impl Queue {
         let (mut from, mut to, mut count) = (0, 0, 0);
         for end in &self.ends {
             if count > 0 && end - from > most {
-                out.push((count, &self.bytes[from..to]));
+                out.push((count, &self.all.out[from..to]));
                 (from, count) = (to, 0);
             }
             (to, count) = (*end, count + 1);
         }
         if count > 0 {
-            out.push((count, &self.bytes[from..to]));
+            out.push((count, &self.all.out[from..to]));
         }
         out
     }
@@ -237,7 +241,7 @@ mod tests {
 
     fn queue(ops: &[Op]) -> Queue {
         let mut q = Queue::default();
-        ops.iter().for_each(|op| q.push(&op.encode()));
+        ops.iter().for_each(|op| q.push(op));
         q
     }
 
@@ -279,7 +283,10 @@ mod tests {
         #[test]
         fn the_need_of_the_ring_is_never_too_small(sizes in proptest::collection::vec(1usize..6000, 1..60)) {
             let mut q = Queue::default();
-            sizes.iter().for_each(|n| q.push(&vec![0; *n]));
+            for n in &sizes {
+                q.all.bytes(&vec![0; *n]);
+                q.ends.push(q.len());
+            }
             let wal = 32 << 10;
             let cuts = q.pack(cut(wal) as usize - RECORD_HEADER);
             let used: u64 = cuts.iter().map(|(_, b)| ((RECORD_HEADER + b.len()) as u64).next_multiple_of(BLOCK)).sum();

@@ -4,15 +4,20 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use crate::cache::Want;
 use crate::record::Op;
 use crate::state::{Row, Span, State};
 
+/// Pieces of the maps; as many as a write of one block needs without an allocation.
+pub(crate) type Wants = SmallVec<[Want; 6]>;
+
 /// What something needs.
 #[derive(Default)]
 pub(crate) struct Needs {
-    /// All pieces; they stay in memory while they are needed.
-    pub(crate) all: BTreeSet<Want>,
+    /// All pieces, some more than once; they stay in memory while they are needed.
+    pub(crate) all: Wants,
     /// Those of them that must be loaded first. More may show when they are there.
     pub(crate) missing: BTreeSet<Want>,
     /// A page that would be nice to have: where it cannot be loaded, another will do.
@@ -21,7 +26,9 @@ pub(crate) struct Needs {
 
 impl Needs {
     fn add(&mut self, want: Want, here: bool) {
-        self.all.insert(want);
+        if !self.all.iter().rev().take(4).any(|w| *w == want) {
+            self.all.push(want);
+        }
         if !here {
             self.missing.insert(want);
         }

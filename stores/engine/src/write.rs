@@ -1,15 +1,16 @@
 //! Writing: always to free blocks, then the map. Unaligned ends are read, merged and written under a lock.
 
 use parpen_base::{Buf, ByteRange};
+use smallvec::{SmallVec, smallvec};
 use uuid::Uuid;
 
-use crate::alloc::Run;
+use crate::alloc::Runs;
 use crate::blob::DEPTH;
 use crate::disk::Part as Place;
 use crate::engine::Engine;
 use crate::layout::BLOCK;
 use crate::paging::Pinned;
-use crate::record::{Mapping, Op, Piece};
+use crate::record::{Crcs, Mapping, Op, Piece, Pieces};
 use crate::room::{Keep, Need};
 use crate::state::State;
 use crate::sync::yield_now;
@@ -23,9 +24,12 @@ const B: usize = BLOCK as usize;
 pub(crate) struct Part {
     pub(crate) index: u64,
     pub(crate) start: u32,
-    pub(crate) pieces: Vec<Piece>,
-    pub(crate) crcs: Vec<u32>,
+    pub(crate) pieces: Pieces,
+    pub(crate) crcs: Crcs,
 }
+
+/// What one write does.
+pub(crate) type Parts = SmallVec<[Part; 1]>;
 
 impl Part {
     fn push(&mut self, phys: u64) {
@@ -114,7 +118,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             Ok((lineage, _)) => self.origin(lineage),
             Err(e) => return (Err(e), buf),
         };
-        let crcs: Vec<Option<u32>> = buf
+        let crcs: SmallVec<[Option<u32>; 4]> = buf
             .chunks_exact(B)
             .enumerate()
             .map(|(i, b)| (!is_zero(b)).then(|| self.checksum(origin, first + i as u64, b)))
@@ -176,9 +180,9 @@ impl<D: Disk, R: Rules> Engine<D, R> {
     }
 
     /// Gives every block that is not zero its place.
-    fn place_parts(&self, origin: u64, first: u64, crcs: &[Option<u32>]) -> Option<(Vec<Part>, Vec<Run>)> {
+    fn place_parts(&self, origin: u64, first: u64, crcs: &[Option<u32>]) -> Option<(Parts, Runs)> {
         let object_blocks = u64::from(self.layout.object_blocks);
-        let (mut parts, mut taken) = (Vec::new(), Vec::new());
+        let (mut parts, mut taken) = (Parts::new(), Runs::new());
         let range = ByteRange::within(first, crcs.len() as u64, u64::MAX).ok()?;
         let limit = self.op_blocks();
         let cuts = range.split(object_blocks).flat_map(|(index, piece)| {
@@ -194,7 +198,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let mut places = runs.iter().flat_map(|r| r.phys..r.phys + r.len);
             let start = (from % object_blocks) as u32;
             let mut part =
-                Part { index, start, pieces: Vec::new(), crcs: crcs.iter().flatten().copied().collect() };
+                Part { index, start, pieces: Pieces::new(), crcs: crcs.iter().flatten().copied().collect() };
             for crc in crcs {
                 part.push(crc.and_then(|_| places.next()).unwrap_or(0));
             }
@@ -212,7 +216,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         mut buf: Buf,
     ) -> (Result<(), DiskError>, Buf) {
         let object_blocks = u64::from(self.layout.object_blocks);
-        let mut runs: Vec<(usize, Piece)> = Vec::new();
+        let mut runs: SmallVec<[(usize, Piece); 1]> = SmallVec::new();
         for part in parts {
             let mut at = (part.index * object_blocks + u64::from(part.start) - first) as usize;
             for piece in &part.pieces {
@@ -246,13 +250,7 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         (result, buf)
     }
 
-    async fn map_parts(
-        &self,
-        lineage: u64,
-        origin: u64,
-        parts: Vec<Part>,
-        data: u64,
-    ) -> Result<(), EngineError> {
+    async fn map_parts(&self, lineage: u64, origin: u64, parts: Parts, data: u64) -> Result<(), EngineError> {
         self.room.borrow_mut().in_flight -= data;
         let generation = self.generation.get();
         for Part { index, start, pieces, crcs } in parts {
@@ -353,8 +351,8 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             let start = (start % object_blocks) as u32;
             let op = || {
                 let lineage = self.writable(id)?.0;
-                let pieces = vec![Piece { phys: 0, len: len as u32 }];
-                let (origin, generation, crcs) = (lineage, self.generation.get(), Vec::new());
+                let pieces = smallvec![Piece { phys: 0, len: len as u32 }];
+                let (origin, generation, crcs) = (lineage, self.generation.get(), Crcs::new());
                 Ok(Op::Map(Mapping { lineage, origin, index, generation, start, pieces, crcs }))
             };
             match self.change_loaded(need, op).await {
