@@ -18,6 +18,7 @@ import tempfile
 import time
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parent.parent)]
+import ceph  # noqa: E402
 import extras  # noqa: E402
 import openstack  # noqa: E402
 import report  # noqa: E402
@@ -139,13 +140,16 @@ def main():
         out.write_text(report.with_openstack(out.read_text(), openstack.times(args.rounds), args))
         print(f"the OpenStack side's section of {out} is new")
         return
-    if shutil.disk_usage(base).free < 18 * GIB:
-        parser.error(f"{base} has less than 18 GiB free")
+    if shutil.disk_usage(base).free < 20 * GIB:
+        parser.error(f"{base} has less than 20 GiB free")
     os.environ["PARPEN_TEST_DIR"] = str(base)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="b-", dir=base))
     measured = [kind(folder) for kind in targets.ALL]
+    if ceph.missing():
+        print(f"without Ceph RBD: {', '.join(ceph.missing())} not installed", flush=True)
+    else:
+        measured.append(ceph.CephRbd(folder))
     by_name = {target.name: target for target in measured}
-    print(targets.ceph(), flush=True)
     began = time.monotonic()
     try:
         source = folder / "source"

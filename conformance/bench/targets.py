@@ -248,11 +248,4 @@ class Nbdkit(Nbd):
 
 ALL = [Raw, Engine, Parpen, QemuRaw, QemuQcow2, Nbdkit]
 # Measured in the jobs marked `everywhere` alone.
-OTHERS = {"qemu-qcow2", "nbdkit"}
-
-
-def ceph():
-    """Why Ceph RBD is not among them."""
-    if harness.run("which", "ceph-osd", check=False).returncode != 0:
-        return "Ceph RBD: not measured, because ceph-osd is not installed here."
-    return "Ceph RBD: not measured, because no cluster is set up by this program; ceph-osd is installed."
+OTHERS = {"qemu-qcow2", "nbdkit", "ceph-rbd"}
