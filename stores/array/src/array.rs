@@ -165,9 +165,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.keep_links();
     }
 
-    /// The engine of the only member.
+    /// The engine of the only member, which needs no lock of the array; while another one is being added it does.
     pub(crate) fn sole(&self) -> Option<Rc<Engine<D, R>>> {
-        self.sole.borrow().clone()
+        if self.holds.is_careful() { None } else { self.sole.borrow().clone() }
     }
 
     /// An engine whose catalogue is the store's.

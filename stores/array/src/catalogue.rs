@@ -65,12 +65,13 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let steps = |t: &Target<D, R>| (t.engine.catalogue_seq(), t.engine.next_lineage());
         let done: Vec<bool> =
             live.iter().zip(&results).map(|(t, r)| r.is_ok() && !t.engine.is_fenced()).collect();
-        // The reference is a disk in sync that did it, else one that is still alive.
+        // The reference is a disk in sync that did it, else one that is still alive: one that is not in sync may have
+        // room where those that are have none, and could not go on without them.
         let in_sync = |i: &usize| live[*i].clean;
         let best = (0..live.len())
-            .filter(|i| done[*i])
-            .max_by_key(|i| (in_sync(i), std::cmp::Reverse(*i)))
-            .or_else(|| (0..live.len()).find(|i| in_sync(i) && !live[*i].engine.is_fenced()));
+            .find(|i| in_sync(i) && done[*i])
+            .or_else(|| (0..live.len()).find(|i| in_sync(i) && !live[*i].engine.is_fenced()))
+            .or_else(|| (0..live.len()).find(|i| done[*i]));
         let Some(best) = best else {
             live.iter().for_each(|t| self.notice(&t.member));
             return Err(EngineError::Io);
@@ -108,7 +109,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     /// Refuses a change that some disk has no room for, before any disk has made it.
-    fn check_room(&self, labels: usize) -> Result<(), EngineError> {
+    pub(crate) fn check_room(&self, labels: usize) -> Result<(), EngineError> {
         let live = self.live();
         let is_full = |t: &Target<D, R>| {
             let space = t.engine.space();
@@ -201,6 +202,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     async fn grow(&self, volume: Uuid, bytes: u64) -> Result<(), EngineError> {
         let named = self.identify(volume)?;
         self.check_reach(named.tree)?;
+        self.check_room(0)?;
         if R::CLEAR_BEFORE_GROW {
             self.clear_to_grow(volume, &named).await?;
             self.check_reach(named.tree)?;
@@ -308,7 +310,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
             let _one = self.holds.catalogue().await;
             let trees = [self.identify(volume)?.tree, self.identify(snapshot)?.tree];
             trees.into_iter().try_for_each(|t| self.check_reach(t))?;
+            self.check_room(0)?;
             self.on_all(&|e| Box::pin(async move { e.rollback(volume, snapshot).await })).await?;
+            self.unflushed.rolled_back(volume, snapshot);
             trees.into_iter().try_for_each(|t| self.check_reach(t))?;
         }
         self.reclaim(&self.live()).await;

@@ -6,6 +6,7 @@ use parpen_engine::sync::join_all;
 use parpen_engine::{Disk, EngineError, Rules};
 
 use crate::Array;
+use crate::array::Target;
 use crate::codec::{Entry, Key, Members};
 use crate::member::{Member, Standing, Unclean};
 use crate::unflushed::Disks;
@@ -124,18 +125,24 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// Writes the members record to all live disks; `false` when one failed meanwhile.
     async fn put_members(&self) -> Result<bool, EngineError> {
         let live = self.live();
-        let in_sync = live.iter().filter(|t| t.clean).count();
-        if in_sync == 0 {
+        if !live.iter().any(|t| t.clean) {
             return Err(EngineError::Io);
         }
         let bytes = self.members_record().encode();
         let puts = live.iter().map(|t| t.engine.put_record(Key::Members.uuid(), &bytes)).collect();
+        let results = join_all(puts).await;
+        let refused = |t: &Target<D, R>, r: &Result<(), EngineError>| r.is_err() && !t.engine.is_fenced();
+        let mut in_sync = live.iter().zip(&results).filter(|(t, _)| t.clean);
+        if let Some((_, Err(e))) = in_sync.clone().next()
+            && in_sync.all(|(t, r)| refused(t, r))
+        {
+            // Nobody is left to go on without them.
+            return Err(*e);
+        }
         let mut all = true;
-        for (t, result) in live.iter().zip(join_all(puts).await) {
+        for (t, result) in live.iter().zip(results) {
             match result {
                 Ok(()) => {}
-                // Nobody is left to go on without it.
-                Err(e) if in_sync == 1 && t.clean && !t.engine.is_fenced() => return Err(e),
                 Err(e) => {
                     all = false;
                     self.mark_failed(&t.member, &format!("it could not write down who is in sync: {e}"));

@@ -11,6 +11,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     pub async fn freeze(&self, volume: Uuid, snapshot: Uuid, label: &[u8]) -> Result<(), EngineError> {
         let _held = self.hold([volume], 0, u64::MAX).await;
         let _one = self.holds.catalogue().await;
+        self.check_room(label.len())?;
         // On each disk it becomes one in its own time: until then whoever asks finds the one or the other.
         self.unflushed.will_freeze(volume, snapshot);
         let frozen = self.on_all(&|e| Box::pin(async move { e.freeze(volume, snapshot, label).await })).await;

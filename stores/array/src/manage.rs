@@ -6,9 +6,10 @@ use parpen_engine::{Disk, Engine, EngineError, OpenError, Rules, Space, Violatio
 use uuid::Uuid;
 
 use crate::Array;
+use crate::codec::members_of;
 use crate::member::{About, Eject, Faults, Member, Standing, Unclean};
 use crate::mover::Class;
-use crate::open::NewDisk;
+use crate::open::{NewDisk, OLDER, is_long_before};
 
 /// How a disk is, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +180,11 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let _one = self.holds.catalogue().await;
         self.settle_locked().await?;
         // Whoever led when it began may be out by now.
+        let lead = self.lead()?;
+        if self.members.borrow().len() == 1 {
+            // While there was one disk nobody noted what is not flushed: nothing is from here on.
+            lead.flush().await?;
+        }
         self.teach(&engine).await?;
         engine.set_era(self.mark.get().era);
         engine.set_generation(self.generation.get());
@@ -215,6 +221,11 @@ impl<D: Disk, R: Rules> Array<D, R> {
             return Err(EngineError::Exists);
         }
         self.settle().await?;
+        if let (Standing::Out { era }, Ok(Some(members))) = (m.standing.get(), members_of(&engine.records()))
+            && is_long_before(members.mark, era, self.members.borrow().len())
+        {
+            return Err(EngineError::Invalid(OLDER));
+        }
         self.join(&m, engine).await?;
         self.work.fire();
         Ok(m.number)
@@ -246,12 +257,13 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 return Err(EngineError::Invalid("it is the last disk that has everything"));
             }
             // What it alone has must be on it, for the day it returns.
+            let flight = self.unflushed.begin();
             let flushed = engine.flush().await;
             self.notice(&m);
+            let well: &[u16] = if flushed.is_ok() { &[number] } else { &[] };
+            self.unflushed.end(flight, well, self);
             if let Err(error) = flushed {
                 tracing::warn!(disk = number, %error, "the ejected disk could not be flushed");
-            } else {
-                self.unflushed.flushed_alone(number);
             }
             self.mark_failed(&m, "it was ejected");
         }

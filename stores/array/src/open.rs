@@ -129,9 +129,33 @@ impl<D: Disk, R: Rules> Candidate<D, R> {
         self.entry().is_some_and(|e| e.standing == Standing::InSync)
     }
 
+    /// Whether it is an older copy of the disk that the members record speaks of: it lacks what nobody noted that it
+    /// lacks. (One that is in sync has begun each era with the others, unless the power went in between.)
+    fn is_old(&self, of: &Entry, record: &Members) -> bool {
+        let Members { mark, base, .. } = self.members;
+        match of.standing {
+            Standing::InSync => {
+                let near = [mark, base].iter().any(|m| *m == record.mark || *m == record.base);
+                !(self.current && near)
+            }
+            Standing::Out { era } => is_long_before(mark, era, record.all.len()),
+            Standing::Forgotten => false,
+        }
+    }
+
     fn age(&self) -> (u32, u64) {
         (self.members.mark.era, self.engine.catalogue_seq())
     }
+}
+
+/// Why a disk is not believed that was put back from a copy.
+pub(crate) const OLDER: &str = "it is an older copy of this disk: what was written since is not on it. Put the newest one \
+                                back, or forget the disk and add it as a new one";
+
+/// Whether a disk whose last era is this cannot be the one that went out at that era: it was there when the one before
+/// began, and each disk that fails in between costs one.
+pub(crate) fn is_long_before(mark: EraMark, out: u32, members: usize) -> bool {
+    u64::from(mark.era) + 1 + (members as u64) < u64::from(out)
 }
 
 /// Disks that cannot take part, and why.
@@ -250,7 +274,12 @@ impl<D: Disk, R: Rules> Array<D, R> {
         for e in &record.all {
             let found = candidates.iter().find(|c| c.engine.disk_id() == e.uuid);
             let fits = |c: &&Candidate<D, R>| c.engine.layout().object_blocks == object_blocks;
-            let engine = found.filter(fits).filter(|_| e.standing != Standing::Forgotten);
+            let old =
+                found.is_some_and(|c| R::ADOPT_AUTHORITY && !how.despite_missing && c.is_old(e, &record));
+            if old {
+                faults.push((e.number, OLDER.into()));
+            }
+            let engine = found.filter(fits).filter(|_| e.standing != Standing::Forgotten && !old);
             let m = Member::new(e.number, e.uuid, e.about.clone(), engine.map(|c| c.engine.clone()));
             m.standing.set(e.standing);
             m.eject.set(e.eject);

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::{Rc, Weak};
 
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -45,11 +46,15 @@ pub(crate) struct Unflushed {
     lost: RefCell<BTreeSet<Lost>>,
     /// Volumes that are becoming snapshots.
     freezing: RefCell<BTreeMap<Uuid, Uuid>>,
-    /// Flushes that have begun and not ended.
-    flights: Cell<usize>,
-    /// Volumes that became snapshots since these began.
-    frozen: RefCell<BTreeMap<Uuid, Uuid>>,
+    /// What flushes that have begun and not ended may cover.
+    flying: RefCell<Vec<Weak<Notes>>>,
 }
+
+type Notes = RefCell<BTreeSet<Written>>;
+
+/// A flush that has begun: what it may cover, and what those do that began before it and have not ended. A disk that
+/// they still wait for may have failed by now, and only this one is told.
+pub(crate) struct Flight(Vec<Rc<Notes>>);
 
 impl Unflushed {
     /// A write is about to be answered; some of the disks that have it may have failed meanwhile.
@@ -65,7 +70,7 @@ impl Unflushed {
         let also = w.also.and_then(|t| left(&t, |n| !disks.is_failed(n)));
         let on = left(&w.on, |n| !disks.is_failed(n));
         match on.or_else(|| left(&also?, |n| disks.is_in_sync(n))) {
-            Some(on) => drop(self.all.borrow_mut().insert(Written { on, ..w })),
+            Some(on) => drop(self.all.borrow_mut().insert(Written { on, also, ..w })),
             None => {
                 let mut lost = self.lost.borrow_mut();
                 lost.insert(Lost { id: w.id, also });
@@ -104,26 +109,37 @@ impl Unflushed {
         self.all.borrow_mut().extend(found.into_iter().map(written));
     }
 
-    /// A flush begins: what it may cover.
-    pub(crate) fn begin(&self) -> BTreeSet<Written> {
-        self.flights.set(self.flights.get() + 1);
+    /// A flush begins.
+    pub(crate) fn begin(&self) -> Flight {
         self.last.set(None);
-        std::mem::take(&mut *self.all.borrow_mut())
+        let mut flying = self.flying.borrow_mut();
+        flying.retain(|f| f.strong_count() > 0);
+        let mut all: Vec<Rc<Notes>> = flying.iter().filter_map(Weak::upgrade).collect();
+        let own = Rc::new(RefCell::new(std::mem::take(&mut *self.all.borrow_mut())));
+        flying.push(Rc::downgrade(&own));
+        all.push(own);
+        Flight(all)
     }
 
     /// A flush ended that was well on these disks; what they have is durable.
-    pub(crate) fn end(&self, covered: BTreeSet<Written>, well: &[u16], disks: &dyn Disks) {
-        for w in covered {
-            let w = Written { id: self.frozen.borrow().get(&w.id).copied().unwrap_or(w.id), ..w };
+    pub(crate) fn end(&self, flight: Flight, well: &[u16], disks: &dyn Disks) {
+        for w in flight.0.iter().flat_map(|notes| notes.take()) {
             let also = w.also.iter().flat_map(|t| t.disks()).filter(|n| disks.is_in_sync(**n));
             if !w.on.disks().iter().chain(also).any(|n| well.contains(n)) {
                 self.keep(w, disks);
             }
         }
-        self.flights.set(self.flights.get() - 1);
-        if self.flights.get() == 0 {
-            self.frozen.borrow_mut().clear();
-        }
+    }
+
+    /// Changes all notes, also those of flushes under way.
+    fn rewrite(&self, f: impl Fn(Written) -> Option<Written>) {
+        self.last.set(None);
+        let anew = |all: &Notes| {
+            let notes = all.take();
+            all.replace(notes.into_iter().filter_map(&f).collect());
+        };
+        anew(&self.all);
+        self.flying.borrow().iter().filter_map(Weak::upgrade).for_each(|notes| anew(&notes));
     }
 
     /// A volume is about to become a snapshot, which lacks what it lacks.
@@ -143,22 +159,20 @@ impl Unflushed {
     /// A volume became a snapshot, which has its writes from now on, and lacks those that are lost.
     pub(crate) fn freeze(&self, volume: Uuid, snapshot: Uuid) {
         self.freezes_not(volume);
-        self.last.set(None);
-        let named = |w: Written| if w.id == volume { Written { id: snapshot, ..w } } else { w };
-        let all = std::mem::take(&mut *self.all.borrow_mut());
-        *self.all.borrow_mut() = all.into_iter().map(named).collect();
+        self.rewrite(|w| Some(if w.id == volume { Written { id: snapshot, ..w } } else { w }));
         let mut lost = self.lost.borrow_mut();
         let named = |l: Lost| if l.id == volume { Lost { id: snapshot, ..l } } else { l };
         *lost = std::mem::take(&mut *lost).into_iter().map(named).collect();
-        if self.flights.get() > 0 {
-            self.frozen.borrow_mut().insert(volume, snapshot);
-        }
     }
 
-    /// What a disk alone has is durable.
-    pub(crate) fn flushed_alone(&self, number: u16) {
-        self.last.set(None);
-        self.all.borrow_mut().retain(|w| w.on.disks() != [number]);
+    /// A volume has the content of a snapshot now: nobody misses its own, but what that lacks it lacks, too.
+    pub(crate) fn rolled_back(&self, volume: Uuid, snapshot: Uuid) {
+        self.rewrite(|w| Some(w).filter(|w| w.id != volume));
+        let mut lost = self.lost.borrow_mut();
+        lost.retain(|l| l.id != volume);
+        let too: Vec<Lost> =
+            lost.iter().filter(|l| l.id == snapshot).map(|l| Lost { id: volume, ..*l }).collect();
+        lost.extend(too);
     }
 
     /// A volume or snapshot is gone: nobody misses anything of it.
@@ -311,5 +325,47 @@ mod tests {
             all.in_sync(2);
             assert!(all.is_lost(ID));
         }
+    }
+
+    /// The first flush still waits for disk 1, which has failed meanwhile, when the second ends.
+    #[test]
+    fn a_flush_knows_what_another_one_under_way_may_not_cover() {
+        let all = written(&[1], &[]);
+        let first = all.begin();
+        let second = all.begin();
+        all.end(second, &[2], &Known(&[1], &[2]));
+        assert!(all.is_lost(ID));
+        all.end(first, &[2], &Known(&[1], &[2]));
+        assert!(all.is_lost(ID));
+        let both = written(&[1], &[]);
+        let (first, second) = (both.begin(), both.begin());
+        both.end(first, &[1], &Known(&[], &[1]));
+        both.end(second, &[], &Known(&[1], &[]));
+        assert!(!both.is_lost(ID), "the first one covered it");
+    }
+
+    /// It failed, came back without its cache, and is equal to another disk that has not got the write either.
+    #[test]
+    fn a_disk_that_failed_since_has_the_write_no_more() {
+        let all = written(&[1], &[2]);
+        all.failed(&Known(&[2], &[1]));
+        all.failed(&Known(&[1], &[]));
+        assert!(all.is_lost(ID));
+        all.in_sync(2);
+        assert!(all.is_lost(ID));
+    }
+
+    #[test]
+    fn a_volume_that_went_back_to_a_snapshot_misses_what_that_misses() {
+        const SNAPSHOT: Uuid = Uuid::from_u128(2);
+        let all = written(&[1], &[]);
+        let flight = all.begin();
+        all.rolled_back(ID, SNAPSHOT);
+        all.end(flight, &[], &Known(&[1], &[]));
+        assert!(all.lost().is_empty());
+        let of_snapshot = Written { on: Tuple::one(1), also: None, id: SNAPSHOT };
+        all.note(of_snapshot, &Known(&[1], &[]));
+        all.rolled_back(ID, SNAPSHOT);
+        assert!(all.lost().into_iter().eq([ID, SNAPSHOT]));
     }
 }

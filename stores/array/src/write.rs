@@ -348,7 +348,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         if !live.iter().any(|t| t.clean) {
             return Err(EngineError::Io);
         }
-        let covered = self.unflushed.begin();
+        let flight = self.unflushed.begin();
         let results = join_all(live.iter().map(|t| t.engine.flush()).collect()).await;
         let mut failure = None;
         let mut well = Vec::with_capacity(live.len());
@@ -363,7 +363,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 Ok(()) => well.push(t.member.number),
             }
         }
-        self.unflushed.end(covered, &well, self);
+        self.unflushed.end(flight, &well, self);
         if R::BUMP_ERA_BEFORE_ACK {
             self.settle().await?;
         }

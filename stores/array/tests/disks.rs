@@ -303,6 +303,70 @@ fn a_full_disk_refuses_rather_than_gives_a_copy_up() {
     w.settle();
 }
 
+/// The small disk would refuse what the large one does, and be left behind for it.
+#[test]
+fn a_full_disk_refuses_changes_of_the_catalogue_for_all() {
+    let mut w = Test::new(1, 14);
+    let small = TestDisk::new(2 << 20);
+    block_on(w.array.add_disk(new_disk(2, small.clone()))).unwrap();
+    w.disks.insert(2, small);
+    let ids: Vec<Uuid> = (0..12).filter_map(|_| w.create(2, None)).collect();
+    w.write(ids[0], 0, 1);
+    w.snapshot(ids[0]);
+    let snapshot = w.pick(Some(true), 0).unwrap();
+    let mut refused = 0;
+    // From large writes to small ones, until nothing fits.
+    for count in [8, 4, 2, 1] {
+        for id in &ids {
+            for first in (0..BLOCKS).step_by(count as usize) {
+                let tag = w.fresh();
+                let result = block_on(w.write_at(*id, first, count, tag));
+                refused += usize::from(result == Err(EngineError::NoSpace));
+                w.wrote(*id, first, count, tag, result);
+            }
+        }
+    }
+    assert!(refused > 0, "the small disk has room for all");
+    let full = Err(EngineError::NoSpace);
+    assert_eq!(block_on(w.array.resize(ids[1], 2 * BLOCKS * BLOCK)), full);
+    assert_eq!(block_on(w.array.rollback(ids[0], snapshot)), full);
+    assert_eq!(block_on(w.array.freeze(ids[2], Uuid::from_u128(99), b"")), full);
+    assert!(w.array.members().iter().all(|m| m.state == State::InSync), "{:#?}", w.array.members());
+    w.check();
+    w.delete(ids[3]);
+    assert_eq!(block_on(w.array.resize(ids[1], BLOCKS * BLOCK)), Ok(()));
+    w.settle();
+}
+
+/// Somebody puts last week's copy of a disk's file back, so that the mirror may bring it up to date.
+#[test]
+fn an_older_copy_of_a_disk_in_sync_is_not_believed() {
+    let mut w = Test::new(2, 16);
+    let id = w.create(2, None).unwrap();
+    fill(&mut w, id);
+    let older = w.disks[&2].copy();
+    w.crash(&[]);
+    fill(&mut w, id);
+    for _ in 0..4 {
+        w.crash(&[]);
+    }
+    w.disks.insert(2, older.clone());
+    w.crash(&[]);
+    assert_eq!((member(&w, 1).state, member(&w, 2).state), (State::InSync, State::Out));
+    let why = member(&w, 2).trouble.unwrap();
+    assert!(why.contains("older copy"), "{why}");
+    w.check();
+    assert!(matches!(block_on(w.array.attach(older.copy())), Err(EngineError::Invalid(_))));
+    w.crash(&[]);
+    assert_eq!(member(&w, 2).state, State::Out, "the next start believes it no more");
+    block_on(w.array.forget(2, false)).unwrap();
+    let new = TestDisk::new(DISK);
+    block_on(w.array.add_disk(new_disk(3, new.clone()))).unwrap();
+    w.disks.remove(&2);
+    w.disks.insert(3, new);
+    w.settle();
+}
+
 #[test]
 fn copies_on_a_disk_that_is_left_out_are_not_missed_while_it_lacks_something() {
     let mut w = Test::new(2, 21);

@@ -114,6 +114,14 @@ impl TestDisk {
         disk
     }
 
+    /// What a copy of its durable blocks, taken now, is later.
+    pub fn copy(&self) -> TestDisk {
+        let copy = TestDisk::new(self.size);
+        let kept = self.medium.borrow().durable.clone();
+        *copy.medium.borrow_mut() = Medium { now: kept.clone(), durable: kept, ..Medium::default() };
+        copy
+    }
+
     /// Flips a bit of every block that holds exactly this; says how many there were.
     pub fn rot(&self, content: &[u8]) -> usize {
         let mut medium = self.medium.borrow_mut();
