@@ -38,6 +38,8 @@ pub struct LocalDrivers {
     claims: Arc<claims::Claims>,
     /// Memory for the maps of each disk, where it was set.
     map_cache: Option<usize>,
+    /// Whether a pool is opened with all of its disks only.
+    complete: bool,
 }
 
 /// The reactors on which pools live.
@@ -63,7 +65,13 @@ impl LocalDrivers {
     pub fn new(data: PathBuf, reactors: Vec<Handle>, entropy: Arc<dyn Entropy>) -> LocalDrivers {
         let (notes, claims) = (Arc::default(), Arc::default());
         let homes = Arc::new(Homes { all: reactors, turn: AtomicUsize::new(0) });
-        LocalDrivers { data, homes, entropy, notes, claims, map_cache: None }
+        LocalDrivers { data, homes, entropy, notes, claims, map_cache: None, complete: false }
+    }
+
+    /// The same, with pools opened only if all of their disks are there.
+    pub(crate) fn complete(mut self, complete: bool) -> LocalDrivers {
+        self.complete = complete;
+        self
     }
 
     /// Sets how many bytes of the maps of each disk stay in memory.

@@ -92,8 +92,10 @@ async fn run(s: Settings, logs: Arc<logs::Filter>) -> anyhow::Result<()> {
         gate: gate.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
+        restored: data.is_restored(),
     })
     .await?;
+    data.settled()?;
     let (stop, stopped) = watch::channel(false);
     let jobs = tokio::spawn(runner.run(stopped.clone()));
     let admin = parpen_identity::login(&*store, Api::Native, parpen_identity::Login::Local).await?;

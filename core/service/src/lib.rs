@@ -30,6 +30,7 @@ mod ports;
 pub mod projects;
 pub mod qos;
 pub mod quotas;
+mod restored;
 mod seal;
 pub mod snapshots;
 mod start;

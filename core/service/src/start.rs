@@ -21,7 +21,7 @@ use crate::exports::Doors;
 use crate::jobs::{Runner, World};
 use crate::media::FIRST_POOL;
 use crate::pools::{self, NewDisk, NewPool};
-use crate::{Backends, Copies, HouseExports, Ports, images, seal};
+use crate::{Backends, Copies, HouseExports, Ports, images, restored, seal};
 
 /// Time that passes on the control plane's runtime.
 struct RuntimeTimer(Handle);
@@ -51,10 +51,16 @@ pub struct Start {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Whether the rows are an older copy that was put back: see [`crate::restored`].
+    pub restored: bool,
 }
 
 /// Puts rows in order and wires the core. The caller runs the runner; use cases answer as soon as it does.
 pub async fn start(s: Start) -> Result<(Ports, HouseExports, Runner), Condition> {
+    if s.restored {
+        let now = s.clock.now();
+        write(&*s.meta, move |tx| restored::settle(tx, now)).await?;
+    }
     write(&*s.meta, forget_memory).await?;
     forget_uploads(&s).await?;
     let (entropy, now) = (s.entropy.clone(), s.clock.now());

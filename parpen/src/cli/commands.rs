@@ -102,6 +102,10 @@ pub(super) enum Pool {
     },
     /// Rebuild a stopped server's database from the disks: what they hold and it does not know gets its rows back
     RebuildMetadata {
+        /// Also without disks that a pool is to have. Which disks are the newest is not known: if a missing one is, what
+        /// was written since is lost when it is added later
+        #[arg(long)]
+        despite_missing: bool,
         /// A disk outside the data directory; may be said several times
         #[arg(long = "disk", value_name = "PATH")]
         disks: Vec<std::path::PathBuf>,
@@ -149,9 +153,9 @@ impl Pool {
             Pool::Balance { name, commit, stop, common } => {
                 super::disk::balance(&common, &name, commit, stop)
             }
-            Pool::RebuildMetadata { disks, common } => {
+            Pool::RebuildMetadata { despite_missing, disks, common } => {
                 let data = crate::config::data_dir(common.data_dir.as_deref())?;
-                let rebuilt = crate::drivers::rebuild::run(&data, &disks)?;
+                let rebuilt = crate::drivers::rebuild::run(&data, &disks, despite_missing)?;
                 print::rebuilt(&common, &rebuilt)
             }
             Pool::Delete { name, common } => {

@@ -54,7 +54,7 @@ impl Meta {
                     say(format_args!("the database that was there is {} now", kept.display()))?;
                 }
                 say(
-                    "restored; what disks hold that is newer than the copy: `parpen pool rebuild-metadata`, then \
+                    "restored; what was under way when the copy was made will not be taken up. What disks hold that is newer than the copy: `parpen pool rebuild-metadata`, then \
                      `parpen fsck`",
                 )
             }

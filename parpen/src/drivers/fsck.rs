@@ -20,13 +20,15 @@ use super::store::condition;
 
 /// Between two looks at a repair.
 const LOOK: Duration = Duration::from_millis(100);
+/// Looks without any progress after which a disk that is behind will stay so.
+const QUIET: u32 = 300;
 
 /// What the rows say: the pools, and the ids that each is to hold.
 struct Rows {
     pools: Vec<Pool>,
     /// (id, pool, title, must be there)
     held: Vec<(Uuid, Uuid, String, bool)>,
-    /// What unfinished jobs are about: it may be on either side.
+    /// What unfinished jobs are about, if they will run: it may be on either side.
     moving: HashSet<Uuid>,
 }
 
@@ -59,7 +61,7 @@ pub fn run(dir: &Path, how: How) -> anyhow::Result<()> {
 
 async fn check(dir: &DataDir, how: How) -> anyhow::Result<usize> {
     let meta = parpen_meta::Store::open(&dir.database())?;
-    let rows = rows(&meta).await?;
+    let rows = rows(&meta, dir.is_restored()).await?;
     let reactor = Reactor::start("fsck", Backend::Auto).context("the reactor cannot start")?;
     let drivers = LocalDrivers::new(dir.path().to_path_buf(), vec![reactor.clone()], Arc::new(SystemEntropy));
     let lost = strangers(dir.path(), &rows.pools)?;
@@ -100,11 +102,20 @@ async fn repair(store: &Store, pool: &Pool) -> anyhow::Result<()> {
     for m in store.members().await.map_err(condition)?.iter().filter(|m| m.space.is_some()) {
         store.order(Order::Scrub(m.number)).await.map_err(condition)?;
     }
+    let (mut quiet, mut last) = (0, 0);
     loop {
         let tasks = store.tasks().await.map_err(condition)?;
         let members = store.members().await.map_err(condition)?;
         let behind = members.iter().any(|m| m.state == State::Resyncing);
-        if !behind && tasks.iter().all(|t| t.completed + t.stuck >= t.all) {
+        let through = tasks.iter().all(|t| t.completed + t.stuck >= t.all);
+        // A disk stays behind for ever where nobody has what it lacks.
+        let done = tasks.iter().map(|t| t.completed + t.stuck).sum::<u64>();
+        quiet = if through && done == last { quiet + 1 } else { 0 };
+        last = done;
+        if through && (!behind || quiet > QUIET) {
+            for m in members.iter().filter(|m| m.state == State::Resyncing) {
+                println!("pool {}: disk {} stays behind: nobody here has what it lacks", pool.name, m.number);
+            }
             for m in &members {
                 if m.faults.bad > 0 {
                     println!(
@@ -130,8 +141,8 @@ async fn absent(store: &Store, pool: &Pool) -> anyhow::Result<usize> {
     Ok(out.len())
 }
 
-async fn rows(meta: &dyn MetaStore) -> anyhow::Result<Rows> {
-    let rows = read(meta, |tx| {
+async fn rows(meta: &dyn MetaStore, restored: bool) -> anyhow::Result<Rows> {
+    let rows = read(meta, move |tx| {
         let every = Query::default();
         let volumes: Vec<Volume> = tx.list(Scope::All, &every)?;
         let snapshots: Vec<Snapshot> = tx.list(Scope::All, &every)?;
@@ -140,7 +151,7 @@ async fn rows(meta: &dyn MetaStore) -> anyhow::Result<Rows> {
             |v: &Volume| (v.id.0, v.pool.0, format!("volume {}", v.handle), v.life == Life::Ready);
         let of_snapshot =
             |s: &Snapshot| (s.id.0, s.pool.0, format!("snapshot {}", s.handle), s.life == Life::Ready);
-        let open = jobs.iter().filter(|j| !j.is_final());
+        let open = jobs.iter().filter(|j| !j.is_final() && !restored);
         Ok(Rows {
             pools: tx.list(Scope::All, &every)?,
             held: volumes.iter().map(of_volume).chain(snapshots.iter().map(of_snapshot)).collect(),

@@ -122,7 +122,13 @@ impl PoolStore {
         if served {
             self.order(disk, Order::Eject { disk, force: false }).await?;
         }
-        self.order(disk, Order::Forget { disk, lose }).await?;
+        if let Err(e) = self.order(disk, Order::Forget { disk, lose }).await {
+            if served {
+                // What is refused changes nothing: it serves as before.
+                self.bring_back(disk).await?;
+            }
+            return Err(e);
+        }
         let place = self.places().iter().find(|p| p.number == disk).cloned();
         self.places().retain(|p| p.number != disk);
         self.tell_groups().await?;

@@ -208,7 +208,7 @@ impl LocalDrivers {
         }
         drop(tell);
         let witness = witness::of_pool(&self.data, pool.id.0);
-        let how = Opening { store: Some(pool.id.0), ..Opening::default() };
+        let how = Opening { store: Some(pool.id.0), complete: self.complete, ..Opening::default() };
         let (home, entropy) = (self.homes.next(), self.entropy.clone());
         let store = Store::open(home, Host::ring(), entropy, sources, witness, how).await?;
         for (path, _) in told.try_iter().filter(|(_, direct)| !direct) {

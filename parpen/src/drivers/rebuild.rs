@@ -42,16 +42,16 @@ struct Seen {
 
 /// Gives rows to everything on the disks of a stopped data directory (and on `more` disks) that has none. Rows that are
 /// there stay.
-pub fn run(dir: &Path, more: &[PathBuf]) -> anyhow::Result<Vec<Rebuilt>> {
+pub fn run(dir: &Path, more: &[PathBuf], despite_missing: bool) -> anyhow::Result<Vec<Rebuilt>> {
     if !dir.is_dir() {
         bail!("{} is no directory", dir.display());
     }
     let held = DataDir::lock(dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(rebuild(&held, more))
+    runtime.block_on(rebuild(&held, more, despite_missing))
 }
 
-async fn rebuild(dir: &DataDir, more: &[PathBuf]) -> anyhow::Result<Vec<Rebuilt>> {
+async fn rebuild(dir: &DataDir, more: &[PathBuf], despite_missing: bool) -> anyhow::Result<Vec<Rebuilt>> {
     let meta = parpen_meta::Store::open(&dir.database())?;
     let (clock, entropy) = (SystemClock::new(), Arc::new(SystemEntropy) as Arc<dyn Entropy>);
     let keep = |secrets: &parpen_identity::Secrets| {
@@ -68,14 +68,26 @@ async fn rebuild(dir: &DataDir, more: &[PathBuf]) -> anyhow::Result<Vec<Rebuilt>
         let row = known.iter().find(|p| p.id.0 == store).cloned();
         let is_new = row.is_none();
         let mut pool = row.unwrap_or_else(|| row_of(store, &seen, &known, now));
-        let open = drivers.open_local(&pool).await?;
+        // Its witness went with its row.
+        let complete = is_new && !despite_missing;
+        let open =
+            drivers.clone().complete(complete).open_local(&pool).await.map_err(|e| match complete {
+                true => anyhow::anyhow!(
+                    "{e}. Name every disk that is elsewhere; --despite-missing goes on without"
+                ),
+                false => e.into(),
+            })?;
         if is_new {
             // The disks know each other, their numbers and what was said of them.
             for m in open.members().await.map_err(condition)? {
                 let place = seen.disks.iter().position(|(uuid, _)| *uuid == m.uuid);
-                if let Some(place) = place.and_then(|at| pool.disks.get_mut(at)) {
-                    (place.number, place.ssd, place.description) =
-                        (m.number, m.about.ssd, m.about.description);
+                match place.and_then(|at| pool.disks.get_mut(at)) {
+                    Some(place) => {
+                        (place.number, place.ssd, place.description) =
+                            (m.number, m.about.ssd, m.about.description)
+                    }
+                    // A number that was given stays so, whatever became of the disk.
+                    None => pool.spent.push(m.number),
                 }
             }
             pool.disks.sort_by_key(|d| d.number);
@@ -139,6 +151,15 @@ async fn look(
             }
             continue;
         };
+        if let Some((_, twin)) =
+            stores.get(&store).and_then(|s| s.disks.iter().find(|(known, _)| *known == uuid))
+        {
+            bail!(
+                "{} and {} are one disk, and one of them is a copy: move the older one away; nothing was changed",
+                dir.join(&twin.path).display(),
+                path.display()
+            );
+        }
         let text = path.strip_prefix(dir).unwrap_or(&path).display().to_string();
         let seen =
             stores.entry(store).or_insert_with(|| Seen { name: files::pool_of(&path), disks: Vec::new() });

@@ -110,6 +110,8 @@ pub struct Opening {
     pub store: Option<Uuid>,
     /// Also when the newest disks are missing: what only they have is lost.
     pub despite_missing: bool,
+    /// Only with all disks that were not forgotten: without a witness nobody knows which of them are the newest.
+    pub complete: bool,
 }
 
 /// An opened engine with what it says of the store.
@@ -266,6 +268,14 @@ impl<D: Disk, R: Rules> Array<D, R> {
     ) -> Result<Rc<Self>, ArrayError> {
         let lead = Self::authority(&candidates, how)?;
         let (authority, record) = (lead.engine.clone(), lead.members.clone());
+        if how.complete {
+            let there = |e: &&Entry| candidates.iter().any(|c| c.engine.disk_id() == e.uuid);
+            let wanted = record.all.iter().filter(|e| e.standing != Standing::Forgotten && !there(e));
+            let missing: Vec<u16> = wanted.map(|e| e.number).collect();
+            if !missing.is_empty() {
+                return Err(ArrayError::NewestMissing(missing));
+            }
+        }
         let eras = candidates.iter().map(|c| c.members.mark.era).chain(noted.map(|w| w.era));
         let newest = eras.max().unwrap_or(0);
         let object_blocks = authority.layout().object_blocks;

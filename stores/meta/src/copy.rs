@@ -71,7 +71,7 @@ pub fn backup(from: &Path, to: &Path) -> Result<(), CopyError> {
 }
 
 /// Puts a copy in the place of the database of a data directory that nobody serves. A database that is there is kept
-/// beside it under the name that is answered.
+/// beside it under the name that is answered. The directory is marked as [restored](DataDir::is_restored).
 pub fn restore(into: &DataDir, from: &Path) -> Result<Option<PathBuf>, CopyError> {
     look(from)?
         .query_row("PRAGMA integrity_check", [], |r| r.get::<_, String>(0))
@@ -87,6 +87,8 @@ pub fn restore(into: &DataDir, from: &Path) -> Result<Option<PathBuf>, CopyError
         _ => {}
     }
     backup(from, &draft)?;
+    // Before it is in place: jobs that were open when it was made must not be taken up.
+    into.mark_restored().map_err(io(&database))?;
     let kept = if database.exists() { Some(set_aside(&database)?) } else { None };
     std::fs::rename(&draft, &database).map_err(io(&database))?;
     File::open(into.path()).and_then(|d| d.sync_all()).map_err(io(into.path()))?;
@@ -136,7 +138,11 @@ mod tests {
         assert!(matches!(backup(&data.database(), &copy), Err(CopyError::Exists(_))));
         let steps = count(&copy);
         assert!(steps > 0);
+        assert!(!data.is_restored());
         let kept = restore(&data, &copy).unwrap().unwrap();
+        assert!(data.is_restored());
+        data.settled().unwrap();
+        assert!(!data.is_restored());
         assert_eq!(count(&kept), steps);
         assert_eq!(count(&data.database()), steps);
         Store::open(&data.database()).unwrap().close();

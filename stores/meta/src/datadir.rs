@@ -107,6 +107,29 @@ impl DataDir {
     pub fn database(&self) -> PathBuf {
         self.path.join("meta.sqlite")
     }
+
+    fn restored_mark(&self) -> PathBuf {
+        self.path.join("meta.restored")
+    }
+
+    /// Whether the database is a copy that was put back, and nobody has settled yet what was under way in it.
+    pub fn is_restored(&self) -> bool {
+        self.restored_mark().exists()
+    }
+
+    /// The database is about to be a copy that was made some time ago.
+    pub(crate) fn mark_restored(&self) -> std::io::Result<()> {
+        File::create(self.restored_mark())?.sync_all()?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// What was under way in a copy is settled, durably.
+    pub fn settled(&self) -> std::io::Result<()> {
+        match std::fs::remove_file(self.restored_mark()) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            _ => File::open(&self.path)?.sync_all(),
+        }
+    }
 }
 
 fn check_version(dir: &Path) -> Result<Option<u32>, Refused> {

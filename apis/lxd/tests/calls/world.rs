@@ -204,6 +204,7 @@ impl World {
             gate,
             clock,
             entropy,
+            restored: false,
         };
         let (ports, _, runner) = start(parts).await.unwrap();
         let (stop, stopped) = tokio::sync::watch::channel(false);

@@ -220,6 +220,7 @@ impl World {
             gate,
             clock,
             entropy,
+            restored: false,
         };
         let (ports, exports, runner) = start(parts).await.unwrap();
         let (stop, stopped) = tokio::sync::watch::channel(false);

@@ -15,6 +15,7 @@ mod owners;
 mod points;
 mod policy;
 mod quotas;
+mod restored;
 mod sealed;
 mod terms;
 mod volumes;

@@ -132,6 +132,15 @@ impl Disk {
 
     /// Starts the core; with `jobs` false no job runs, as if the process died right after each first transaction.
     pub async fn start_with(&self, jobs: bool) -> House {
+        self.start_as(jobs, false).await
+    }
+
+    /// Starts on rows that are an older copy.
+    pub async fn start_restored(&self) -> House {
+        self.start_as(true, true).await
+    }
+
+    async fn start_as(&self, jobs: bool, restored: bool) -> House {
         let clock = Arc::new(SystemClock::new());
         bootstrap(&*self.meta, &*self.entropy, &*clock, None, |_| Ok(())).await.unwrap();
         let gate = Gate::new();
@@ -143,6 +152,7 @@ impl Disk {
             gate: gate.clone(),
             clock,
             entropy: self.entropy.clone(),
+            restored,
         })
         .await
         .unwrap();
