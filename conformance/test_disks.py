@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -160,6 +161,18 @@ class Disks(unittest.TestCase):
         self.server.stop()
         for name in ("meta.sqlite", "meta.sqlite-wal", "meta.sqlite-shm"):
             (pathlib.Path(self.server.data) / name).unlink(missing_ok=True)
+        one = next((pathlib.Path(self.server.data) / "pools").glob("*.disk"))
+        aside = one.with_suffix(".away")
+        one.rename(aside)
+        refused = self.server.cli("pool", "rebuild-metadata", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("--despite-missing", refused.stderr)
+        shutil.copy(aside, one)
+        twin = one.with_name("zz-twin.disk")
+        aside.rename(twin)
+        refused = self.server.cli("pool", "rebuild-metadata", check=False)
+        self.assertIn("one of them is a copy", refused.stderr)
+        twin.unlink()
         told = cli_json(self.server, "pool", "rebuild-metadata")
         self.assertEqual([(p["volumes"], p["snapshots"]) for p in told], [(1, 1)])
         self.server.start()
@@ -169,9 +182,26 @@ class Disks(unittest.TestCase):
         self.assertEqual(len(disks(self.server)), 3)
         self.server.stop()
         self.server.cli("meta", "restore", copy)
+        mark = pathlib.Path(self.server.data) / "meta.restored"
+        self.assertTrue(mark.exists())
         self.server.start()
+        self.assertFalse(mark.exists())
         self.assertEqual(self.get("books"), data)
 
+
+    def test_a_refused_forget_changes_nothing(self):
+        # Nothing was written, but some of its objects would go to each of the disks that it is placed on.
+        self.server.cli("volume", "create", "thin", "--size", "1GiB")
+        refused = 0
+        for number in disks(self.server):
+            said = self.server.cli("disk", "forget", number, check=False)
+            if said.returncode == 0:
+                break
+            refused += 1
+            self.assertIn("objects", said.stderr)
+            wait_for(lambda number=number: disks(self.server)[number]["state"] == "up")
+        self.assertGreater(refused, 0)
+        self.put("thin", bytes(4096) + b"stone" * 4096)
 
     def test_a_disk_that_is_away_is_told_once_and_can_be_ignored(self):
         data = self.volume("books", 8 * MIB, "--replication", "2")
