@@ -155,7 +155,10 @@ async fn volume(
     let view = volumes::get(ports, actor, &from_wire::volume_key(params.get("volume"))).await?;
     let id = view.volume.id;
     match e {
-        Endpoint::VolumeChange => volume_change(house, actor, &view, request.json(BODY).await?).await,
+        Endpoint::VolumeChange => {
+            let change: VolumeChange = request.json(BODY).await?;
+            volume_change(house, actor, (id, params.get("volume")), change).await
+        }
         Endpoint::VolumeDelete => {
             let snapshots = match from_wire::flag(&request, "snapshots", false)? {
                 true => volumes::Snapshots::Delete,
@@ -225,16 +228,16 @@ async fn volume_create(house: &House, actor: &Actor, wish: VolumeWish) -> Result
 async fn volume_change(
     house: &House,
     actor: &Actor,
-    view: &volumes::View,
+    (id, meant): (parpen_model::VolumeId, &str),
     change: VolumeChange,
 ) -> Result<Reply, Condition> {
-    let (ports, id) = (&house.ports, view.volume.id);
+    let ports = &house.ports;
     from_wire::positive(change.size)?;
     let terms =
         volumes::ResizeTerms { allow_shrink: change.shrink, force: change.force, ..Default::default() };
     let changed = volumes::Change {
         edit: volumes::Edit { limits: from_wire::limits(&change.limits)?, ..volumes::Edit::default() },
-        rename: change.name.map(|name| (from_wire::space(), name)),
+        rename: change.name.map(|name| from_wire::renamed(meant, name)),
         size: change.size.map(|bytes| (bytes.into(), terms)),
     };
     if let Some(job) = volumes::change(ports, actor, id, changed).await?.job {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use parpen_http::HttpRequest;
 use parpen_identity::Actor;
 use parpen_model::{Api, Condition, DiskVerb, Driver, IoCeiling, Kind, ScrubVerb, WantedLimits};
-use parpen_service::names::Space;
+use parpen_service::names::{Rename, Space};
 use parpen_service::{Ports, snapshots, volumes};
 
 use crate::doc::{CeilingDoc, LimitsWish};
@@ -13,6 +13,15 @@ use crate::doc::{CeilingDoc, LimitsWish};
 /// The native names: service-wide.
 pub(crate) fn space() -> Space {
     Space::global(Api::Native)
+}
+
+/// Another name for a volume that is meant by handle or id.
+pub(crate) fn renamed(volume: &str, to: String) -> Rename {
+    let from = match volume_key(volume) {
+        volumes::Key::Id(_) => None,
+        volumes::Key::Named(_, name) => Some(name),
+    };
+    Rename { space: space(), from, to }
 }
 
 /// A volume by handle or id.

@@ -14,6 +14,7 @@ mod whereabouts;
 use parpen_http::path::Params;
 use parpen_identity::Actor;
 use parpen_model::{Attributes, Condition, DiskVerb, Handle, JobId, Kind, ScrubVerb};
+use parpen_service::names::Rename;
 use parpen_service::volumes::ChangeAttributes;
 use parpen_service::{Ports, projects};
 use serde::Serialize;
@@ -56,6 +57,13 @@ impl Call<'_> {
         self.params.get("name")
     }
 
+    /// Another name for what is named in the path, which a global id means whatever it is called.
+    fn renamed(&self, to: String) -> Rename {
+        let name = self.name();
+        let by_id = name.strip_prefix('~').and_then(parse_global_id).is_some();
+        Rename { space: space(), from: (!by_id).then(|| unmarked(name).to_string()), to }
+    }
+
     /// What was looked at.
     fn shown(&self, data: impl Serialize) -> Result<Done, Condition> {
         Ok(Done {
@@ -89,15 +97,20 @@ impl Call<'_> {
         found.map_err(|e| called(e, Kind::Volume, name)).and_then(|v| volumes::present(v, name))
     }
 
-    /// A snapshot by name or global id. The mark of one that is being deleted is no part of its name.
+    /// A snapshot by name or global id.
     async fn snapshot(&self, name: &str) -> Result<parpen_service::snapshots::View, Condition> {
         use parpen_service::snapshots::{Key, get};
         let key = match name.strip_prefix('~').and_then(parse_global_id) {
             Some(id) => Key::Id(id.into()),
-            None => Key::Named(space(), name.strip_prefix('*').unwrap_or(name).to_string()),
+            None => Key::Named(space(), unmarked(name).to_string()),
         };
         get(self.ports, self.actor, &key).await.map_err(|e| called(e, Kind::Snapshot, name))
     }
+}
+
+/// A name without the mark of a snapshot that is being deleted, which is no part of it.
+fn unmarked(name: &str) -> &str {
+    name.strip_prefix('*').unwrap_or(name)
 }
 
 /// What is missing is named as the client named it.

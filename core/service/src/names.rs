@@ -53,6 +53,37 @@ impl Naming {
     }
 }
 
+/// Another name for a volume or snapshot within one side's space of unique names.
+#[derive(Clone, Debug)]
+pub struct Rename {
+    /// The space, in which the name must be free.
+    pub space: Space,
+    /// The name in that space by which the caller means it; none: its id.
+    pub from: Option<String>,
+    /// The new name.
+    pub to: String,
+}
+
+impl Rename {
+    /// Of what is meant by its id.
+    pub fn by_id(space: Space, to: impl Into<String>) -> Rename {
+        Rename { space, from: None, to: to.into() }
+    }
+
+    /// Refuses when the name by which the caller means `this` has meanwhile moved: of several who rename one thing by
+    /// one name, one succeeds. `named` says what bears a name now.
+    pub(crate) fn check_meant(
+        &self,
+        this: Subject,
+        named: impl FnOnce(&str) -> Result<Option<Subject>, Condition>,
+    ) -> Result<(), Condition> {
+        match &self.from {
+            Some(from) if named(from)? != Some(this) => Err(Condition::not_found(this.kind(), from)),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The part of a snapshot's handle that names it within its volume.
 pub fn short(s: &Snapshot) -> &str {
     s.handle.as_str().rsplit_once('@').map_or(s.handle.as_str(), |(_, n)| n)

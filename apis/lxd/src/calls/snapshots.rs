@@ -2,7 +2,7 @@
 
 use parpen_http::Reply;
 use parpen_model::{Api, Condition, Pool, Snapshot, Volume};
-use parpen_service::names::Space;
+use parpen_service::names::{Rename, Space};
 use parpen_service::{Started, names, snapshots};
 
 use super::Cx;
@@ -121,8 +121,9 @@ pub(super) async fn rename(mut cx: Cx<'_>) -> Result<Reply, Condition> {
     let body: SnapshotPost = cx.body().await?;
     let to = from_wire::snapshot_name(body.name.unwrap_or_default())?;
     let (pool, volume, snapshot) = found(&cx).await?;
-    let space = Space::within(Api::Lxd, volume.id);
-    let (renamed, _) = snapshots::rename(cx.ports(), &cx.actor, snapshot.id, space, &to).await?;
+    let from = Some(cx.params.get("snapshot").to_string());
+    let rename = Rename { space: Space::within(Api::Lxd, volume.id), from, to };
+    let (renamed, _) = snapshots::rename(cx.ports(), &cx.actor, snapshot.id, rename).await?;
     let url = url(&pool, &volume, &renamed);
     let resources = Resources::from([("storage_volume_snapshots", vec![url.clone()])]);
     let told = Told { description: "Renaming storage volume snapshot", resources };

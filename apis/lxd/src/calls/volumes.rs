@@ -2,7 +2,7 @@
 
 use parpen_http::Reply;
 use parpen_model::{Api, Condition, Kind, Pool, Volume};
-use parpen_service::names::Space;
+use parpen_service::names::{Rename, Space};
 use parpen_service::{pools, snapshots, volumes};
 use serde_json::Value;
 
@@ -154,9 +154,10 @@ pub(super) async fn rename(mut cx: Cx<'_>) -> Result<Reply, Condition> {
     if to == volume.shown_in(Api::Lxd) {
         return Err(Condition::exists(Kind::Volume, to));
     }
-    let space = Space::within(Api::Lxd, pool.id);
-    volumes::rename(cx.ports(), &cx.actor, volume.id, space, &to).await?;
     let url = to_wire::volume_url(&pool.name, &to);
+    let from = Some(cx.params.get("volume").to_string());
+    let rename = Rename { space: Space::within(Api::Lxd, pool.id), from, to };
+    volumes::rename(cx.ports(), &cx.actor, volume.id, rename).await?;
     cx.bus().lifecycle(&cx.actor, "storage-volume-renamed", &url);
     Ok(envelope::created(&url))
 }

@@ -231,3 +231,21 @@ async fn volumes_of_other_sides_are_shown() {
     assert_eq!((&v["name"], &v["config"]), (&json!("os-vol"), &json!({ "size": "3GiB" })));
     w.post(CUSTOM, json!({ "name": "os-vol" })).await.refused(409);
 }
+
+// All who renamed a volume by one name at once were told that they had; one name stayed.
+#[tokio::test]
+async fn of_those_who_rename_by_one_name_one_succeeds() {
+    let w = World::new().await;
+    w.volume("v", "1MiB").await;
+    w.snapshot("v", "s").await;
+    let both = async |at: &str| {
+        let (a, b) = tokio::join!(w.post(at, json!({ "name": "a" })), w.post(at, json!({ "name": "b" })));
+        if a.status < 300 { (a, b) } else { (b, a) }
+    };
+    let (won, lost) = both(&format!("{}/snapshots/s", at("v"))).await;
+    assert_eq!(won.status, 202);
+    assert_eq!(lost.refused(404), "Storage volume snapshot not found");
+    let (won, lost) = both(&at("v")).await;
+    assert_eq!(won.status, 201);
+    assert_eq!(lost.refused(404), "Storage pool volume not found");
+}

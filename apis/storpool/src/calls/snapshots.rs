@@ -61,8 +61,8 @@ pub async fn create(c: &Call<'_>) -> Result<Done, Condition> {
 pub async fn update(c: &Call<'_>) -> Result<Done, Condition> {
     let want = SnapshotUpdate::read(c.body)?;
     let id = c.snapshot(c.name()).await?.snapshot.id;
-    if let Some(to) = &want.rename {
-        snapshots::rename(c.ports, c.actor, id, space(), to).await?;
+    if let Some(to) = want.rename {
+        snapshots::rename(c.ports, c.actor, id, c.renamed(to)).await?;
     }
     if want.bind.is_some() || want.tags.is_some() {
         let edit = Edit { bound: want.bind, attributes: change_tags(want.tags), ..Edit::default() };

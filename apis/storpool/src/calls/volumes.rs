@@ -93,7 +93,7 @@ pub async fn update(c: &Call<'_>) -> Result<Done, Condition> {
     let terms = ResizeTerms { allow_shrink: want.shrink_ok, ..ResizeTerms::default() };
     let change = Change {
         edit: Edit { limits: want.ceilings, attributes: change_tags(want.tags), ..Edit::default() },
-        rename: rename.map(|to| (space(), to)),
+        rename: rename.map(|to| c.renamed(to)),
         size: size.map(|size| (size, terms)),
     };
     let held = |e| held_as_called(e, &view.volume.handle, c.name());

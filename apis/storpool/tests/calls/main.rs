@@ -298,3 +298,26 @@ async fn every_change_moves_the_generation() {
     assert_eq!(refused["generation"], second);
     assert!(w.post("VolumeDelete/a", Value::Null).await["generation"].as_u64().unwrap() > second);
 }
+
+// All who renamed something by one name at once were told that they had; one name stayed.
+#[tokio::test]
+async fn of_those_who_rename_by_one_name_one_succeeds() {
+    let w = World::new().await;
+    volume(&w, "v").await;
+    w.post("VolumeSnapshot/v", json!({ "name": "s" })).await;
+    for (call, gone) in
+        [("VolumeUpdate/v", "volume 'v' does not exist"), ("SnapshotUpdate/s", "snapshot 's' does not exist")]
+    {
+        let body = |to: &str| json!({ "rename": format!("{}{to}", &call[..1]) }).to_string();
+        let (a, b) = (body("a"), body("b"));
+        let both =
+            tokio::join!(w.send(Method::POST, call, a.as_bytes()), w.send(Method::POST, call, b.as_bytes()));
+        let (won, lost) = if both.0.0 == 200 { both } else { (both.1, both.0) };
+        assert_eq!((won.0, lost.0), (200, 404), "{lost:?}");
+        assert_eq!(lost.1["error"]["descr"], gone);
+    }
+    // A global id means the same thing whatever it is called.
+    let id = one(&w, "Volume/Va").await["globalId"].as_str().unwrap().to_string();
+    w.post(&format!("VolumeUpdate/~{id}"), json!({ "rename": "v" })).await;
+    assert_eq!(one(&w, "Volume/v").await["globalId"], *id);
+}

@@ -1,10 +1,10 @@
 //! Changing what a snapshot is called and what is kept with it.
 
 use parpen_identity::{Actor, Power, may};
-use parpen_model::{Alias, Condition, Kind, Scope, Snapshot, SnapshotId, Subject, Volume, write};
+use parpen_model::{Alias, Condition, Scope, Snapshot, SnapshotId, Subject, Volume, write};
 
 use crate::Ports;
-use crate::names::{self, Space};
+use crate::names::{self, Rename};
 use crate::volumes::ChangeAttributes;
 
 /// What is to be different; absent parts stay.
@@ -59,34 +59,32 @@ pub async fn rename(
     ports: &Ports,
     actor: &Actor,
     id: SnapshotId,
-    space: Space,
-    to: &str,
+    rename: Rename,
 ) -> Result<(Snapshot, u64), Condition> {
-    names::check(to)?;
-    let (actor, to, now) = (actor.clone(), to.to_string(), ports.clock.now());
+    names::check(&rename.to)?;
+    let (actor, now) = (actor.clone(), ports.clock.now());
     write(&*ports.meta, move |tx| {
         let mut s: Snapshot = tx.read().get(actor.scope, id)?;
         may(&actor, Power::Write, Some(s.project))?;
+        let Rename { space, to, .. } = &rename;
         let within = space.within == s.origin.to_string();
-        let (taken, shown) = if within {
-            let v: Option<Volume> = tx.read().find(Scope::All, s.origin)?;
-            let other = v.map(|v| names::snapshot_of(tx.read(), &v, space.api, &to)).transpose()?.flatten();
-            (other.map(|o| o.id), names::short(&s).to_string())
-        } else {
-            let other = match names::find(tx.read(), Scope::All, &space, &to)? {
-                Some(Subject::Snapshot(o)) => Some(o),
-                Some(Subject::Volume(_)) => return Err(Condition::exists(Kind::Volume, &to)),
-                None => None,
-            };
-            (other, s.handle.to_string())
+        let named = |scope, name: &str| match within {
+            true => {
+                let v: Option<Volume> = tx.read().find(scope, s.origin)?;
+                let found = v.map(|v| names::snapshot_of(tx.read(), &v, space.api, name)).transpose()?;
+                Ok(found.flatten().map(|s| Subject::Snapshot(s.id)))
+            }
+            false => names::find(tx.read(), scope, space, name),
         };
-        match taken {
-            Some(other) if other == id => return Ok(s),
-            Some(_) => return Err(Condition::exists(Kind::Snapshot, &to)),
+        rename.check_meant(id.into(), |from| named(actor.scope, from))?;
+        match named(Scope::All, to)? {
+            Some(Subject::Snapshot(other)) if other == id => return Ok(s),
+            Some(other) => return Err(Condition::exists(other.kind(), to)),
             None => {}
         }
+        let is_shown = *to == if within { names::short(&s) } else { s.handle.as_str() };
         s.aliases.retain(|a| a.api != space.api);
-        if shown != to {
+        if !is_shown {
             s.aliases.push(Alias { api: space.api, scope: space.within.clone(), name: to.clone() });
         }
         s.auto_named = false;

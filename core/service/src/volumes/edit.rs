@@ -8,7 +8,7 @@ use parpen_model::{
 };
 
 use super::resize::{self, NewSize, ResizeTerms};
-use crate::names::{self, Space};
+use crate::names::{self, Rename};
 use crate::{Ports, access};
 
 /// Changes the attributes; may be run again.
@@ -52,7 +52,7 @@ pub struct Change {
     pub edit: Edit,
     /// The name within one side's space of unique names. The native side moves name and handle; every other side moves
     /// its own alias only.
-    pub rename: Option<(Space, String)>,
+    pub rename: Option<Rename>,
     /// The size.
     pub size: Option<(NewSize, ResizeTerms)>,
 }
@@ -78,7 +78,7 @@ pub async fn change(
     if let Some(name) = &change.edit.name {
         names::check(name)?;
     }
-    if let Some((space, to)) = &change.rename {
+    if let Some(Rename { space, to, .. }) = &change.rename {
         names::check(to)?;
         if space.api == Api::Native {
             Handle::parse(to)?;
@@ -97,8 +97,8 @@ pub async fn change(
             });
         }
         change.edit.when.check(Kind::Volume, v.id, v.standing())?;
-        if let Some((space, to)) = &change.rename {
-            rename_in(tx, &mut v, space, to)?;
+        if let Some(rename) = &change.rename {
+            rename_in(tx, actor.scope, &mut v, rename)?;
         }
         change.edit.apply(&mut v);
         let job = match change.size {
@@ -137,15 +137,15 @@ pub async fn rename(
     ports: &Ports,
     actor: &Actor,
     id: VolumeId,
-    space: Space,
-    to: &str,
+    rename: Rename,
 ) -> Result<(Volume, u64), Condition> {
-    let rename = Some((space, to.to_string()));
-    let changed = change(ports, actor, id, Change { rename, ..Change::default() }).await?;
+    let changed = change(ports, actor, id, Change { rename: Some(rename), ..Change::default() }).await?;
     Ok((changed.now, changed.generation))
 }
 
-fn rename_in(tx: &mut dyn WriteTx, v: &mut Volume, space: &Space, to: &str) -> Result<(), Condition> {
+fn rename_in(tx: &mut dyn WriteTx, scope: Scope, v: &mut Volume, rename: &Rename) -> Result<(), Condition> {
+    let Rename { space, to, .. } = rename;
+    rename.check_meant(v.id.into(), |from| names::find(tx.read(), scope, space, from))?;
     match names::find(tx.read(), Scope::All, space, to)? {
         Some(s) if s == Subject::Volume(v.id) => return Ok(()),
         Some(_) => return Err(Condition::exists(Kind::Volume, to)),
@@ -158,9 +158,9 @@ fn rename_in(tx: &mut dyn WriteTx, v: &mut Volume, space: &Space, to: &str) -> R
             return Err(Condition::exists(Kind::Volume, to));
         }
         v.handle = handle;
-        v.name = to.to_string();
+        v.name = to.clone();
     } else if v.handle.as_str() != to {
-        v.aliases.push(Alias { api: space.api, scope: space.within.clone(), name: to.to_string() });
+        v.aliases.push(Alias { api: space.api, scope: space.within.clone(), name: to.clone() });
     }
     Ok(())
 }

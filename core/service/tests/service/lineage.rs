@@ -4,7 +4,7 @@ use parpen_base::Buf;
 use parpen_block::{Op, Queue, Request, Session, Wake};
 use parpen_model::lifecycle::Life;
 use parpen_model::{Api, Condition, IoCeiling, Kind, SnapshotId, Volume, WantedLimits};
-use parpen_service::names::{Naming, Space};
+use parpen_service::names::{Naming, Rename, Space};
 use parpen_service::snapshots::{self, NewSnapshot};
 use parpen_service::volumes::{
     self, Change, DeleteTerms, Edit, Filter, From, NewVolume, ResizeTerms, Snapshots,
@@ -190,7 +190,7 @@ async fn a_change_is_taken_as_a_whole_or_not_at_all() {
             readonly: Some(true),
             ..Default::default()
         },
-        rename: Some((Space::global(Api::Native), to.to_string())),
+        rename: Some(Rename::by_id(Space::global(Api::Native), to)),
         size: Some((size.into(), ResizeTerms::default())),
     };
     let before = h.row(&v).await;

@@ -1,7 +1,8 @@
 //! One volume, several names.
 
 use parpen_model::{Alias, Api, Condition};
-use parpen_service::names::{Naming, Space, find};
+use parpen_service::names::{Naming, Rename, Space, find};
+use parpen_service::snapshots::{self, NewSnapshot};
 use parpen_service::volumes::{self, NewVolume};
 
 use super::house::{Disk, House, native};
@@ -61,15 +62,24 @@ async fn an_alias_hides_the_handle_from_its_own_side_only() {
 async fn a_rename_moves_one_sides_name() {
     let house = Disk::new().start().await;
     let v = make(&house, native("books")).await.unwrap();
-    let (v, _) = volumes::rename(&house.ports, &house.actor, v.id, Space::global(Api::StorPool), "#shelf")
-        .await
-        .unwrap();
+    let (v, _) = volumes::rename(
+        &house.ports,
+        &house.actor,
+        v.id,
+        Rename::by_id(Space::global(Api::StorPool), "#shelf"),
+    )
+    .await
+    .unwrap();
     assert_eq!((v.shown_in(Api::StorPool).as_str(), v.shown_in(Api::Lxd).as_str()), ("#shelf", "books"));
     let (v, _) =
-        volumes::rename(&house.ports, &house.actor, v.id, Space::global(Api::Native), "tomes").await.unwrap();
+        volumes::rename(&house.ports, &house.actor, v.id, Rename::by_id(Space::global(Api::Native), "tomes"))
+            .await
+            .unwrap();
     assert_eq!((v.handle.as_str(), v.shown_in(Api::StorPool).as_str()), ("tomes", "#shelf"));
     assert!(
-        volumes::rename(&house.ports, &house.actor, v.id, Space::global(Api::Native), "a b").await.is_err()
+        volumes::rename(&house.ports, &house.actor, v.id, Rename::by_id(Space::global(Api::Native), "a b"))
+            .await
+            .is_err()
     );
 }
 
@@ -97,11 +107,54 @@ async fn nobody_is_named_like_an_id() {
 async fn a_handle_is_nobodys_alias() {
     let house = Disk::new().start().await;
     let a = make(&house, native("sa")).await.unwrap();
-    volumes::rename(&house.ports, &house.actor, a.id, Space::global(Api::StorPool), "sb").await.unwrap();
+    volumes::rename(&house.ports, &house.actor, a.id, Rename::by_id(Space::global(Api::StorPool), "sb"))
+        .await
+        .unwrap();
     let b = make(&house, native("sb")).await.unwrap();
     assert_eq!((b.handle.as_str(), b.shown_in(Api::StorPool).as_str()), ("sb-2", "sb-2"));
     assert_eq!(b.shown_in(Api::Native), "sb");
     let c = make(&house, native("sc")).await.unwrap();
-    let moved = volumes::rename(&house.ports, &house.actor, c.id, Space::global(Api::Native), "sb").await;
+    let moved =
+        volumes::rename(&house.ports, &house.actor, c.id, Rename::by_id(Space::global(Api::Native), "sb"))
+            .await;
     assert!(matches!(moved, Err(Condition::Exists { .. })));
+}
+
+// Eight who renamed one volume by its name at once were all told that they had: the name was looked up before the
+// transaction, and the last of them won.
+#[tokio::test]
+async fn a_name_that_has_moved_is_no_name_to_rename_by() {
+    let house = Disk::new().start().await;
+    let v = make(&house, native("books")).await.unwrap();
+    let (ports, actor) = (&house.ports, &house.actor);
+    let by = |space: &Space, from: &str, to: &str| Rename {
+        space: space.clone(),
+        from: Some(from.into()),
+        to: to.into(),
+    };
+    let is_gone = |e: Condition, from: &str| {
+        assert!(matches!(&e, Condition::NotFound { name, .. } if name == from), "{e:?}")
+    };
+    for (space, to) in [
+        (Space::global(Api::StorPool), "shelf"),
+        (Space::within(Api::Lxd, v.pool), "board"),
+        (Space::global(Api::Native), "tomes"),
+    ] {
+        volumes::rename(ports, actor, v.id, by(&space, "books", to)).await.unwrap();
+        let late = volumes::rename(ports, actor, v.id, by(&space, "books", "second")).await;
+        is_gone(late.unwrap_err(), "books");
+        assert_eq!(house.row(&v).await.shown_in(space.api), to);
+    }
+    let new =
+        NewSnapshot { naming: Naming::unique("s", Space::within(Api::Lxd, v.id)), ..Default::default() };
+    let started = snapshots::create(ports, actor, v.id, new).await.unwrap();
+    ports.jobs.wait(started.job).await.unwrap();
+    let s = started.now;
+    for (space, name) in
+        [(Space::within(Api::Lxd, v.id), "s"), (Space::global(Api::StorPool), s.handle.as_str())]
+    {
+        snapshots::rename(ports, actor, s.id, by(&space, name, "first")).await.unwrap();
+        let late = snapshots::rename(ports, actor, s.id, by(&space, name, "second")).await;
+        is_gone(late.unwrap_err(), name);
+    }
 }
