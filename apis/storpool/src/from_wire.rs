@@ -218,7 +218,7 @@ impl GroupSnapshot {
             let f = Fields::of("volumes", one)?;
             Ok(GroupMember {
                 volume: f.name("volume")?.ok_or_else(bad)?.to_string(),
-                name: f.name("name")?.map(|n| names::volume_name("name", n)).transpose()?,
+                name: f.name("name")?.map(|n| names::snapshot_name("name", n)).transpose()?,
                 tags: tags(&f)?,
             })
         };
@@ -235,7 +235,7 @@ impl SnapshotCreate {
         let f = Fields::of("body", body)?;
         refuse_dates(&f)?;
         Ok(SnapshotCreate {
-            name: f.name("name")?.map(|n| names::volume_name("name", n)).transpose()?,
+            name: f.name("name")?.map(|n| names::snapshot_name("name", n)).transpose()?,
             bind: f.flag("bind")?.unwrap_or(false),
             tags: tags(&f)?,
         })
@@ -263,7 +263,7 @@ impl SnapshotUpdate {
             return Err(Condition::Unsupported("ceilings of a snapshot are not implemented yet".into()));
         }
         Ok(SnapshotUpdate {
-            rename: f.name("rename")?.map(|n| names::volume_name("rename", n)).transpose()?,
+            rename: f.name("rename")?.map(|n| names::snapshot_name("rename", n)).transpose()?,
             bind: f.flag("bind")?,
             tags: tags(&f)?,
         })

@@ -31,11 +31,18 @@ fn check(field: &str, name: &str, fits: bool, reserved: &[&str], allowed: &str) 
     Ok(name.to_string())
 }
 
-/// The name of a new volume, or of a new snapshot (whose `@` is kept for names that the service makes).
+/// The name of a new volume.
 pub fn volume_name(field: &str, name: &str) -> Result<String, Condition> {
     let rest = name.strip_prefix('#').unwrap_or(name);
     let fits = !rest.is_empty() && rest.chars().all(|c| plain(c, &['_', '-', '.', ':']));
     check(field, name, fits, &["list", "status"], "A-Z a-z 0-9 _ - . :, after an optional #")
+}
+
+/// The name of a new snapshot. Its `@` is kept for names that the service makes; a `#` stands before names of volumes
+/// only, and the bindings refuse a whole list for one snapshot that has it.
+pub fn snapshot_name(field: &str, name: &str) -> Result<String, Condition> {
+    let fits = name.chars().all(|c| plain(c, &['_', '-', '.', ':']));
+    check(field, name, fits, &["list", "status"], "A-Z a-z 0-9 _ - . :")
 }
 
 /// Whether a template may bear that name: what does not fit was made elsewhere and is not shown here.
@@ -111,6 +118,12 @@ mod tests {
         }
         for bad in ["", "#", "a#", "a b", "a@b", "a/b", "\u{e9}", "list", "status", &"x".repeat(200)] {
             assert!(volume_name("name", bad).is_err(), "{bad}");
+        }
+        for good in ["a", "a:b.c-d_e", &"x".repeat(199)] {
+            assert_eq!(snapshot_name("name", good).as_deref(), Ok(good));
+        }
+        for bad in ["", "#", "#a", "*a", "a@b", "list", "status", &"x".repeat(200)] {
+            assert!(snapshot_name("name", bad).is_err(), "{bad}");
         }
         assert!(is_template_name("ssd-3_x") && is_template_name("status"));
         assert!(!is_template_name("list") && !is_template_name("my type") && !is_template_name("a.b"));

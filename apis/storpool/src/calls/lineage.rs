@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use parpen_model::{Condition, Snapshot, Subject, VolumeId};
+use parpen_model::{Api, Condition, Snapshot, Subject, VolumeId};
 use parpen_service::names::Naming;
 use parpen_service::snapshots::{self, NewSnapshot};
 use parpen_service::{projects, volumes};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Done, held_as_called, new_attributes};
 use crate::from_wire::{self, GroupSnapshot};
-use crate::names::{global_id, space};
+use crate::names::{global_id, snapshot_name, space};
 use crate::to_wire;
 
 /// What it costs; nothing where the store does not tell.
@@ -47,6 +47,11 @@ pub async fn volumes_space(c: &Call<'_>) -> Result<Done, Condition> {
 pub async fn freeze(c: &Call<'_>) -> Result<Done, Condition> {
     from_wire::volume_freeze(c.body)?;
     let volume = c.volume(c.name()).await?.volume;
+    let shown = volume.shown_in(Api::StorPool);
+    if snapshot_name("name", &shown).is_err() {
+        let why = format!("a snapshot cannot be named {shown}: rename the volume first");
+        return Err(Condition::invalid("name", why));
+    }
     let held = |e| held_as_called(e, &volume.handle, c.name());
     let started = volumes::freeze(c.ports, c.actor, volume.id, false).await.map_err(held)?;
     c.wait(started.job).await.map_err(held)?;

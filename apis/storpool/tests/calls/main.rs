@@ -321,3 +321,23 @@ async fn of_those_who_rename_by_one_name_one_succeeds() {
     w.post(&format!("VolumeUpdate/~{id}"), json!({ "rename": "v" })).await;
     assert_eq!(one(&w, "Volume/v").await["globalId"], *id);
 }
+
+// One snapshot whose name began with # made the bindings refuse every list that held it.
+#[tokio::test]
+async fn no_snapshot_is_named_with_the_mark_of_volumes() {
+    let w = World::new().await;
+    volume(&w, "#v").await;
+    w.post("VolumeSnapshot/%23v", json!({ "name": "s" })).await;
+    w.post("VolumeSnapshot/%23v", Value::Null).await;
+    for (call, body) in [
+        ("VolumeSnapshot/%23v", json!({ "name": "#x" })),
+        ("SnapshotUpdate/s", json!({ "rename": "#x" })),
+        ("VolumesGroupSnapshot", json!({ "volumes": [{ "volume": "#v", "name": "#x" }] })),
+        ("VolumeFreeze/%23v", Value::Null),
+    ] {
+        let (name, descr) = w.refused(Method::POST, call, body).await;
+        assert_eq!(name, "invalidParam", "{call}: {descr}");
+        assert!(!call.starts_with("VolumeFreeze") || descr.contains("rename the volume first"), "{descr}");
+    }
+    w.get("SnapshotsList").await.as_array().unwrap().iter().for_each(strict::snapshot);
+}
