@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use parpen_http::Reply;
+use parpen_model::lifecycle::passes;
 use parpen_model::{Condition, Kind};
 use serde_json::json;
 
@@ -21,7 +22,9 @@ fn verdict(condition: &Condition) -> (StatusCode, &'static str, bool) {
     match condition {
         Condition::NotFound { .. } => (StatusCode::NOT_FOUND, "objectDoesNotExist", false),
         Condition::Exists { .. } => (StatusCode::CONFLICT, "objectExists", false),
-        Condition::WrongState { .. } | Condition::InUse { .. } => (StatusCode::CONFLICT, "busy", false),
+        // The bindings ask again while it is transient: that helps where running work is all that is in the way.
+        Condition::WrongState { actual, .. } => (StatusCode::CONFLICT, "busy", passes(actual)),
+        Condition::InUse { .. } => (StatusCode::CONFLICT, "busy", false),
         Condition::QuotaExceeded { .. } | Condition::NoSpace(_) => {
             (StatusCode::INSUFFICIENT_STORAGE, "insufficientResources", false)
         }
@@ -73,10 +76,10 @@ mod tests {
     #[test]
     fn every_condition_has_its_name() {
         let held = |by: &str| Condition::in_use(Kind::Volume, "vol", vec![by.into()]);
-        let wrong = Condition::WrongState {
+        let wrong = |actual: &str| Condition::WrongState {
             what: Kind::Volume,
             name: "vol".into(),
-            actual: "creating".into(),
+            actual: actual.into(),
             wanted: "ready".into(),
         };
         let quota = Condition::QuotaExceeded { what: "volumes".into(), limit: 1, used: 1, asked: 1 };
@@ -85,7 +88,9 @@ mod tests {
             Condition::not_found(Kind::Volume, "vol"),
             Condition::not_found(Kind::VolumeType, "tpl"),
             Condition::exists(Kind::Snapshot, "snap"),
-            wrong,
+            wrong("creating"),
+            wrong("resizing"),
+            wrong("error"),
             held("client-19"),
             held("nbd 127.0.0.1"),
             quota,
@@ -109,7 +114,9 @@ mod tests {
             404 {"error":{"name":"objectDoesNotExist","descr":"volume 'vol' does not exist"},"generation":7}
             404 {"error":{"name":"objectDoesNotExist","descr":"template 'tpl' does not exist"},"generation":7}
             409 {"error":{"name":"objectExists","descr":"snapshot 'snap' already exists"},"generation":7}
-            409 {"error":{"name":"busy","descr":"volume \"vol\" is creating; this needs it to be ready"},"generation":7}
+            409 {"error":{"name":"busy","descr":"volume \"vol\" is creating; this needs it to be ready","transient":true},"generation":7}
+            409 {"error":{"name":"busy","descr":"volume \"vol\" is resizing; this needs it to be ready","transient":true},"generation":7}
+            409 {"error":{"name":"busy","descr":"volume \"vol\" is error; this needs it to be ready"},"generation":7}
             409 {"error":{"name":"busy","descr":"'vol' is open at client 19"},"generation":7}
             409 {"error":{"name":"busy","descr":"volume \"vol\" is in use by nbd 127.0.0.1"},"generation":7}
             507 {"error":{"name":"insufficientResources","descr":"the quota of volumes is used up: 1 of 1, 1 more asked for"},"generation":7}

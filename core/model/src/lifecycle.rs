@@ -226,6 +226,13 @@ impl Refused {
     }
 }
 
+/// Whether the state for which something was refused passes by itself when running work ends, so that asking again may
+/// help. All others stay until somebody changes them.
+pub fn passes(actual: &str) -> bool {
+    [Life::Creating, Life::Deleting].iter().any(|l| l.word() == actual)
+        || Work::ALL.iter().any(|w| w.word() == actual)
+}
+
 /// The life axis.
 pub fn life(state: Life, event: LifeEvent) -> Result<Life, Refused> {
     use Life::*;
@@ -347,6 +354,16 @@ mod tests {
         let head = "# Lifecycle tables\n\nWritten by a test from `core/model/src/lifecycle.rs`; \
                     `UPDATE_EXPECT=1 cargo test -p parpen-model` renews it.\n\n";
         expect_test::expect_file!["../../../docs/lifecycle.md"].assert_eq(&format!("{head}{}", tables()));
+    }
+
+    #[test]
+    fn what_runs_passes_and_what_stands_stays() {
+        for word in ["creating", "deleting", "resizing", "rolling back", "copying", "freezing"] {
+            assert!(passes(word), "{word}");
+        }
+        for word in ["ready", "error", "attached", "offered to another project", "frozen", ""] {
+            assert!(!passes(word), "{word}");
+        }
     }
 
     #[test]
