@@ -46,8 +46,9 @@ pub(crate) async fn call(ports: &Ports, actor: Actor, mut request: HttpRequest) 
         }
         Endpoint::DiskShow => ok(&v1::disk(&at.by_guid(params.get("guid"), guid::disk).await?)),
         Endpoint::DiskDelete => {
-            let disk = at.by_guid(params.get("guid"), guid::disk).await?;
-            at.delete(disk.volume.id).await?;
+            let asked = params.get("guid");
+            let disk = at.by_guid(asked, guid::disk).await?;
+            at.delete(disk.volume.id, asked).await?;
             // The client reads a body, and hands it to its caller: it documents `True`.
             ok(&json!(true))
         }
@@ -63,8 +64,9 @@ pub(crate) async fn call(ports: &Ports, actor: Actor, mut request: HttpRequest) 
             at.v2_show(StatusCode::OK, &disk).await
         }
         Endpoint::V2DiskDelete => {
-            let disk = at.by_name(params.get("name")).await?;
-            at.delete(disk.volume.id).await?;
+            let asked = params.get("name");
+            let disk = at.by_name(asked).await?;
+            at.delete(disk.volume.id, asked).await?;
             ok(&json!({}))
         }
     }
@@ -121,11 +123,15 @@ impl At<'_> {
         volumes::get(self.ports, self.actor, &volumes::Key::Id(started.now.id)).await
     }
 
-    /// Snapshots are none of this API's nouns: those that others took stay, as do their bytes.
-    async fn delete(&self, id: VolumeId) -> Result<(), Condition> {
+    /// Snapshots are none of this API's nouns: those that others took stay, as do their bytes. To destroy twice is the
+    /// same as once: the second caller finds no disk. `asked` is what he calls it.
+    async fn delete(&self, id: VolumeId, asked: &str) -> Result<(), Condition> {
         let snapshots = volumes::Snapshots::Keep;
-        let terms = volumes::DeleteTerms { snapshots, ..Default::default() };
-        let started = volumes::delete(self.ports, self.actor, id, terms).await?;
+        let terms = volumes::DeleteTerms { snapshots, once: true, ..Default::default() };
+        let started = volumes::delete(self.ports, self.actor, id, terms).await.map_err(|e| match e {
+            Condition::NotFound { what, .. } => Condition::not_found(what, asked),
+            other => other,
+        })?;
         self.ports.jobs.wait(started.job).await.map(|_| ())
     }
 

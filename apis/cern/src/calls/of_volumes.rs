@@ -91,8 +91,11 @@ impl At<'_> {
     pub(super) async fn volume_delete(&self) -> Answer {
         let id = self.volume().await?.volume.id;
         let snapshots = volumes::Snapshots::Delete;
-        let terms = volumes::DeleteTerms { snapshots, ignore_lock: true, ..Default::default() };
-        let started = volumes::delete(self.ports, self.actor(), id, terms).await?;
+        let terms = volumes::DeleteTerms { snapshots, ignore_lock: true, once: true, ..Default::default() };
+        let started = volumes::delete(self.ports, self.actor(), id, terms).await.map_err(|e| match e {
+            Condition::NotFound { what, .. } => Condition::not_found(what, &self.names.name),
+            other => other,
+        })?;
         self.ports.jobs.wait(started.job).await?;
         gone()
     }

@@ -165,7 +165,8 @@ pub(super) async fn rename(mut cx: Cx<'_>) -> Result<Reply, Condition> {
 pub(super) async fn delete(cx: Cx<'_>) -> Result<Reply, Condition> {
     let (pool, volume) = cx.volume().await?;
     let url = to_wire::volume_url(&pool.name, &volume.shown_in(Api::Lxd));
-    let terms = volumes::DeleteTerms { snapshots: volumes::Snapshots::Delete, ..Default::default() };
+    let snapshots = volumes::Snapshots::Delete;
+    let terms = volumes::DeleteTerms { snapshots, once: true, ..Default::default() };
     let started = volumes::delete(cx.ports(), &cx.actor, volume.id, terms).await?;
     cx.finish(started.job).await?;
     cx.bus().lifecycle(&cx.actor, "storage-volume-deleted", &url);

@@ -249,3 +249,19 @@ async fn of_those_who_rename_by_one_name_one_succeeds() {
     assert_eq!(won.status, 201);
     assert_eq!(lost.refused(404), "Storage pool volume not found");
 }
+
+// Whoever deleted a volume while another did was told that it is deleting, not that it is gone.
+#[tokio::test]
+async fn what_is_being_deleted_is_gone_for_the_next_who_deletes_it() {
+    let w = World::new().await;
+    w.volume("v", "1MiB").await;
+    parpen_model::write(&*w.ports.meta, |tx| {
+        let all = tx.read().list::<parpen_model::Volume>(parpen_model::Scope::All, &Default::default())?;
+        let mut v = all[0].clone();
+        v.life = parpen_model::lifecycle::Life::Deleting;
+        tx.update(&mut v)
+    })
+    .await
+    .unwrap();
+    assert_eq!(w.delete(&at("v")).await.refused(404), "Storage pool volume not found");
+}

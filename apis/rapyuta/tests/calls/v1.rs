@@ -256,3 +256,22 @@ async fn bad_bodies_change_nothing() {
     assert_eq!(told(w.reply(Method::POST, "/disk", &vec![b' '; (1 << 20) + 1]).await).0, 413);
     assert_eq!(w.get("/disk").await, (200, json!([])));
 }
+
+// Whoever destroyed a disk while another did was told of a conflict, though the contract calls destroying idempotent.
+#[tokio::test]
+async fn a_disk_that_is_being_destroyed_is_gone_for_the_next_who_destroys_it() {
+    let w = World::new().await;
+    let disk = made(&w, "books").await;
+    parpen_model::write(&*w.house.ports.meta, |tx| {
+        let all = tx.read().list::<parpen_model::Volume>(parpen_model::Scope::All, &Default::default())?;
+        let mut v = all[0].clone();
+        v.life = parpen_model::lifecycle::Life::Deleting;
+        tx.update(&mut v)
+    })
+    .await
+    .unwrap();
+    let guid = text(&disk, "guid");
+    let gone = json!({ "error": format!("there is no disk {guid:?}") });
+    assert_eq!(w.delete(&format!("/disk/{guid}")).await, (404, gone));
+    assert_eq!(w.delete("/v2/disks/books/").await.0, 404);
+}

@@ -38,6 +38,8 @@ pub struct DeleteTerms {
     pub ignore_lock: bool,
     /// Those who hold it and those who are together with it in a group are respected, also with `force`.
     pub respect: bool,
+    /// What is being deleted already is gone: whoever comes second hears that there is none, not that it is busy.
+    pub once: bool,
     /// The states it is allowed from.
     pub when: When,
 }
@@ -61,6 +63,9 @@ pub async fn delete(
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut v: Volume = tx.read().get(actor_in.scope, id)?;
         may(&actor_in, Power::Write, Some(v.project))?;
+        if terms.once && v.life == Life::Deleting {
+            return Err(Condition::not_found(Kind::Volume, &v.handle));
+        }
         parts::refuse_frozen(tx.read(), v.pool)?;
         terms.when.check(Kind::Volume, v.id, v.standing())?;
         refuse_held(tx, &v, terms)?;

@@ -2,7 +2,7 @@
 
 use parpen_base::{Buf, MIB};
 use parpen_model::lifecycle::{Life, Usage};
-use parpen_model::{Condition, Snapshot, Volume};
+use parpen_model::{Condition, Kind, Snapshot, Volume};
 use parpen_service::snapshots::{self, NewSnapshot};
 use parpen_service::volumes::{self, DeleteTerms, From, NewVolume, ResizeTerms, RollbackTerms, Snapshots};
 
@@ -127,4 +127,23 @@ async fn what_fails_leaves_no_trace_or_shows_its_error() {
     let job =
         volumes::delete(&house.ports, &house.actor, shown.id, DeleteTerms::default()).await.unwrap().job;
     house.ports.jobs.wait(job).await.unwrap();
+}
+
+// Of two who delete a volume at once the second found it busy, also on the sides that call deleting idempotent.
+#[tokio::test]
+async fn what_is_being_deleted_is_gone_where_a_side_says_so() {
+    let disk = Disk::new();
+    let house = disk.start().await;
+    let v = house.volume("books", MIB).await;
+    house.kill();
+    // No job runs, so the first removal never ends.
+    let house = disk.start_with(false).await;
+    let delete = |once| {
+        let terms = DeleteTerms { once, ..Default::default() };
+        volumes::delete(&house.ports, &house.actor, v.id, terms)
+    };
+    delete(true).await.unwrap();
+    assert_eq!(delete(true).await.unwrap_err(), Condition::not_found(Kind::Volume, "books"));
+    assert!(matches!(delete(false).await, Err(Condition::WrongState { .. })));
+    house.kill();
 }
