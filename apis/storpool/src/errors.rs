@@ -1,5 +1,7 @@
 //! The error document: one name for each condition.
 
+use std::net::IpAddr;
+
 use http::StatusCode;
 use parpen_http::Reply;
 use parpen_model::lifecycle::passes;
@@ -46,13 +48,20 @@ fn descr(condition: &Condition) -> String {
     match condition {
         Condition::NotFound { what, name } => format!("{} '{name}' does not exist", noun(*what)),
         Condition::Exists { what, name } => format!("{} '{name}' already exists", noun(*what)),
-        Condition::InUse { name, by, .. } if by.iter().any(|b| client_of(b).is_some()) => {
+        Condition::InUse { name, by, .. }
+            if by.iter().any(|b| client_of(b).is_some() || is_connection(b)) =>
+        {
             let at: Vec<String> =
                 by.iter().map(|b| client_of(b).map_or(b.clone(), |n| format!("client {n}"))).collect();
             format!("'{name}' is open at {}", at.join(", "))
         }
         other => other.to_string(),
     }
+}
+
+/// Whether a holder is somebody who is connected without an attachment: a transport's name and an address.
+fn is_connection(by: &str) -> bool {
+    by.split_once(' ').is_some_and(|(_, address)| address.parse::<IpAddr>().is_ok())
 }
 
 fn noun(kind: Kind) -> &'static str {
@@ -93,6 +102,8 @@ mod tests {
             wrong("error"),
             held("client-19"),
             held("nbd 127.0.0.1"),
+            held("nbd fe80::1"),
+            held("snapshot one"),
             quota,
             Condition::NoSpace("the pool is full".into()),
             Condition::invalid("size", "it is no number"),
@@ -118,7 +129,9 @@ mod tests {
             409 {"error":{"name":"busy","descr":"volume \"vol\" is resizing; this needs it to be ready","transient":true},"generation":7}
             409 {"error":{"name":"busy","descr":"volume \"vol\" is error; this needs it to be ready"},"generation":7}
             409 {"error":{"name":"busy","descr":"'vol' is open at client 19"},"generation":7}
-            409 {"error":{"name":"busy","descr":"volume \"vol\" is in use by nbd 127.0.0.1"},"generation":7}
+            409 {"error":{"name":"busy","descr":"'vol' is open at nbd 127.0.0.1"},"generation":7}
+            409 {"error":{"name":"busy","descr":"'vol' is open at nbd fe80::1"},"generation":7}
+            409 {"error":{"name":"busy","descr":"volume \"vol\" is in use by snapshot one"},"generation":7}
             507 {"error":{"name":"insufficientResources","descr":"the quota of volumes is used up: 1 of 1, 1 more asked for"},"generation":7}
             507 {"error":{"name":"insufficientResources","descr":"the pool is full"},"generation":7}
             400 {"error":{"name":"invalidParam","descr":"size: it is no number"},"generation":7}

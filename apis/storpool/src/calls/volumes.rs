@@ -132,10 +132,14 @@ pub async fn delete(c: &Call<'_>) -> Result<Done, Condition> {
 
 /// `VolumeRevert`: the volume's content and size become those of one of its snapshots.
 pub async fn revert(c: &Call<'_>) -> Result<Done, Condition> {
-    let to = from_wire::volume_revert(c.body)?;
+    let asked = from_wire::volume_revert(c.body)?;
     let volume = c.volume(c.name()).await?.volume;
-    let to = c.snapshot(&to).await?.snapshot.id;
-    let held = |e| held_as_called(e, &volume.handle, c.name());
+    let to = c.snapshot(&asked).await?.snapshot.id;
+    let held = |e| match e {
+        // It is there, but it is another volume's.
+        Condition::NotFound { what: Kind::Snapshot, .. } => Condition::not_found(Kind::Snapshot, &asked),
+        other => held_as_called(other, &volume.handle, c.name()),
+    };
     let terms = RollbackTerms::default();
     let started = volumes::rollback(c.ports, c.actor, volume.id, to, terms).await.map_err(held)?;
     c.wait(started.job).await.map_err(held)?;

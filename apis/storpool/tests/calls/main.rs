@@ -341,3 +341,25 @@ async fn no_snapshot_is_named_with_the_mark_of_volumes() {
     }
     w.get("SnapshotsList").await.as_array().unwrap().iter().for_each(strict::snapshot);
 }
+
+// The id of the snapshot was in the answer, which no client of this side knows.
+#[tokio::test]
+async fn another_volumes_snapshot_is_refused_by_the_name_that_was_given() {
+    let w = World::new().await;
+    volume(&w, "v").await;
+    volume(&w, "op").await;
+    w.post("VolumeSnapshot/op", json!({ "name": "s" })).await;
+    let (name, descr) = w.refused(Method::POST, "VolumeRevert/v", json!({ "toSnapshot": "s" })).await;
+    assert_eq!((name.as_str(), descr.as_str()), ("objectDoesNotExist", "snapshot 's' does not exist"));
+}
+
+// Clients look for `is open at`, and then wait or force; of a plain connection it was not said.
+#[tokio::test]
+async fn what_a_plain_connection_has_open_is_open_at_it() {
+    let w = World::new().await;
+    volume(&w, "op").await;
+    w.post("VolumeUpdate/op", json!({ "rename": "w" })).await;
+    let _session = w.open("op").await;
+    let (name, descr) = w.refused(Method::POST, "VolumeDelete/w", Value::Null).await;
+    assert_eq!((name.as_str(), descr.as_str()), ("busy", "'w' is open at nbd 127.0.0.1"));
+}
