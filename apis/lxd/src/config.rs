@@ -110,11 +110,80 @@ fn check_bool(value: &str) -> Result<(), String> {
 fn check_schedule(value: &str) -> Result<(), String> {
     const WORDS: [&str; 8] =
         ["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@annually", "@yearly", "@startup"];
-    let cron = |s: &str| s.split_whitespace().count() == 5;
-    if value.is_empty() || cron(value) || value.split(',').all(|word| WORDS.contains(&word.trim())) {
+    let value = value.to_ascii_lowercase();
+    if value.is_empty() || value.split(',').all(|word| WORDS.contains(&word.trim())) {
         return Ok(());
     }
-    Err("Schedule must be of the form: <minute> <hour> <day-of-month> <month> <day-of-week>".into())
+    // Several are parted by a comma and a space; a comma alone is part of one.
+    value.split(", ").filter(|one| !WORDS.contains(one)).try_for_each(|one| {
+        let fields: Vec<&str> = one.split_whitespace().collect();
+        if fields.len() != FIELDS.len() {
+            return Err(
+                "Schedule must be of the form: <minute> <hour> <day-of-month> <month> <day-of-week>".into()
+            );
+        }
+        let unfit = fields.iter().zip(&FIELDS).find(|(text, field)| !field.takes(text));
+        unfit.map_or(Ok(()), |(text, field)| {
+            Err(format!("Error parsing schedule: {text:?} is no {}", field.what))
+        })
+    })
+}
+
+/// One of the five parts of a schedule: least and greatest number, and names that count from the least.
+struct Field {
+    what: &'static str,
+    least: u32,
+    greatest: u32,
+    names: &'static [&'static str],
+}
+
+const FIELDS: [Field; 5] = [
+    Field { what: "minute", least: 0, greatest: 59, names: &[] },
+    Field { what: "hour", least: 0, greatest: 23, names: &[] },
+    Field { what: "day of the month", least: 1, greatest: 31, names: &[] },
+    Field {
+        what: "month",
+        least: 1,
+        greatest: 12,
+        names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    },
+    Field {
+        what: "day of the week",
+        least: 0,
+        greatest: 6,
+        names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+    },
+];
+
+impl Field {
+    /// Whether this is a list of `*`, numbers and ranges, each perhaps with a step.
+    fn takes(&self, text: &str) -> bool {
+        text.split(',').all(|part| {
+            let (range, step) =
+                part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
+            self.has(range) && step.is_none_or(|s| number(s).is_some_and(|n| n > 0))
+        })
+    }
+
+    fn has(&self, range: &str) -> bool {
+        match range.split_once('-') {
+            None => matches!(range, "*" | "?") || self.place(range).is_some(),
+            Some((from, to)) => {
+                self.place(from).is_some_and(|from| self.place(to).is_some_and(|to| from <= to))
+            }
+        }
+    }
+
+    fn place(&self, text: &str) -> Option<u32> {
+        let named = self.names.iter().zip(self.least..).find(|(name, _)| **name == text);
+        let place = named.map(|(_, n)| n).or_else(|| number(text))?;
+        (self.least..=self.greatest).contains(&place).then_some(place)
+    }
+}
+
+/// Digits alone: no sign.
+fn number(text: &str) -> Option<u32> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// The span after which a snapshot is over: `1M 2H 3d 4w 5m 6y`, each at most once. `None`: never.
@@ -177,7 +246,10 @@ mod tests {
             ("user.any thing", "é"),
             ("snapshots.expiry", "1w 2d"),
             ("snapshots.schedule", "@daily, @startup"),
+            ("snapshots.schedule", "@DAILY,@startup"),
             ("snapshots.schedule", "0 6 * * *"),
+            ("snapshots.schedule", "*/15 0-6,22 1,15 jan-Mar 1-5"),
+            ("snapshots.schedule", "0 6 * * *, @monthly, 5/10 ? 31 12 0"),
             ("security.shifted", "true"),
         ] {
             assert!(check_volume("v", &one(key, value)).is_ok(), "{key}={value}");
@@ -190,6 +262,21 @@ mod tests {
             ("snapshots.expiry", "1d 2d"),
             ("snapshots.expiry", "99999999999999999999y"),
             ("snapshots.schedule", "whenever"),
+            // Five words were enough to be a schedule.
+            ("snapshots.schedule", "61 * * * *"),
+            ("snapshots.schedule", "* 24 * * *"),
+            ("snapshots.schedule", "* * 0 * *"),
+            ("snapshots.schedule", "* * * 13 *"),
+            ("snapshots.schedule", "* * * * 7"),
+            ("snapshots.schedule", "*/0 * * * *"),
+            ("snapshots.schedule", "*/ * * * *"),
+            ("snapshots.schedule", "9-5 * * * *"),
+            ("snapshots.schedule", "1, * * * *"),
+            ("snapshots.schedule", "+1 * * * *"),
+            ("snapshots.schedule", "-1 * * * *"),
+            ("snapshots.schedule", "now or never at all"),
+            ("snapshots.schedule", "@daily, @never"),
+            ("snapshots.schedule", "* * * *"),
             ("security.shifted", "maybe"),
             ("zfs.blocksize", "4096"),
         ] {
