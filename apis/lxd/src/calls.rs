@@ -148,6 +148,8 @@ pub(crate) async fn call(endpoint: Endpoint, cx: Cx<'_>) -> Result<Reply, Condit
         E::PoolDelete => pools::delete(cx).await,
         E::PoolResources => pools::resources(cx).await,
         E::VolumeList | E::VolumeTypeList => volumes::list(cx).await,
+        E::VolumeListAll | E::VolumeTypeListAll => volumes::list_all(cx).await,
+        E::BackupList => volumes::backups(cx).await,
         E::VolumeCreate | E::VolumeTypeCreate => volumes::create(cx).await,
         E::VolumeGet => volumes::get(cx).await,
         E::VolumePut => volumes::change(cx, true).await,

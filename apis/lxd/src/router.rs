@@ -62,8 +62,8 @@ endpoints! {
     VolumeRename = POST "/1.0/storage-pools/{pool}/volumes/{type}/{volume}" built,
     VolumeDelete = DELETE "/1.0/storage-pools/{pool}/volumes/{type}/{volume}" built,
     VolumeState = GET "/1.0/storage-pools/{pool}/volumes/{type}/{volume}/state" built,
-    VolumeListAll = GET "/1.0/storage-volumes" absent,
-    VolumeTypeListAll = GET "/1.0/storage-volumes/{type}" absent,
+    VolumeListAll = GET "/1.0/storage-volumes" built,
+    VolumeTypeListAll = GET "/1.0/storage-volumes/{type}" built,
 
     SnapshotList = GET "/1.0/storage-pools/{pool}/volumes/{type}/{volume}/snapshots" built,
     SnapshotCreate = POST "/1.0/storage-pools/{pool}/volumes/{type}/{volume}/snapshots" built,
@@ -73,7 +73,7 @@ endpoints! {
     SnapshotRename = POST "/1.0/storage-pools/{pool}/volumes/{type}/{volume}/snapshots/{snapshot}" built,
     SnapshotDelete = DELETE "/1.0/storage-pools/{pool}/volumes/{type}/{volume}/snapshots/{snapshot}" built,
 
-    BackupList = GET "/1.0/storage-pools/{pool}/volumes/{type}/{volume}/backups" absent,
+    BackupList = GET "/1.0/storage-pools/{pool}/volumes/{type}/{volume}/backups" built,
     BackupCreate = POST "/1.0/storage-pools/{pool}/volumes/{type}/{volume}/backups" absent,
     BackupGet = GET "/1.0/storage-pools/{pool}/volumes/{type}/{volume}/backups/{backup}" absent,
     BackupRename = POST "/1.0/storage-pools/{pool}/volumes/{type}/{volume}/backups/{backup}" absent,

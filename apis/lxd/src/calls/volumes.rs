@@ -14,27 +14,59 @@ use crate::wire::{VolumePost, VolumePut, VolumesPost};
 use crate::{config, envelope};
 
 pub(super) async fn list(cx: Cx<'_>) -> Result<Reply, Condition> {
-    let word = cx.params.get("type");
-    let kind = if word.is_empty() { VolumeKind::Custom } else { from_wire::volume_kind(word)? };
+    let wanted = Wanted::read(&cx)?;
     let pool = cx.pool().await?;
-    let filter = Filter::parse(&cx.request.query_value("filter").unwrap_or_default())?;
-    let recursive = cx.recursive();
-    let documents = match kind {
-        VolumeKind::Custom => documents(&cx, &pool, recursive).await?,
-        VolumeKind::Other => Vec::new(),
-    };
-    let mut wanted = Vec::new();
-    for d in documents {
-        let value = serde_json::to_value(&d).map_err(Condition::internal)?;
-        if filter.wants(&value) {
-            wanted.push(if recursive {
-                value
-            } else {
-                Value::from(to_wire::volume_url(&pool.name, &d.name))
-            });
-        }
+    Ok(envelope::sync(wanted.of(&cx, &pool, false).await?))
+}
+
+/// The volumes of all pools. Documents name their pool, which is not in the address here.
+pub(super) async fn list_all(cx: Cx<'_>) -> Result<Reply, Condition> {
+    let wanted = Wanted::read(&cx)?;
+    let mut all = Vec::new();
+    for pool in pools::list(cx.ports(), &cx.actor).await? {
+        all.extend(wanted.of(&cx, &pool, true).await?);
     }
-    Ok(envelope::sync(wanted))
+    Ok(envelope::sync(all))
+}
+
+/// What a list is to show.
+struct Wanted {
+    kind: VolumeKind,
+    filter: Filter,
+    recursive: bool,
+}
+
+impl Wanted {
+    fn read(cx: &Cx<'_>) -> Result<Wanted, Condition> {
+        let word = cx.params.get("type");
+        Ok(Wanted {
+            kind: if word.is_empty() { VolumeKind::Custom } else { from_wire::volume_kind(word)? },
+            filter: Filter::parse(&cx.request.query_value("filter").unwrap_or_default())?,
+            recursive: cx.recursive(),
+        })
+    }
+
+    /// Addresses or documents of what is wanted of a pool's volumes.
+    async fn of(&self, cx: &Cx<'_>, pool: &Pool, with_pool: bool) -> Result<Vec<Value>, Condition> {
+        let documents = match self.kind {
+            VolumeKind::Custom => documents(cx, pool, self.recursive).await?,
+            VolumeKind::Other => Vec::new(),
+        };
+        let mut wanted = Vec::new();
+        for d in documents {
+            let mut value = serde_json::to_value(&d).map_err(Condition::internal)?;
+            if with_pool {
+                value["pool"] = pool.name.as_str().into();
+            }
+            if self.filter.wants(&value) {
+                wanted.push(match self.recursive {
+                    true => value,
+                    false => to_wire::volume_url(&pool.name, &d.name).into(),
+                });
+            }
+        }
+        Ok(wanted)
+    }
 }
 
 /// The volumes of a pool by name, each followed by its snapshots where they are wanted too. A plain list
@@ -59,6 +91,12 @@ async fn documents(cx: &Cx<'_>, pool: &Pool, with_snapshots: bool) -> Result<Vec
 }
 
 pub(super) async fn create(mut cx: Cx<'_>) -> Result<Reply, Condition> {
+    // LXD's clients send the bytes of a backup or an ISO image to the same address; they are no JSON.
+    let binary = cx.request.header("content-type") == Some("application/octet-stream");
+    if binary || cx.request.header("x-lxd-name").is_some() {
+        let why = "importing a volume from a backup or an ISO image is not implemented";
+        return Err(Condition::Unsupported(why.into()));
+    }
     let body: VolumesPost = cx.body().await?;
     let kind = Some(cx.params.get("type").to_string()).filter(|t| !t.is_empty());
     let wanted = from_wire::wanted_volume(kind.as_deref(), body)?;
@@ -171,6 +209,12 @@ pub(super) async fn delete(cx: Cx<'_>) -> Result<Reply, Condition> {
     cx.finish(started.job).await?;
     cx.bus().lifecycle(&cx.actor, "storage-volume-deleted", &url);
     Ok(envelope::empty())
+}
+
+/// No backups are kept of volumes.
+pub(super) async fn backups(cx: Cx<'_>) -> Result<Reply, Condition> {
+    cx.volume().await?;
+    Ok(envelope::sync([(); 0]))
 }
 
 pub(super) async fn state(cx: Cx<'_>) -> Result<Reply, Condition> {

@@ -265,3 +265,40 @@ async fn what_is_being_deleted_is_gone_for_the_next_who_deletes_it() {
     .unwrap();
     assert_eq!(w.delete(&at("v")).await.refused(404), "Storage pool volume not found");
 }
+
+#[tokio::test]
+async fn a_volume_has_no_backups_and_is_not_made_from_one() {
+    let w = World::new().await;
+    w.volume("v", "1MiB").await;
+    assert_eq!(w.get(&format!("{}/backups", at("v"))).await.ok(), json!([]));
+    assert_eq!(w.get(&format!("{}/backups", at("nov"))).await.refused(404), "Storage pool volume not found");
+    for headers in
+        [[("x-lxd-name", "b"), ("x-lxd-type", "iso")], [("content-type", "application/octet-stream"); 2]]
+    {
+        let answer = w.raw(Via::Unix, Method::POST, CUSTOM, &headers, b"\x1f\x8b").await;
+        assert!(answer.refused(501).contains("backup"));
+    }
+    assert_eq!(w.get(CUSTOM).await.ok(), json!([at("v")]));
+}
+
+#[tokio::test]
+async fn lists_of_all_pools_name_them() {
+    let w = World::new().await;
+    w.volume("v", "1MiB").await;
+    w.snapshot("v", "s").await;
+    w.post("/1.0/storage-pools/dummy/volumes/custom", json!({ "name": "far", "config": {} })).await.ok();
+    let far = "/1.0/storage-pools/dummy/volumes/custom/far";
+    for list in ["/1.0/storage-volumes", "/1.0/storage-volumes/custom"] {
+        let mut all = w.get(list).await.ok().as_array().unwrap().clone();
+        all.sort_by_key(Value::to_string);
+        assert_eq!(all, [json!(far), json!(at("v"))]);
+        let mut all = w.get(&format!("{list}?recursion=1")).await.ok().as_array().unwrap().clone();
+        all.sort_by_key(|d| d["name"].to_string());
+        let named: Vec<_> =
+            all.iter().map(|d| (d["name"].as_str().unwrap(), d["pool"].as_str().unwrap())).collect();
+        assert_eq!(named, [("far", "dummy"), ("v", "local"), ("v/s", "local")]);
+        assert_eq!(w.get(&format!("{list}?filter=pool+eq+dummy")).await.ok(), json!([far]));
+    }
+    assert_eq!(w.get("/1.0/storage-volumes/image").await.ok(), json!([]));
+    w.get("/1.0/storage-volumes/nosuch").await.refused(400);
+}
