@@ -32,7 +32,7 @@ const BODY_MAX: usize = 4 << 20;
 /// The API.
 pub struct StorPool {
     ports: Ports,
-    /// The newest generation that was answered, for error documents.
+    /// The newest generation that is known, for error documents; 0: none yet.
     generation: AtomicU64,
 }
 
@@ -46,7 +46,15 @@ impl StorPool {
         self.generation.load(Ordering::Relaxed)
     }
 
+    fn learn(&self, generation: u64) {
+        self.generation.fetch_max(generation, Ordering::Relaxed);
+    }
+
     async fn authenticate(&self, request: &HttpRequest) -> Result<Actor, Condition> {
+        // Later calls renew it; before the first that succeeds its refusals need one, too.
+        if self.known_generation() == 0 {
+            self.learn(projects::generation(&self.ports).await?);
+        }
         let header = request.header("authorization").unwrap_or_default();
         let token = header.strip_prefix("Storpool v1:").ok_or_else(|| {
             Condition::Unauthenticated("the header `Authorization: Storpool v1:<token>` is missing".into())
@@ -72,10 +80,10 @@ impl StorPool {
         // The router knew the path when it found the endpoint.
         let params = endpoint::route(&request, 0).map(|(_, params)| params).unwrap_or_default();
         let generation = projects::generation(&self.ports).await?;
-        self.generation.fetch_max(generation, Ordering::Relaxed);
+        self.learn(generation);
         let call = Call { ports: &self.ports, actor: &actor, params: &params, body: &body, generation };
         let Done { data, generation } = handler(&call).await?;
-        self.generation.fetch_max(generation, Ordering::Relaxed);
+        self.learn(generation);
         Ok(Reply::json(StatusCode::OK, &json!({ "generation": generation, "data": data })))
     }
 }

@@ -19,6 +19,16 @@ async fn a_wrong_token_gets_this_apis_document() {
     }
 }
 
+// Refusals showed the generation 0 until a call had succeeded.
+#[tokio::test]
+async fn the_first_refusal_shows_a_generation() {
+    let w = World::new().await;
+    let (_, refused) = w.raw(Method::GET, "/ctrl/1.0/VolumesList", "", b"").await;
+    let (_, list) = w.send(Method::GET, "VolumesList", b"").await;
+    assert!(list["generation"].as_u64() > Some(0));
+    assert_eq!(refused["generation"], list["generation"]);
+}
+
 #[tokio::test]
 async fn bad_values_are_invalid_and_change_nothing() {
     let w = World::new().await;
