@@ -61,6 +61,13 @@ fn reads_directly(file: &std::fs::File) -> io::Result<bool> {
     }
 }
 
+/// After a flush that failed the page cache may hold what the medium does not have, and call it written: an opening
+/// must see what is really there.
+fn forget_cache(file: &std::fs::File) -> io::Result<()> {
+    file.sync_data()?;
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
+}
+
 fn open_best(path: &Path) -> io::Result<(std::fs::File, bool)> {
     match open_with(path, OFlags::DIRECT) {
         Ok(file) if reads_directly(&file)? => Ok((file, true)),
@@ -96,6 +103,9 @@ impl FileDisk {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => return Err(FileError::Locked(path.into())),
             Err(std::fs::TryLockError::Error(error)) => return Err(system(error)),
+        }
+        if !direct {
+            forget_cache(&file).map_err(system)?;
         }
         let size = file.seek(SeekFrom::End(0)).map_err(system)? / BLOCK * BLOCK;
         Ok(FileDisk {
