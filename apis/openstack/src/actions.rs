@@ -12,7 +12,7 @@ use parpen_service::{attachments, pools, snapshots, types};
 use serde_json::{Value, json};
 
 use crate::cx::Cx;
-use crate::fields::{refuse, required, truth};
+use crate::fields::{refuse, required};
 use crate::from_wire::{self, OWN};
 use crate::states::{self, FREE, FREE_OR_HELD, bad, reword};
 use crate::to_wire::{self, gib};
@@ -308,15 +308,6 @@ pub(crate) async fn named(cx: &mut Cx) -> Result<(String, Value), Condition> {
     match (entries.next(), entries.next()) {
         (Some(action), None) => Ok(action),
         _ => Err(Condition::invalid("body", "an action is an object with exactly one key")),
-    }
-}
-
-/// A truth value in an action's argument, as Python's clients write it.
-pub(crate) fn truth_of(value: Option<&Value>) -> bool {
-    match value {
-        Some(Value::Bool(b)) => *b,
-        Some(Value::String(s)) => truth(s).unwrap_or(false),
-        _ => false,
     }
 }
 

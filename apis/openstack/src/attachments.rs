@@ -18,6 +18,8 @@ use crate::states::{self, bad, reword};
 use crate::{to_wire, volumes};
 
 impl Listed for Attached {
+    const KIND: Kind = Kind::Attachment;
+    const SORTS: &'static [&'static str] = &["id", "volume_id", "instance_id", "instance", "instance_uuid"];
     const FILTERS: &'static [&'static str] = &["volume_id", "status", "instance_id", "attach_status", "id"];
 
     fn id(&self) -> String {

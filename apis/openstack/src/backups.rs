@@ -19,7 +19,7 @@ use crate::from_wire::{self, METADATA, OWN, ZONE};
 use crate::known;
 use crate::paging::{Listed, page};
 use crate::states::{self, FREE, FREE_OR_HELD};
-use crate::to_wire::{gib, links, maybe_time, own, texts, time, user};
+use crate::to_wire::{gib, links, maybe_time, name, own, texts, time, user};
 
 /// Who can import what was exported here.
 const SERVICE: &str = "parpen";
@@ -27,6 +27,9 @@ const SERVICE: &str = "parpen";
 const RECORD_MAX: usize = 64 * 1024;
 
 impl Listed for View {
+    const KIND: Kind = Kind::Backup;
+    const SORTS: &'static [&'static str] =
+        &["id", "name", "volume_id", "container", "object_count", "data_timestamp"];
     const FILTERS: &'static [&'static str] = &["name", "status", "volume_id"];
 
     fn id(&self) -> String {
@@ -70,7 +73,7 @@ async fn all(cx: &Cx) -> Result<Vec<View>, Condition> {
 }
 
 fn summary(cx: &Cx, b: &Backup) -> Value {
-    json!({ "id": b.id.to_string(), "name": b.name, "links": links(cx.look(), "backups", b.id) })
+    json!({ "id": b.id.to_string(), "name": name(&b.name), "links": links(cx.look(), "backups", b.id) })
 }
 
 fn full(cx: &Cx, view: &View) -> Value {
@@ -171,7 +174,7 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
 
 pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read_known(&mut cx.request, "backup", cx.version, known::BACKUP_CHANGE).await?;
-    let edit = Edit { name: from_wire::name(&fields)?, attributes: from_wire::change(&fields)? };
+    let edit = Edit { name: from_wire::new_name(&fields)?, attributes: from_wire::change(&fields)? };
     let changed = backups::edit(cx.ports(), cx.actor()?, id(&cx)?, edit).await?;
     one(StatusCode::OK, "backup", summary(&cx, &changed))
 }
@@ -186,7 +189,8 @@ pub(crate) async fn delete(cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn force_delete(cx: Cx) -> Result<Reply, Condition> {
-    may(cx.actor()?, Power::Operate, None)?;
+    let of = backups::get(cx.ports(), cx.actor()?, id(&cx)?).await?.backup;
+    may(cx.actor()?, Power::Operate, Some(of.project))?;
     delete(cx).await
 }
 
@@ -241,7 +245,8 @@ pub(crate) async fn restore(mut cx: Cx) -> Result<Reply, Condition> {
     match backups::restore(cx.ports(), cx.actor()?, backup, into).await {
         Ok(begun) => {
             let v = begun.now;
-            let doc = json!({ "backup_id": backup.to_string(), "volume_id": v.id.to_string(), "volume_name": v.name });
+            let shown = name(&v.name);
+            let doc = json!({ "backup_id": backup.to_string(), "volume_id": v.id.to_string(), "volume_name": shown });
             one(StatusCode::ACCEPTED, "restore", doc)
         }
         Err(Condition::WrongState { what: Kind::Backup, .. }) => {
@@ -282,10 +287,11 @@ pub(crate) async fn export(cx: Cx) -> Result<Reply, Condition> {
 pub(crate) async fn import(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read_known(&mut cx.request, "backup-record", cx.version, known::RECORD).await?;
     let service = fields.text("backup_service", 255)?.ok_or_else(|| required("backup_service"))?;
+    let url = fields.text("backup_url", RECORD_MAX)?.ok_or_else(|| required("backup_url"))?;
+    may(cx.actor()?, Power::Operate, None)?;
     if service != SERVICE {
         return bad(&format!("Invalid backup: the record is for the service {service}; this is {SERVICE}"));
     }
-    let url = fields.text("backup_url", RECORD_MAX)?.ok_or_else(|| required("backup_url"))?;
     let bytes = STANDARD.decode(&url).ok();
     let record: Option<Record> = bytes.and_then(|b| serde_json::from_slice(&b).ok());
     let Some(record) = record else {

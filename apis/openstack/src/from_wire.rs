@@ -43,6 +43,12 @@ pub(crate) fn name(fields: &Fields) -> Result<Option<String>, Condition> {
     Ok(fields.text("name", TEXT_MAX)?.or(fields.text("display_name", TEXT_MAX)?))
 }
 
+/// The name that a change gives; an explicit null empties it.
+pub(crate) fn new_name(fields: &Fields) -> Result<Option<String>, Condition> {
+    let said = ["name", "display_name"].iter().any(|key| fields.0.contains_key(*key));
+    Ok(if said { Some(name(fields)?.unwrap_or_default()) } else { None })
+}
+
 /// The description that a document gives; an explicit null empties it.
 pub(crate) fn description(fields: &Fields) -> Result<Option<Value>, Condition> {
     for key in ["description", "display_description"] {
@@ -168,6 +174,10 @@ pub(crate) fn new_snapshot(
     id: SnapshotId,
     version: Microversion,
 ) -> Result<(VolumeId, NewSnapshot), Condition> {
+    // Cinder's schema lets null through, and then looks for the volume of that name.
+    if fields.0.get("volume_id").is_some_and(Value::is_null) {
+        return Err(Condition::not_found(Kind::Volume, "None"));
+    }
     let of = VolumeId(fields.required_id("volume_id")?);
     // Until 3.66 `force` had to be said of a volume that is attached; since then it may not be denied.
     if fields.flag("force")? == Some(false) && version.has(66) {
@@ -207,7 +217,7 @@ pub(crate) fn change(fields: &Fields) -> Result<Option<ChangeAttributes>, Condit
 
 /// `PUT /volumes/{id}`.
 pub(crate) fn edit_volume(fields: &Fields) -> Result<volumes::Edit, Condition> {
-    Ok(volumes::Edit { name: name(fields)?, attributes: change(fields)?, ..volumes::Edit::default() })
+    Ok(volumes::Edit { name: new_name(fields)?, attributes: change(fields)?, ..volumes::Edit::default() })
 }
 
 /// `os-extend`: the new size in bytes.

@@ -14,9 +14,11 @@ use crate::groups::{new_group, said_of_group};
 use crate::known;
 use crate::paging::{Listed, Page, page};
 use crate::states::{self, bad, reword};
-use crate::to_wire::time;
+use crate::to_wire::{name, time};
 
 impl Listed for GroupSnapshot {
+    const KIND: Kind = Kind::GroupSnapshot;
+    const SORTS: &'static [&'static str] = &["id", "name", "group_id", "group_type_id"];
     const FILTERS: &'static [&'static str] = &["name", "status", "group_id"];
 
     fn id(&self) -> String {
@@ -41,12 +43,12 @@ impl Listed for GroupSnapshot {
 }
 
 fn summary(gs: &GroupSnapshot) -> Value {
-    json!({ "id": gs.id.to_string(), "name": gs.name, "group_type_id": gs.group_type.to_string() })
+    json!({ "id": gs.id.to_string(), "name": name(&gs.name), "group_type_id": gs.group_type.to_string() })
 }
 
 /// In lists without detail.
 fn listed(gs: &GroupSnapshot) -> Value {
-    json!({ "id": gs.id.to_string(), "name": gs.name })
+    json!({ "id": gs.id.to_string(), "name": name(&gs.name) })
 }
 
 fn detailed(cx: &Cx, gs: &GroupSnapshot) -> Value {

@@ -19,6 +19,9 @@ use crate::strict::check_specs;
 use crate::to_wire::{texts, time};
 
 impl Listed for GroupType {
+    const KIND: Kind = Kind::GroupType;
+    const SORTS: &'static [&'static str] = &["id", "name"];
+
     fn id(&self) -> String {
         self.id.to_string()
     }

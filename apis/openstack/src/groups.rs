@@ -11,16 +11,17 @@ use parpen_service::types;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::actions::truth_of;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, refuse, required};
 use crate::from_wire::{self, DEFAULT_TYPE_ID, OWN, ZONE};
 use crate::known;
 use crate::paging::{Listed, Page, page};
 use crate::states::{self, bad, reword};
-use crate::to_wire::time;
+use crate::to_wire::{name, time};
 
 impl Listed for View {
+    const KIND: Kind = Kind::Group;
+    const SORTS: &'static [&'static str] = &["id", "name", "group_type", "group_type_id"];
     const FILTERS: &'static [&'static str] = &["name"];
 
     fn id(&self) -> String {
@@ -52,7 +53,7 @@ fn type_id(t: &Option<VolumeTypeId>) -> String {
 }
 
 fn summary(view: &View) -> Value {
-    json!({ "id": view.group.id.to_string(), "name": view.group.name })
+    json!({ "id": view.group.id.to_string(), "name": name(&view.group.name) })
 }
 
 fn detailed(cx: &Cx, view: &View) -> Value {
@@ -62,7 +63,7 @@ fn detailed(cx: &Cx, view: &View) -> Value {
         "status": states::word(g.standing()),
         "availability_zone": ZONE,
         "created_at": time(g.stamp.created),
-        "name": g.name,
+        "name": name(&g.name),
         "description": g.attributes.value(OWN, "description").cloned().unwrap_or(Value::Null),
         "group_type": g.group_type.to_string(),
         "volume_types": g.volume_types.iter().map(type_id).collect::<Vec<_>>(),
@@ -245,7 +246,10 @@ pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn delete(cx: Cx) -> Result<Reply, Condition> {
-    let with_members = truth_of(cx.argument().get("delete-volumes"));
+    if !cx.argument.is_object() {
+        return Err(refuse("delete", &cx.argument, "is not of type 'object'"));
+    }
+    let with_members = cx.argument().flag("delete-volumes")?.unwrap_or(false);
     let id = id(&cx)?;
     let done = groups::delete(cx.ports(), cx.actor()?, id, with_members).await;
     reword(done, |now| {

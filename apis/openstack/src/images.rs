@@ -37,6 +37,19 @@ pub(crate) async fn versions(cx: Cx) -> Result<Reply, Condition> {
 }
 
 impl Listed for Image {
+    const KIND: Kind = Kind::Image;
+    const SORTS: &'static [&'static str] = &[
+        "id",
+        "name",
+        "visibility",
+        "owner",
+        "disk_format",
+        "container_format",
+        "protected",
+        "os_hidden",
+        "checksum",
+    ];
+
     fn id(&self) -> String {
         self.id.to_string()
     }

@@ -20,6 +20,9 @@ use crate::states::{bad, reword};
 use crate::to_wire::{self, Shape, gib};
 
 impl Listed for Manageable {
+    const KIND: Kind = Kind::Other;
+    const SORTS: &'static [&'static str] = &["reference"];
+
     fn id(&self) -> String {
         reference(self.subject)
     }

@@ -109,6 +109,16 @@ impl Shown {
 }
 
 impl Listed for Shown {
+    const KIND: Kind = Kind::Message;
+    const SORTS: &'static [&'static str] = &[
+        "id",
+        "event_id",
+        "message_level",
+        "request_id",
+        "resource_type",
+        "resource_uuid",
+        "guaranteed_until",
+    ];
     const FILTERS: &'static [&'static str] =
         &["resource_uuid", "resource_type", "event_id", "request_id", "message_level"];
 

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use jiff::Timestamp;
 use parpen_http::Reply;
-use parpen_model::Condition;
+use parpen_model::{Condition, Kind};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
@@ -16,6 +16,12 @@ const PAGE_MAX: usize = 1000;
 
 /// Something that lists select, order and page by the fields that it shows.
 pub(crate) trait Listed {
+    /// What it is.
+    const KIND: Kind;
+
+    /// What it may be sorted by, besides the columns of everything.
+    const SORTS: &'static [&'static str];
+
     /// The filters that everybody may use; none: all are let through.
     const FILTERS: &'static [&'static str] = &[];
 
@@ -119,8 +125,7 @@ pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condi
         all.reverse();
     }
     for (field, descending) in order(&query)?.into_iter().rev() {
-        let known = |item: &T| COLUMNS.contains(&field.as_str()) || item.field(&field).is_some();
-        if !all.first().is_none_or(known) {
+        if !COLUMNS.contains(&field.as_str()) && !T::SORTS.contains(&field.as_str()) {
             return Err(bad("Invalid input received: Invalid sort key"));
         }
         all.sort_by(|a, b| {
@@ -133,7 +138,7 @@ pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condi
     let value = |name: &str| query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
     if let Some(marker) = value("marker").filter(|m| !m.is_empty()) {
         let at = all.iter().position(|item| item.id() == marker);
-        let at = at.ok_or_else(|| Condition::not_found(parpen_model::Kind::Other, marker))?;
+        let at = at.ok_or_else(|| Condition::not_found(T::KIND, marker))?;
         all.drain(..=at);
     }
     let offset = whole("offset", value("offset"))?.unwrap_or(0);
@@ -302,9 +307,7 @@ fn order(query: &[(String, String)]) -> Result<Vec<(String, bool)>, Condition> {
     }
     match value("sort_key") {
         Some(field) => Ok(vec![(field.to_string(), descending(value("sort_dir").unwrap_or_default())?)]),
-        None if value("sort_dir").is_some_and(|d| d.eq_ignore_ascii_case("asc")) => {
-            Ok(vec![("created_at".into(), false)])
-        }
+        None if !descending(value("sort_dir").unwrap_or_default())? => Ok(vec![("created_at".into(), false)]),
         None => Ok(Vec::new()),
     }
 }
@@ -387,6 +390,6 @@ mod tests {
         let order = |n: &str, v: &str| order(&[(n.to_string(), v.to_string())]);
         assert_eq!(order("sort", "name:asc,size").unwrap(), [("name".into(), false), ("size".into(), true)]);
         assert_eq!(order("sort_key", "name").unwrap(), [("name".into(), true)]);
-        assert!(order("sort", "name:up").is_err());
+        assert!(order("sort", "name:up").is_err() && order("sort_dir", "up").is_err());
     }
 }

@@ -19,6 +19,9 @@ use crate::strict::{TEXT_MAX, check_specs};
 use crate::to_wire::{links, policy, time};
 
 impl Listed for Qos {
+    const KIND: Kind = Kind::Qos;
+    const SORTS: &'static [&'static str] = &["id", "name", "consumer"];
+
     fn id(&self) -> String {
         self.id.to_string()
     }

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use parpen_http::Reply;
-use parpen_identity::Power;
+use parpen_identity::{Power, may};
 use parpen_model::lifecycle::{Standing, When};
 use parpen_model::{Api, Condition, Kind, SnapshotId};
 use parpen_service::snapshots::{self, DeleteTerms, Edit, Key, View};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::actions;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, refuse, required};
-use crate::from_wire::{self, METADATA, OWN};
+use crate::from_wire::{self, IMAGE, METADATA, OWN};
 use crate::known;
 use crate::paging::{Listed, page};
 use crate::states::{self, bad, reword};
@@ -19,6 +19,9 @@ use crate::to_wire::{self, Shape};
 use crate::volumes::snapshots_of;
 
 impl Listed for View {
+    const KIND: Kind = Kind::Snapshot;
+    const SORTS: &'static [&'static str] =
+        &["id", "name", "group_snapshot_id", "volume_id", "consumes_quota"];
     const FILTERS: &'static [&'static str] =
         &["name", "status", "volume_id", "metadata", "availability_zone", "consumes_quota"];
 
@@ -85,7 +88,11 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let actor = cx.actor()?;
     let id = SnapshotId(cx.ports().entropy.uuid());
     let (of, new) = from_wire::new_snapshot(&fields, actor, id, cx.version)?;
-    let of = crate::volumes::named(&cx, of).await?.volume.id;
+    let of = crate::volumes::named(&cx, of).await?.volume;
+    let mut new = new;
+    // What is made from it later has the image of now, whatever becomes of the volume.
+    new.attributes.set(IMAGE, of.attributes.get(IMAGE).cloned().unwrap_or_default());
+    let of = of.id;
     let forced = fields.flag("force")?.unwrap_or(false);
     let while_held = forced || cx.version.has(66);
     let new = snapshots::NewSnapshot { when: actions::snapshot_when(while_held), ..new };
@@ -106,8 +113,11 @@ pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
     if fields.0.is_empty() {
         return Err(refuse("snapshot", &json!({}), "does not have enough properties"));
     }
-    let edit =
-        Edit { name: from_wire::name(&fields)?, attributes: from_wire::change(&fields)?, ..Edit::default() };
+    let edit = Edit {
+        name: from_wire::new_name(&fields)?,
+        attributes: from_wire::change(&fields)?,
+        ..Edit::default()
+    };
     snapshots::edit(cx.ports(), cx.actor()?, id(&cx).await?, edit).await?;
     one(StatusCode::OK, "snapshot", to_wire::snapshot(cx.look(), &get(&cx).await?, Shape::Made))
 }
@@ -118,7 +128,7 @@ async fn remove(cx: Cx, force: bool) -> Result<Reply, Condition> {
     let id = id(&cx).await?;
     if force {
         let project = named(&cx, id).await?.snapshot.project;
-        parpen_identity::may(cx.actor()?, Power::Operate, Some(project))?;
+        may(cx.actor()?, Power::Operate, Some(project))?;
     }
     let status = if force { "" } else { "status must be available or error and" };
     reword(snapshots::delete(cx.ports(), cx.actor()?, id, terms).await, |_| {
@@ -159,6 +169,7 @@ pub(crate) async fn update_status(cx: Cx) -> Result<Reply, Condition> {
     let wanted = states::said("Snapshot", &text, states::SNAPSHOT)?;
     let progress = progress(&argument)?;
     let view = get(&cx).await?;
+    may(cx.actor()?, Power::Write, Some(view.snapshot.project))?;
     let now = view.snapshot.standing();
     let allowed: &[Standing] = match now {
         Standing::Creating => &[Standing::Creating, Standing::Free, Standing::Error],

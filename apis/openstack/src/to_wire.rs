@@ -77,6 +77,11 @@ pub(crate) fn texts(attributes: &Attributes, space: &str) -> Value {
     Value::Object(attributes.get(space).cloned().unwrap_or_default())
 }
 
+/// A name as it is shown: what was given none has none.
+pub(crate) fn name(name: &str) -> Value {
+    if name.is_empty() { Value::Null } else { json!(name) }
+}
+
 /// Whether instances may start from the volume.
 pub(crate) fn bootable(attributes: &Attributes) -> bool {
     attributes.value(OWN, "bootable").and_then(Value::as_bool).unwrap_or(false)
@@ -102,7 +107,7 @@ pub(crate) enum Shape {
 
 /// A volume in lists without detail.
 pub(crate) fn volume_summary(look: Look<'_>, v: &Volume) -> Value {
-    json!({ "id": v.id.to_string(), "name": v.name, "links": links(look, "volumes", v.id) })
+    json!({ "id": v.id.to_string(), "name": name(&v.name), "links": links(look, "volumes", v.id) })
 }
 
 /// A volume.
@@ -121,7 +126,7 @@ pub(crate) fn volume(look: Look<'_>, view: &volumes::View, shape: Shape) -> Valu
         "availability_zone": ZONE,
         "created_at": time(v.stamp.created),
         "updated_at": maybe_time(v.stamp.updated),
-        "name": v.name,
+        "name": name(&v.name),
         "description": own(&v.attributes, "description"),
         "volume_type": type_name(view.volume_type.as_ref()),
         "snapshot_id": snapshot,
@@ -218,7 +223,7 @@ pub(crate) fn snapshot_base(view: &snapshots::View) -> Value {
         "id": s.id.to_string(),
         "created_at": time(s.stamp.created),
         "updated_at": maybe_time(s.stamp.updated),
-        "name": s.name,
+        "name": name(&s.name),
         "description": own(&s.attributes, "description"),
         "volume_id": s.origin.to_string(),
         "status": states::word(s.standing()),

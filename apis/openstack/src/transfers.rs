@@ -17,6 +17,8 @@ use crate::to_wire::time;
 use crate::volumes;
 
 impl Listed for Transfer {
+    const KIND: Kind = Kind::Transfer;
+    const SORTS: &'static [&'static str] = &["id", "name", "volume_id"];
     const NEWEST_FIRST: bool = false;
 
     fn id(&self) -> String {

@@ -28,6 +28,9 @@ use crate::to_wire::policy::{self, TypeShape, VISIBLE, is_admin};
 struct Shown(Option<VolumeType>);
 
 impl Listed for Shown {
+    const KIND: Kind = Kind::VolumeType;
+    const SORTS: &'static [&'static str] = &["id", "name"];
+
     fn id(&self) -> String {
         crate::to_wire::type_id(self.0.as_ref())
     }
@@ -193,6 +196,10 @@ pub(crate) async fn update(mut cx: Cx) -> Result<Reply, Condition> {
         return Err(said("Specify volume type name, description, is_public or a combination thereof."));
     }
     let id = changeable(&cx).await?;
+    if edit.name.as_deref() == Some(DEFAULT_TYPE) {
+        parpen_identity::may(cx.actor()?, parpen_identity::Power::Operate, None)?;
+        return Err(exists(Condition::exists(Kind::VolumeType, DEFAULT_TYPE)));
+    }
     let (t, _) = types::edit(cx.ports(), cx.actor()?, id, edit).await.map_err(exists)?;
     shown(&cx, Some(&t), TypeShape::Changed)
 }

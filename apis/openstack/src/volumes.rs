@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use parpen_http::Reply;
 use parpen_model::lifecycle::{Standing, When};
-use parpen_model::{Api, BackupId, Condition, GroupId, ImageId, Kind, Subject, Volume, VolumeId};
+use parpen_model::{
+    Api, Attributes, BackupId, Condition, GroupId, ImageId, Kind, Subject, Volume, VolumeId, VolumeType,
+    VolumeTypeId,
+};
 use parpen_service::volumes::{self, Edit, Filter, From, Key, NewVolume, View};
 use parpen_service::{snapshots, types};
 use serde_json::{Value, json};
 
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, document, refuse};
-use crate::from_wire::{self, METADATA, OWN, ZONE};
+use crate::from_wire::{self, IMAGE, METADATA, OWN, ZONE};
 use crate::known;
 use crate::paging::{Listed, page};
 use crate::states::{self, bad, reword};
@@ -20,6 +23,9 @@ use crate::to_wire::{self, Shape};
 use crate::{actions, backups, images};
 
 impl Listed for View {
+    const KIND: Kind = Kind::Volume;
+    const SORTS: &'static [&'static str] =
+        &["id", "name", "group_id", "encrypted", "consumes_quota", "bootable", "multiattach"];
     const FILTERS: &'static [&'static str] = &[
         "name",
         "status",
@@ -153,7 +159,10 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     if fields.get("volume_type").is_none_or(|t| t == "") {
         new.place.volume_type = crate::types::implied(&cx, &new).await?;
     }
-    check_size(&cx, &new).await?;
+    let source = source(&cx, &new).await?;
+    source.check_size(&new)?;
+    source.check_type(&types, new.place.volume_type)?;
+    source.make_bootable(&mut new.options.attributes);
     let chosen = types.iter().find(|t| Some(t.id) == new.place.volume_type);
     if chosen.is_some_and(|t| t.rules.shared && t.encryption.is_some()) {
         return Err(bad("Invalid volume: Multiattach cannot be used with encrypted volumes."));
@@ -199,23 +208,77 @@ fn in_words_of(new: &NewVolume) -> impl FnOnce(Condition) -> Condition + use<> {
     }
 }
 
-/// What a volume is made from must be shown by this side, and fit.
-async fn check_size(cx: &Cx, new: &NewVolume) -> Result<(), Condition> {
-    let (size, what, original) = match new.from {
-        From::Blank => return Ok(()),
-        From::Volume(v) => (named(cx, v).await?.volume.size, "original volume", "volume"),
-        From::Snapshot(s) => {
-            (crate::snapshots::named(cx, s).await?.snapshot.size, "the snapshot", "snapshot")
+/// What a new volume is made from.
+enum Source {
+    Blank,
+    Volume(Box<View>),
+    Snapshot(Box<snapshots::View>),
+}
+
+/// What a volume is made from must be shown by this side.
+async fn source(cx: &Cx, new: &NewVolume) -> Result<Source, Condition> {
+    Ok(match new.from {
+        From::Blank => Source::Blank,
+        From::Volume(v) => Source::Volume(Box::new(named(cx, v).await?)),
+        From::Snapshot(s) => Source::Snapshot(Box::new(crate::snapshots::named(cx, s).await?)),
+    })
+}
+
+impl Source {
+    /// The new volume must hold it.
+    fn check_size(&self, new: &NewVolume) -> Result<(), Condition> {
+        let (size, what, original) = match self {
+            Source::Blank => return Ok(()),
+            Source::Volume(v) => (v.volume.size, "original volume", "volume"),
+            Source::Snapshot(s) => (s.snapshot.size, "the snapshot", "snapshot"),
+        };
+        let (size, asked) = (to_wire::gib(size), to_wire::gib(new.size.unwrap_or(size)));
+        if asked < size {
+            return Err(bad(format!(
+                "Invalid input received: Volume size '{asked}'GB cannot be smaller than {what} size {size}GB. They \
+                 must be >= original {original} size."
+            )));
         }
-    };
-    let (size, asked) = (to_wire::gib(size), to_wire::gib(new.size.unwrap_or(size)));
-    if asked < size {
-        return Err(bad(format!(
-            "Invalid input received: Volume size '{asked}'GB cannot be smaller than {what} size {size}GB. They must \
-             be >= original {original} size."
-        )));
+        Ok(())
     }
-    Ok(())
+
+    /// What is encrypted otherwise is no copy's type.
+    fn check_type(&self, types: &[VolumeType], asked: Option<VolumeTypeId>) -> Result<(), Condition> {
+        let (own, hint) = match self {
+            Source::Blank => return Ok(()),
+            Source::Volume(v) => (v.volume.volume_type, "either match source volume, or omit type argument"),
+            Source::Snapshot(s) => (s.snapshot.volume_type, "recommend omitting the type argument"),
+        };
+        let how = |t: Option<VolumeTypeId>| {
+            let encryption = types.iter().find(|k| Some(k.id) == t).and_then(|k| k.encryption.as_ref());
+            encryption.map(|e| (&e.provider, &e.cipher, e.key_size, e.control_location))
+        };
+        if own == asked || how(own) == how(asked) {
+            return Ok(());
+        }
+        let asked = asked.map_or(from_wire::DEFAULT_TYPE_ID, |t| t.0);
+        Err(bad(format!(
+            "Invalid input received: Invalid volume_type provided: {asked} (requested type is not compatible; {hint})."
+        )))
+    }
+
+    /// A copy of what machines start from is started from, too, and tells of the same image.
+    fn make_bootable(&self, copy: &mut Attributes) {
+        let (starts, kept) = match self {
+            Source::Blank => return,
+            Source::Volume(v) => (to_wire::bootable(&v.volume.attributes), &v.volume.attributes),
+            Source::Snapshot(s) => {
+                let kept = &s.snapshot.attributes;
+                // Whether machines start from a snapshot is its volume's to say while that is there.
+                let by_image = || kept.get(IMAGE).is_some();
+                (s.origin.as_ref().map_or_else(by_image, |v| to_wire::bootable(&v.attributes)), kept)
+            }
+        };
+        if starts {
+            copy.entry(OWN).insert("bootable".into(), json!(true));
+            copy.set(IMAGE, kept.get(IMAGE).cloned().unwrap_or_default());
+        }
+    }
 }
 
 /// The image that a new volume begins with: by id, by an address that ends in it, or by name.

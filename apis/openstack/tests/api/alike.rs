@@ -256,3 +256,90 @@ async fn what_a_document_may_not_hold_is_refused_in_the_version_that_is_asked_fo
     let hinted = json!({ "volume": { "size": 1 }, "OS-SCH-HNT:scheduler_hints": { "same_host": [] } });
     assert_eq!(at(71, "/volumes", hinted).await, 202);
 }
+
+/// A group went, with a flag that is none or with no document at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_deleted_by_a_whole_document_alone() {
+    let c = Cinder::start().await;
+    let kind = c.post("/group_types", json!({ "group_type": { "name": "t" } })).await;
+    let wire =
+        json!({ "group": { "group_type": kind.body["group_type"]["id"], "volume_types": ["__DEFAULT__"] } });
+    let g = id(&c.post("/groups", wire).await.body["group"]);
+    let at = format!("/groups/{g}/action");
+    let table = vec![
+        (at.as_str(), json!({ "delete": { "delete-volumes": "zz" } }), 400, "is not of type 'boolean'"),
+        (at.as_str(), json!({ "delete": null }), 400, "is not of type 'object'"),
+    ];
+    refused(&c, table).await;
+    assert_eq!(c.post(&at, json!({ "delete": { "delete-volumes": "False" } })).await.status, 202);
+    c.until_gone(&format!("/groups/{g}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_of_something_and_stands_to_be_backed_up() {
+    let c = Cinder::start().await;
+    let v = id(&c.volume(json!({ "size": 1 })).await);
+    let s = id(&c.post("/snapshots", json!({ "snapshot": { "volume_id": v } })).await.body["snapshot"]);
+    c.until(&format!("/snapshots/{s}"), "snapshot", "status", "available").await;
+    let say = json!({ "os-reset_status": { "status": "error" } });
+    assert_eq!(c.post(&format!("/snapshots/{s}/action"), say).await.status, 202);
+    let table = vec![
+        ("/snapshots", json!({ "snapshot": { "volume_id": null } }), 404, "Volume None could not be found."),
+        (
+            "/backups",
+            json!({ "backup": { "volume_id": v, "snapshot_id": s } }),
+            400,
+            "Snapshot to be backed up must be available, but the current status is \"error\".",
+        ),
+    ];
+    refused(&c, table).await;
+    let t = id(&c.post("/types", json!({ "volume_type": { "name": "t" } })).await.body["volume_type"]);
+    let named = json!({ "volume_type": { "name": "__DEFAULT__" } });
+    let got = c.put(&format!("/types/{t}"), named).await.error();
+    assert_eq!((got.0, got.2.as_str()), (409, "Volume Type __DEFAULT__ already exists."));
+}
+
+/// Who may not do something was told what is wrong with it first; and who may not see a backup, that it is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forbidden_is_so_whatever_it_is_of() {
+    let c = Cinder::start().await;
+    let v = id(&c.volume(json!({ "size": 1 })).await);
+    let s = id(&c.post("/snapshots", json!({ "snapshot": { "volume_id": v } })).await.body["snapshot"]);
+    c.until(&format!("/snapshots/{s}"), "snapshot", "status", "available").await;
+    let b = id(&c.post("/backups", json!({ "backup": { "volume_id": v } })).await.body["backup"]);
+    let demo = c.project("demo").await;
+    let (_, member) = c.persona("anna", &demo, "member").await;
+    let (_, reader) = c.persona("bert", &c.project, "reader").await;
+    let record = json!({ "backup-record": { "backup_service": "x", "backup_url": "y" } });
+    let status = json!({ "os-update_snapshot_status": { "status": "available" } });
+    let force = json!({ "os-force_delete": {} });
+    for (token, path, body, wanted) in [
+        (&member, "/backups/import_record".to_string(), record, 403),
+        (&reader, format!("/snapshots/{s}/action"), status, 403),
+        (&member, format!("/backups/{b}/action"), force.clone(), 404),
+        (&member, format!("/backups/{NONE}/action"), force.clone(), 404),
+        (&reader, format!("/backups/{b}/action"), force, 403),
+    ] {
+        assert_eq!(c.call_as(token, Method::POST, &path, body).await.error().0, wanted, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_sorted_by_what_there_is_even_when_they_are_empty() {
+    let c = Cinder::start().await;
+    for path in
+        ["/volumes", "/snapshots", "/backups", "/groups", "/group_snapshots", "/attachments", "/messages"]
+    {
+        for query in ["sort_key=bogus", "sort=bogus:asc", "sort_dir=bogus"] {
+            assert_eq!(c.get(&format!("{path}?{query}")).await.error().0, 400, "{path}?{query}");
+        }
+        assert_eq!(c.get(&format!("{path}?sort_key=id&sort_dir=asc")).await.status, 200, "{path}");
+    }
+    let table = vec![
+        ("/volumes?marker=x", Value::Null, 404, "Volume x could not be found."),
+        ("/snapshots?marker=x", Value::Null, 404, "Snapshot x could not be found."),
+        ("/backups?marker=x", Value::Null, 404, "Backup x could not be found."),
+        ("/types?marker=x", Value::Null, 404, "Volume type x could not be found."),
+    ];
+    refused(&c, table).await;
+}

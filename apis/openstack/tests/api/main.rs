@@ -10,6 +10,7 @@ mod actions;
 mod alike;
 mod attach;
 mod bad;
+mod copies;
 mod crowd;
 mod every;
 mod fields;

@@ -3,7 +3,7 @@
 use parpen_base::{Boxed, ByteRange};
 use parpen_block::Rights;
 use parpen_identity::{Actor, Power, may};
-use parpen_model::lifecycle::{BackupEvent, BackupState, Life, Usage, When};
+use parpen_model::lifecycle::{BackupEvent, BackupState, Life, Standing, Usage, When};
 use parpen_model::ports::NewArchive;
 use parpen_model::{
     Attributes, Backup, BackupId, Condition, Kind, Pin, PinId, Query, Scope, Snapshot, SnapshotId, Stamp,
@@ -115,6 +115,7 @@ fn source(
             let (what, name, actual) = (Kind::Snapshot, s.handle.to_string(), s.life.to_string());
             return Err(Condition::WrongState { what, name, actual, wanted: "ready".into() });
         }
+        When::Only(&[Standing::Free]).check(Kind::Snapshot, s.id, s.standing())?;
         return Ok(s);
     }
     terms.when.check(Kind::Volume, v.id, v.standing())?;

@@ -5,7 +5,7 @@ use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Life, LifeEvent, Standing, When, life};
 use parpen_model::{
     Attributes, Condition, Group, GroupId, GroupSnapshot, GroupSource, GroupType, GroupTypeId, Kind, Pin,
-    PinId, Scope, Snapshot, SnapshotId, Stamp, Volume, VolumeId, VolumeTypeId, WriteTx, write,
+    PinId, Scope, Snapshot, SnapshotId, Stamp, Subject, Volume, VolumeId, VolumeTypeId, WriteTx, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -183,11 +183,9 @@ fn member(
 ) -> Result<Member, Condition> {
     let id = VolumeId(ports.entropy.uuid());
     let origin: Option<Volume> = tx.read().find(Scope::All, from.origin)?;
-    let mut naming = (like.naming)(id);
-    naming.name = origin.as_ref().map(|v| v.name.clone()).unwrap_or_default();
     let new = NewVolume {
         id: Some(id),
-        naming,
+        naming: (like.naming)(id),
         size: None,
         from: From::Snapshot(from.id),
         place: Place { volume_type: from.volume_type, ..Place::default() },
@@ -200,6 +198,10 @@ fn member(
     };
     let stamp = Stamp::at(ports.clock.now());
     let mut v = volume::draft(tx, actor.scope, id, group.project, &new, Some(from), stamp)?;
+    if from.transient {
+        // It is there for the time of the copy alone: what was copied is the volume.
+        v.made_from = Some(Subject::Volume(from.origin));
+    }
     quotas::admit(tx.read(), v.project, &Need::volume(&v))?;
     tx.insert(&mut v)?;
     Ok(Member { volume: id, from: from.id })
