@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cx::{Cx, one};
 use crate::errors::{fault, said};
-use crate::from_wire::ZONE;
+use crate::from_wire::{DEFAULT_TYPE, DEFAULT_TYPE_ID, ZONE};
 use crate::services::{Daemon, VOLUME, daemons};
 use crate::to_wire::policy::project_id;
 use crate::to_wire::{backend, gib, pool_name, time};
@@ -79,6 +79,8 @@ async fn filters(cx: &Cx) -> Result<(Option<String>, Option<VolumeType>), Condit
     }
     let asked = |name: &str, since| cx.request.query_value(name).filter(|_| cx.version.has(since));
     let kind = match asked("volume_type", 35) {
+        // What is linked to no type goes everywhere.
+        Some(name) if name == DEFAULT_TYPE || name == DEFAULT_TYPE_ID.to_string() => None,
         Some(name) => Some(types::get(cx.ports(), cx.actor()?, &name).await?),
         None => None,
     };

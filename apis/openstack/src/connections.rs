@@ -157,7 +157,7 @@ pub(crate) async fn attach(cx: Cx) -> Result<Reply, Condition> {
 fn named(fields: &Fields) -> Result<Option<AttachmentId>, Condition> {
     let Some(text) = fields.text("attachment_id", 255)?.filter(|t| !t.is_empty()) else { return Ok(None) };
     let id = Uuid::parse_str(&text);
-    id.map(|id| Some(AttachmentId(id))).map_err(|_| Condition::not_found(Kind::Attachment, text))
+    id.map(|id| Some(AttachmentId(id))).map_err(|_| refuse("attachment_id", &json!(text), "is not a 'uuid'"))
 }
 
 async fn let_go(cx: &Cx, how: &str) -> Result<(), Condition> {

@@ -147,6 +147,9 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
         let text = name.as_str().ok_or_else(|| refuse("volume_types", name, "is not of type 'string'"))?;
         volume_types.push(from_wire::volume_type(&all, text)?);
     }
+    if (1..named.len()).any(|n| named[..n].contains(&named[n])) {
+        return Err(refuse("volume_types", &json!(named), "has non-unique elements"));
+    }
     let group = groups::create(ports, actor, new_group(&cx, &fields)?, kind.id, volume_types).await?;
     one(StatusCode::ACCEPTED, "group", summary(&View { group, volumes: Vec::new() }))
 }

@@ -16,6 +16,7 @@ use crate::fields::{Fields, refuse, required};
 use crate::from_wire::{self, OWN};
 use crate::known;
 use crate::paging::{Listed, page};
+use crate::services::VOLUME;
 use crate::states::{bad, reword};
 use crate::to_wire::{self, Shape, gib};
 
@@ -87,7 +88,14 @@ async fn listed(cx: Cx, kind: Kind, detailed: bool) -> Result<Reply, Condition> 
     if !wrong.is_empty() {
         return Err(bad(format!("Invalid sort keys passed: {}", wrong.join(", "))));
     }
-    let pool = pool(&cx, query("host")).await?;
+    let host = query("host").filter(|h| !h.is_empty());
+    if let Some(host) = &host
+        && pool_of(&cx, host).await?.is_none()
+    {
+        let text = format!("Service {VOLUME} could not be found on host {host:.128}.");
+        return Err(Condition::not_found(Kind::Other, text));
+    }
+    let pool = pool(&cx, host).await?;
     let all = volumes::manageable(cx.ports(), cx.actor()?, &pool, Api::OpenStack, kind).await?;
     let key = if kind == Kind::Volume { "manageable-volumes" } else { "manageable-snapshots" };
     let items: Vec<Value> = page(&cx, all)?.items.iter().map(|m| printed(m, detailed)).collect();

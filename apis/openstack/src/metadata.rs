@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, document, required};
 use crate::from_wire::{IMAGE, METADATA};
+use crate::states::{DESCRIBED, reword};
 use crate::{snapshots, to_wire, volumes};
 
 /// Longest value of what a volume keeps of its image, in characters.
@@ -52,9 +53,15 @@ async fn change(
     let (ports, actor) = (cx.ports(), cx.actor()?);
     let all = match of {
         Of::Volume => {
-            use parpen_service::volumes::Edit;
-            let wanted = Edit { attributes: Some(attributes), expect, ..Edit::default() };
-            volumes::edited(cx, volumes::id(cx).await?, wanted).await?.attributes
+            use parpen_service::volumes::{Edit, edit};
+            let wanted = Edit { attributes: Some(attributes), expect, when: DESCRIBED, ..Edit::default() };
+            let done = edit(ports, actor, volumes::id(cx).await?, wanted).await;
+            // A key is dropped from the document that was looked at, and from no other.
+            let doing = if expect.is_some() { "Deleting" } else { "Updating" };
+            let text = |now: &str| {
+                format!("Invalid volume: {doing} volume metadata is not allowed for volumes in {now} status.")
+            };
+            reword(done, text)?.0.attributes
         }
         Of::Snapshot => {
             use parpen_service::snapshots::{Edit, edit};
@@ -67,6 +74,7 @@ async fn change(
 
 async fn given(cx: &mut Cx) -> Result<Map<String, Value>, Condition> {
     let fields = Fields(document(&mut cx.request).await?);
+    fields.only("body", &["metadata"])?;
     fields.texts("metadata")?.ok_or_else(|| required("metadata"))
 }
 
@@ -105,6 +113,7 @@ async fn item(cx: Cx, of: Of) -> Result<Reply, Condition> {
 
 async fn set(mut cx: Cx, of: Of) -> Result<Reply, Condition> {
     let fields = Fields(document(&mut cx.request).await?);
+    fields.only("body", &["meta"])?;
     let meta = fields.texts("meta")?.ok_or_else(|| required("meta"))?;
     if meta.len() != 1 || !meta.contains_key(cx.param("key")) {
         return Err(Condition::invalid("meta", "it must hold exactly the key that the path names"));
@@ -139,7 +148,7 @@ pub(crate) async fn image_set(cx: Cx) -> Result<Reply, Condition> {
 }
 
 pub(crate) async fn image_unset(cx: Cx) -> Result<Reply, Condition> {
-    let key = cx.argument().text("key", 255)?.ok_or_else(|| required("key"))?;
+    let key = cx.argument().name("key")?;
     drop_key(&cx, Of::Volume, IMAGE, key).await
 }
 

@@ -117,7 +117,9 @@ pub(crate) fn page<T: Listed>(cx: &Cx, mut all: Vec<T>) -> Result<Page<T>, Condi
             }
             name => {
                 strict_truth(cx, name, wanted)?;
-                all.retain(|item| item.field(name).is_none_or(|have| fits(&have, wanted)));
+                let several = choices(wanted);
+                let one_of = |have: &Value| several.iter().any(|wanted| fits(have, wanted));
+                all.retain(|item| item.field(name).is_none_or(|have| one_of(&have)));
             }
         }
     }
@@ -321,6 +323,15 @@ fn compare(a: &Value, b: &Value) -> std::cmp::Ordering {
 
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
+}
+
+/// The values of a Python list literal, one of which fits; anything else is one value.
+fn choices(wanted: &str) -> Vec<String> {
+    let inner = wanted.trim().strip_prefix('[').and_then(|w| w.strip_suffix(']'));
+    match inner {
+        Some(list) => list.split(',').map(|w| w.trim().trim_matches(['\'', '"']).to_string()).collect(),
+        None => vec![wanted.to_string()],
+    }
 }
 
 /// Whether a field has the value that a query wrote as text, as Python writes it.

@@ -93,7 +93,7 @@ pub(crate) fn too_old() -> Reply {
 }
 
 /// The truth values of queries that Cinder does not guess at.
-const TRUTHS: [&str; 5] = ["cascade", "force", "with_count", "usage", "list_volume"];
+const TRUTHS: [&str; 6] = ["all_tenants", "cascade", "force", "with_count", "usage", "list_volume"];
 
 /// The answer to a request that no operation would understand: a body that is no JSON by what it says of itself, or a
 /// truth value of the query that is none.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::actions;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, refuse, required};
-use crate::from_wire::{self, IMAGE, METADATA, OWN};
+use crate::from_wire::{self, IMAGE, METADATA, OWN, ZONE};
 use crate::known;
 use crate::paging::{Listed, page};
 use crate::states::{self, bad, reword};
@@ -42,6 +42,8 @@ impl Listed for View {
             "volume_id" => json!(s.origin.to_string()),
             "created_at" => json!(to_wire::time(s.stamp.created)),
             "updated_at" => json!(s.stamp.updated.map(to_wire::time)),
+            "availability_zone" => json!(ZONE),
+            "host" => json!(to_wire::pool_name(&self.pool)),
             "project_id" => json!(s.project.0.simple().to_string()),
             "user_id" => json!(s.attributes.text(OWN, "user_id")),
             _ => return None,

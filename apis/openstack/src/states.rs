@@ -1,12 +1,40 @@
 //! Cinder's words for states, and its sentences where a state does not allow something.
 
-use parpen_model::lifecycle::{Migration, Standing, When};
+use parpen_model::lifecycle::{Migration, Standing, Usage, When};
 use parpen_model::{Condition, Volume};
 
 /// `available`.
 pub(crate) const FREE: When = When::Only(&[Standing::Free]);
 /// `available` or `in-use`.
 pub(crate) const FREE_OR_HELD: When = When::Only(&[Standing::Free, Standing::Attached]);
+
+/// How a volume may stand whose metadata is changed: any way but in maintenance and while it is saved as an image.
+pub(crate) const DESCRIBED: When = When::Only(&[
+    Standing::Creating,
+    Standing::Free,
+    Standing::Deleting,
+    Standing::Deleted,
+    Standing::Error,
+    Standing::ErrorDeleting,
+    Standing::ErrorManaging,
+    Standing::Managing,
+    Standing::Unmanaging,
+    Standing::Reserved,
+    Standing::Attaching,
+    Standing::Attached,
+    Standing::Detaching,
+    Standing::Restoring,
+    Standing::ErrorRestoring,
+    Standing::Offered,
+    Standing::BackingUp,
+    Standing::ErrorBackingUp,
+    Standing::ErrorResizing,
+    Standing::Downloading,
+    Standing::Retyping,
+    Standing::Resizing,
+    Standing::RollingBack,
+    Standing::Updating,
+]);
 
 /// Cinder's word for how something stands.
 pub(crate) fn word(standing: Standing) -> &'static str {
@@ -52,6 +80,17 @@ fn shown(standing: Standing) -> &'static str {
 /// A volume's state as it is shown.
 pub(crate) fn of_volume(v: &Volume) -> &'static str {
     shown(v.standing())
+}
+
+/// Cinder's word for whether anybody has a volume.
+pub(crate) fn of_use(v: &Volume) -> &'static str {
+    match v.usage {
+        Usage::Free => "detached",
+        Usage::Reserved => "reserved",
+        Usage::Attaching => "attaching",
+        Usage::Attached => "attached",
+        Usage::Detaching => "detaching",
+    }
 }
 
 /// Cinder's word for how a move stands.
@@ -183,6 +222,13 @@ mod tests {
         assert_eq!(in_words("free or attached"), "available or in-use");
         assert_eq!(in_words("ready and at rest"), "ready and at rest");
         assert_eq!(in_words("changing its type"), "retyping");
+    }
+
+    #[test]
+    fn metadata_is_changed_in_all_states_but_two() {
+        let When::Only(all) = DESCRIBED else { panic!() };
+        let left = Standing::ALL.iter().filter(|s| !all.contains(s));
+        assert_eq!(left.map(|s| word(*s)).collect::<Vec<_>>(), ["maintenance", "uploading"]);
     }
 
     #[test]

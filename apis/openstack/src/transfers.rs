@@ -91,7 +91,7 @@ pub(crate) async fn show(cx: Cx) -> Result<Reply, Condition> {
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read_known(&mut cx.request, "transfer", cx.version, known::TRANSFER).await?;
     let volume = VolumeId(fields.required_id("volume_id")?);
-    let name = fields.text("name", 255)?;
+    let name = fields.get("name").map(|_| fields.name("name")).transpose()?;
     let without = cx.version.has(55) && fields.flag("no_snapshots")?.unwrap_or(false);
     let volume = volumes::named(&cx, volume).await?.volume.id;
     // Its key goes with it since 3.70, and with all that is encrypted with it.

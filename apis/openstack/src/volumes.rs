@@ -10,7 +10,7 @@ use parpen_model::{
     VolumeTypeId,
 };
 use parpen_service::volumes::{self, Edit, Filter, From, Key, NewVolume, View};
-use parpen_service::{snapshots, types};
+use parpen_service::{groups, snapshots, types};
 use serde_json::{Value, json};
 
 use crate::cx::{Cx, one};
@@ -59,6 +59,11 @@ impl Listed for View {
                 Subject::Snapshot(s) => Some(s.to_string()),
                 Subject::Volume(_) => None,
             })),
+            "source_volid" => json!(v.made_from.and_then(|s| match s {
+                Subject::Volume(s) => Some(s.to_string()),
+                Subject::Snapshot(_) => None,
+            })),
+            "attach_status" => json!(states::of_use(v)),
             "size" => json!(to_wire::gib(v.size)),
             "created_at" => json!(to_wire::time(v.stamp.created)),
             "updated_at" => json!(v.stamp.updated.map(to_wire::time)),
@@ -148,6 +153,9 @@ fn shown(cx: &Cx, status: StatusCode, view: &View, shape: Shape) -> Result<Reply
 pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let document = Fields(document(&mut cx.request).await?);
     document.only("body", &["volume", known::HINTS])?;
+    if let Some(hints) = document.get(known::HINTS).filter(|h| !h.is_object()) {
+        return Err(refuse(known::HINTS, hints, "is not of type 'object', 'null'"));
+    }
     let fields = Fields::below(document.0, "volume")?;
     if cx.version.has(known::VOLUME_STRICT) {
         fields.only_known("volume", cx.version, known::VOLUME)?;
@@ -168,8 +176,20 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
         return Err(bad("Invalid volume: Multiattach cannot be used with encrypted volumes."));
     }
     // What was a consistency group once is a group.
-    if let Some(group) = fields.id("group_id")?.or(fields.id("consistencygroup_id")?) {
-        new.options.group = Some(GroupId(group));
+    let group = match fields.get("group_id") {
+        // Cinder's schema has any text here, and then looks for the group.
+        Some(Value::String(group)) => Some(from_wire::id_in_path(Kind::Group, group)?),
+        Some(other) => return Err(refuse("group_id", other, "is not of type 'string', 'null'")),
+        None => fields.id("consistencygroup_id")?,
+    };
+    new.options.group = group.map(GroupId);
+    if let Some(group) = new.options.group
+        && fields.get("volume_type").is_none_or(|t| t == "")
+    {
+        groups::get(cx.ports(), actor, group).await?;
+        return Err(bad(
+            "Invalid input received: volume_type must be provided when creating a volume in a group.",
+        ));
     }
     let worded = in_words_of(&new);
     let backup = fields.id("backup_id")?;

@@ -343,3 +343,91 @@ async fn lists_are_sorted_by_what_there_is_even_when_they_are_empty() {
     ];
     refused(&c, table).await;
 }
+
+/// An image's copy could tell of metadata that the volume had not when it was saved.
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_stays_while_a_volume_is_saved_or_mended() {
+    let c = Cinder::start().await;
+    let v = format!("/volumes/{}", id(&c.volume(json!({ "size": 1, "metadata": { "k": "v" } })).await));
+    for status in ["uploading", "maintenance"] {
+        let say = json!({ "os-reset_status": { "status": status } });
+        assert_eq!(c.post(&format!("{v}/action"), say).await.status, 202);
+        let updating = format!(
+            "Invalid volume: Updating volume metadata is not allowed for volumes in {status} status."
+        );
+        let (metadata, action) = (format!("{v}/metadata"), format!("{v}/action"));
+        let image = json!({ "os-set_image_metadata": { "metadata": { "a": "b" } } });
+        let table = vec![
+            (metadata.as_str(), json!({ "metadata": { "a": "b" } }), 400, updating.as_str()),
+            (action.as_str(), image, 400, updating.as_str()),
+        ];
+        refused(&c, table).await;
+        let got = c.delete(&format!("{v}/metadata/k")).await.error();
+        assert_eq!((got.0, got.2), (400, updating.replace("Updating", "Deleting")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_filtered_by_whence_where_and_several_states() {
+    let c = Cinder::start().await;
+    let v = id(&c.volume(json!({ "size": 1 })).await);
+    let copy = id(&c.volume(json!({ "source_volid": v })).await);
+    c.post("/snapshots", json!({ "snapshot": { "volume_id": v } })).await;
+    let say = json!({ "os-reset_status": { "status": "error" } });
+    assert_eq!(c.post(&format!("/volumes/{copy}/action"), say).await.status, 202);
+    let host = c.get(&format!("/volumes/{v}")).await.body["volume"]["os-vol-host-attr:host"].clone();
+    let host = host.as_str().unwrap().replace('#', "%23");
+    for (path, key, wanted) in [
+        (format!("/volumes?source_volid={v}"), "volumes", 1),
+        ("/volumes?attach_status=detached".to_string(), "volumes", 2),
+        ("/volumes?attach_status=attached".to_string(), "volumes", 0),
+        ("/volumes?status=%5B'available',%20'error'%5D".to_string(), "volumes", 2),
+        ("/volumes?status=%5B'error'%5D".to_string(), "volumes", 1),
+        ("/snapshots?availability_zone=nova".to_string(), "snapshots", 1),
+        ("/snapshots?availability_zone=other".to_string(), "snapshots", 0),
+        (format!("/snapshots?host={host}"), "snapshots", 1),
+        ("/snapshots?host=other".to_string(), "snapshots", 0),
+    ] {
+        let got = c.get(&path).await;
+        assert_eq!(got.body[key].as_array().map(Vec::len), Some(wanted), "{path}: {}", got.body);
+    }
+    let pools = c.get("/scheduler-stats/get_pools?volume_type=__DEFAULT__").await;
+    assert_eq!(pools.body["pools"], c.get("/scheduler-stats/get_pools").await.body["pools"]);
+    let unknown = "Service cinder-volume could not be found on host nosuch.";
+    let table = vec![
+        ("/volumes?all_tenants=zz", Value::Null, 400, "Value 'zz' for 'all_tenants' is not a boolean."),
+        ("/manageable_volumes?host=nosuch", Value::Null, 404, unknown),
+        ("/manageable_snapshots?host=nosuch", Value::Null, 404, unknown),
+    ];
+    refused(&c, table).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_hold_what_they_are_to_and_no_more() {
+    let c = Cinder::start().await;
+    let v = id(&c.volume(json!({ "size": 1, "metadata": { "k": "v" } })).await);
+    let kind = c.post("/group_types", json!({ "group_type": { "name": "t" } })).await;
+    let kind = kind.body["group_type"]["id"].clone();
+    let wire = json!({ "group": { "group_type": kind, "volume_types": ["__DEFAULT__"] } });
+    let g = id(&c.post("/groups", wire).await.body["group"]);
+    let twice = json!({ "group": { "group_type": kind, "volume_types": ["__DEFAULT__", "__DEFAULT__"] } });
+    let (metadata, action) = (format!("/volumes/{v}/metadata"), format!("/volumes/{v}/action"));
+    let offer = |name: &str| json!({ "transfer": { "volume_id": v, "name": name } });
+    let more = json!({ "metadata": { "a": "b" }, "x": 1 });
+    let hints = json!({ "volume": { "size": 1 }, "OS-SCH-HNT:scheduler_hints": "x" });
+    let new = |fields: Value| json!({ "volume": fields });
+    let table = vec![
+        ("/volume-transfers", offer(""), 400, "is too short"),
+        ("/volume-transfers", offer("  "), 400, "is too short"),
+        ("/groups", twice, 400, "has non-unique elements"),
+        (&metadata, more, 400, "Additional properties are not allowed"),
+        ("/volumes", hints, 400, "is not of type 'object'"),
+        (&action, json!({ "os-detach": { "attachment_id": "x" } }), 400, "is not a 'uuid'"),
+        (&action, json!({ "os-unset_image_metadata": { "key": "" } }), 400, "is too short"),
+        ("/volumes", new(json!({ "size": 1, "group_id": "x" })), 404, "Group x could not be found."),
+        ("/volumes", new(json!({ "size": 1, "group_id": g })), 400, "volume_type must be provided"),
+    ];
+    refused(&c, table).await;
+    let more = json!({ "meta": { "k": "w" }, "x": 1 });
+    assert_eq!(c.put(&format!("{metadata}/k"), more).await.error().0, 400);
+}

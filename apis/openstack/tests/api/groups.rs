@@ -66,7 +66,8 @@ async fn groups_are_changed_snapshotted_made_again_and_deleted() {
     let kind = group_type(&c, "together").await;
     let g = group(&c, &kind).await;
     let gid = g.trim_start_matches("/groups/").to_string();
-    let inside = c.volume(json!({ "size": 1, "name": "in", "group_id": gid })).await;
+    let inside =
+        c.volume(json!({ "size": 1, "name": "in", "group_id": gid, "volume_type": "__DEFAULT__" })).await;
     assert_eq!(inside["group_id"], gid.as_str());
     let outside = c.volume(json!({ "size": 2, "name": "out" })).await;
     let add = json!({ "group": { "name": "h", "add_volumes": id(&outside) } });
