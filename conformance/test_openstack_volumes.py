@@ -533,9 +533,10 @@ class CinderCommands(Case):
         clients.cinder("group-type-create", kind)
         clients.cinder("group-type-key", kind, "set", "a=b")
         self.assertIn("a", clients.cinder("group-specs-list"))
-        clients.cinder("group-create", "--name", kind + "-g", kind, clients.storage.get_type("default").name)
+        default = clients.storage.get_type("default").name
+        clients.cinder("group-create", "--name", kind + "-g", kind, default)
         group = clients.storage.find_group(kind + "-g", ignore_missing=False)
-        clients.cinder("create", "1", "--name", kind + "-v", "--group-id", group.id)
+        clients.cinder("create", "1", "--name", kind + "-v", "--group-id", group.id, "--volume-type", default)
         volume = ready(clients.storage.find_volume(kind + "-v", ignore_missing=False))
         clients.cinder("group-snapshot-create", "--name", kind + "-s", group.id)
         taken = ready(clients.storage.find_group_snapshot(kind + "-s", ignore_missing=False))
