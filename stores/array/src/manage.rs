@@ -260,10 +260,12 @@ impl<D: Disk, R: Rules> Array<D, R> {
             let flight = self.unflushed.begin();
             let flushed = engine.flush().await;
             self.notice(&m);
-            let well: &[u16] = if flushed.is_ok() { &[number] } else { &[] };
-            self.unflushed.end(flight, well, self);
-            if let Err(error) = flushed {
-                tracing::warn!(disk = number, %error, "the ejected disk could not be flushed");
+            match flushed {
+                Ok(()) => self.unflushed.end_alone(flight, number, self),
+                Err(error) => {
+                    self.unflushed.end(flight, &[], self);
+                    tracing::warn!(disk = number, %error, "the ejected disk could not be flushed");
+                }
             }
             self.mark_failed(&m, "it was ejected");
         }

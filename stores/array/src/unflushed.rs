@@ -131,6 +131,13 @@ impl Unflushed {
         }
     }
 
+    /// The flush of a disk that is about to go: it covers what that one has alone, for the day when it returns. What
+    /// others have, too, is theirs to flush: they are believed before it.
+    pub(crate) fn end_alone(&self, flight: Flight, number: u16, disks: &dyn Disks) {
+        let notes = flight.0.iter().flat_map(|notes| notes.take());
+        notes.filter(|w| w.on.disks() != [number]).for_each(|w| self.keep(w, disks));
+    }
+
     /// Changes all notes, also those of flushes under way.
     fn rewrite(&self, f: impl Fn(Written) -> Option<Written>) {
         self.last.set(None);
@@ -342,6 +349,21 @@ mod tests {
         both.end(first, &[1], &Known(&[], &[1]));
         both.end(second, &[], &Known(&[1], &[]));
         assert!(!both.is_lost(ID), "the first one covered it");
+    }
+
+    /// Disk 1 is ejected with all that it has; disk 2 goes on and loses its cache.
+    #[test]
+    fn the_flush_of_a_disk_that_goes_covers_only_what_it_has_alone() {
+        let both = written(&[1, 2], &[]);
+        both.end_alone(both.begin(), 1, &Known(&[], &[1, 2]));
+        both.failed(&Known(&[1], &[2]));
+        assert!(!both.is_lost(ID));
+        both.failed(&Known(&[1, 2], &[]));
+        assert!(both.is_lost(ID));
+        let alone = written(&[1], &[]);
+        alone.end_alone(alone.begin(), 1, &Known(&[], &[1, 2]));
+        alone.failed(&Known(&[1], &[2]));
+        assert!(!alone.is_lost(ID));
     }
 
     /// It failed, came back without its cache, and is equal to another disk that has not got the write either.
