@@ -7,8 +7,8 @@ use parpen_model::lifecycle::{
     BackupEvent, BackupState, ImageState, Life, LifeEvent, Migration, Work, backup, life,
 };
 use parpen_model::{
-    Backup, Condition, Group, GroupSnapshot, Image, Job, JobState, Pool, Query, Scope, Snapshot, Volume,
-    WriteTx,
+    Backup, Condition, Group, GroupSnapshot, Image, Job, JobState, Noun, Pool, Query, Scope, Snapshot,
+    Volume, WriteTx,
 };
 
 use crate::images;
@@ -40,34 +40,21 @@ pub(crate) fn settle(tx: &mut dyn WriteTx, now: jiff::Timestamp) -> Result<(), C
         }
         tx.update(&mut v)?;
     }
-    for mut s in tx.read().list::<Snapshot>(Scope::All, &every)? {
-        if broken(&mut s.life) {
-            s.fault = Some(WHY.into());
-            tx.update(&mut s)?;
-        }
-    }
-    settle_groups(tx)?;
+    each(tx, |s: &mut Snapshot| broken(&mut s.life).then(|| s.fault = Some(WHY.into())))?;
+    each(tx, |g: &mut Group| broken(&mut g.life).then(|| g.fault = Some(WHY.into())))?;
+    each(tx, |g: &mut GroupSnapshot| broken(&mut g.life).then(|| g.fault = Some(WHY.into())))?;
+    each(tx, |p: &mut Pool| broken(&mut p.life).then(|| p.fault = Some(WHY.into())))?;
     settle_copies(tx)
 }
 
-fn settle_groups(tx: &mut dyn WriteTx) -> Result<(), Condition> {
-    let every = Query::default();
-    for mut g in tx.read().list::<Group>(Scope::All, &every)? {
-        if broken(&mut g.life) {
-            g.fault = Some(WHY.into());
-            tx.update(&mut g)?;
-        }
-    }
-    for mut g in tx.read().list::<GroupSnapshot>(Scope::All, &every)? {
-        if broken(&mut g.life) {
-            g.fault = Some(WHY.into());
-            tx.update(&mut g)?;
-        }
-    }
-    for mut p in tx.read().list::<Pool>(Scope::All, &every)? {
-        if broken(&mut p.life) {
-            p.fault = Some(WHY.into());
-            tx.update(&mut p)?;
+/// Stores the rows that `change` changes.
+fn each<N: Noun>(
+    tx: &mut dyn WriteTx,
+    mut change: impl FnMut(&mut N) -> Option<()>,
+) -> Result<(), Condition> {
+    for mut row in tx.read().list::<N>(Scope::All, &Query::default())? {
+        if change(&mut row).is_some() {
+            tx.update(&mut row)?;
         }
     }
     Ok(())

@@ -54,8 +54,8 @@ impl Meta {
                     say(format_args!("the database that was there is {} now", kept.display()))?;
                 }
                 say(
-                    "restored; what was under way when the copy was made will not be taken up. What disks hold that is newer than the copy: `parpen pool rebuild-metadata`, then \
-                     `parpen fsck`",
+                    "restored; what was under way when the copy was made will not be taken up. What disks hold that is \
+                     newer than the copy: `parpen pool rebuild-metadata`, then `parpen fsck`",
                 )
             }
         }
