@@ -305,19 +305,24 @@ async fn of_those_who_rename_by_one_name_one_succeeds() {
     let w = World::new().await;
     volume(&w, "v").await;
     w.post("VolumeSnapshot/v", json!({ "name": "s" })).await;
-    for (call, gone) in
-        [("VolumeUpdate/v", "volume 'v' does not exist"), ("SnapshotUpdate/s", "snapshot 's' does not exist")]
-    {
-        let body = |to: &str| json!({ "rename": format!("{}{to}", &call[..1]) }).to_string();
-        let (a, b) = (body("a"), body("b"));
-        let both =
-            tokio::join!(w.send(Method::POST, call, a.as_bytes()), w.send(Method::POST, call, b.as_bytes()));
-        let (won, lost) = if both.0.0 == 200 { both } else { (both.1, both.0) };
+    let mut now = vec![];
+    for (call, [a, b], gone) in [
+        ("VolumeUpdate/v", ["va", "vb"], "volume 'v' does not exist"),
+        ("SnapshotUpdate/s", ["sa", "sb"], "snapshot 's' does not exist"),
+    ] {
+        let rename = async |to: &str| {
+            let body = json!({ "rename": to }).to_string();
+            w.send(Method::POST, call, body.as_bytes()).await
+        };
+        let both = tokio::join!(rename(a), rename(b));
+        let (name, won, lost) = if both.0.0 == 200 { (a, both.0, both.1) } else { (b, both.1, both.0) };
         assert_eq!((won.0, lost.0), (200, 404), "{lost:?}");
         assert_eq!(lost.1["error"]["descr"], gone);
+        now.push(name);
     }
+    one(&w, &format!("Snapshot/{}", now[1])).await;
     // A global id means the same thing whatever it is called.
-    let id = one(&w, "Volume/Va").await["globalId"].as_str().unwrap().to_string();
+    let id = one(&w, &format!("Volume/{}", now[0])).await["globalId"].as_str().unwrap().to_string();
     w.post(&format!("VolumeUpdate/~{id}"), json!({ "rename": "v" })).await;
     assert_eq!(one(&w, "Volume/v").await["globalId"], *id);
 }
