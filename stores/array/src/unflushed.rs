@@ -121,11 +121,15 @@ impl Unflushed {
         Flight(all)
     }
 
-    /// A flush ended that was well on these disks; what they have is durable.
+    /// A flush ended that was well on these disks; what they have is durable. One that has failed since covers only
+    /// what no other has: the others are believed before it.
     pub(crate) fn end(&self, flight: Flight, well: &[u16], disks: &dyn Disks) {
         for w in flight.0.iter().flat_map(|notes| notes.take()) {
             let also = w.also.iter().flat_map(|t| t.disks()).filter(|n| disks.is_in_sync(**n));
-            if !w.on.disks().iter().chain(also).any(|n| well.contains(n)) {
+            let (failed, serving): (Vec<u16>, Vec<u16>) =
+                w.on.disks().iter().chain(also).partition(|n| disks.is_failed(**n));
+            let believed = if serving.is_empty() { failed } else { serving };
+            if !believed.iter().any(|n| well.contains(n)) {
                 self.keep(w, disks);
             }
         }
@@ -349,6 +353,19 @@ mod tests {
         both.end(first, &[1], &Known(&[], &[1]));
         both.end(second, &[], &Known(&[1], &[]));
         assert!(!both.is_lost(ID), "the first one covered it");
+    }
+
+    /// Disk 1 was flushed and failed; disk 2 is full and could not be flushed, goes on and loses its cache.
+    #[test]
+    fn a_disk_that_failed_since_its_flush_covers_only_what_it_has_alone() {
+        let both = written(&[1, 2], &[]);
+        both.end(both.begin(), &[1], &Known(&[1], &[2]));
+        assert!(!both.is_lost(ID));
+        both.failed(&Known(&[1, 2], &[]));
+        assert!(both.is_lost(ID));
+        let alone = written(&[1], &[]);
+        alone.end(alone.begin(), &[1], &Known(&[1], &[2]));
+        assert!(!alone.is_lost(ID));
     }
 
     /// Disk 1 is ejected with all that it has; disk 2 goes on and loses its cache.
