@@ -1,7 +1,7 @@
 //! The array's one structure, and the small questions that everything else asks.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use parpen_engine::{BLOCK, Disk, Engine, EngineError, Named, Rules, Sound};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use crate::fills::Fills;
 use crate::hold::Holds;
 use crate::member::{Eject, Member, Standing};
 use crate::mover::Mover;
@@ -39,10 +40,7 @@ pub struct Array<D: Disk, R: Rules = Sound> {
     pub(crate) failures: Cell<u64>,
     pub(crate) settled: Cell<u64>,
     pub(crate) holds: Holds,
-    /// Families that are being copied, and where to: that disk gets all their writes.
-    pub(crate) filling: RefCell<BTreeMap<Family, u16>>,
-    /// A copy ended, or rests.
-    pub(crate) filled: Event,
+    pub(crate) fills: Fills,
     /// There may be work behind the scenes.
     pub(crate) work: Event,
     /// Flags the plan to be made and carried out when a disk is added.
@@ -87,8 +85,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             failures: Cell::new(0),
             settled: Cell::new(0),
             holds: Holds::default(),
-            filling: RefCell::default(),
-            filled: Event::default(),
+            fills: Fills::default(),
             work: Event::default(),
             auto_balance: Cell::new(false),
             unflushed: Unflushed::default(),
@@ -194,7 +191,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// The one disk that a family is read from and written to, if no lock of the array is needed for it.
     pub(crate) fn single(&self, f: Family) -> Option<Target<D, R>> {
-        if self.holds.is_careful() || self.filling.borrow().contains_key(&f) {
+        if self.holds.is_careful() || self.fills.to(f).is_some() {
             return None;
         }
         let tuple = self.table.borrow().place(f);
@@ -207,7 +204,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// All disks that a write of a family goes to.
     pub(crate) fn targets(&self, f: Family) -> Targets<D, R> {
         let tuple = self.table.borrow().place(f);
-        let filling = self.filling.borrow().get(&f).copied().filter(|n| !tuple.has(*n));
+        let filling = self.fills.to(f).filter(|n| !tuple.has(*n));
         let mut out = Targets::new();
         for (number, placed) in tuple.disks().iter().map(|n| (*n, true)).chain(filling.map(|n| (n, false))) {
             if let Some(member) = self.member(number)

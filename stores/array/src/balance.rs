@@ -36,7 +36,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         }
         for (family, from, to) in &plan.moves {
             let (family, to, from) = (*family, *to, Some(*from));
-            queue.push_back(Move { class, family, from, to, begun: Cell::new(false) });
+            queue.push_back(Move { class, family, from, to, filling: Cell::default() });
         }
         for fill in &plan.disks {
             let leaving = plan.moves.iter().filter(|(_, from, _)| *from == fill.disk).count() as u64;

@@ -166,4 +166,4 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
 #[cfg(test)]
 #[path = "copy_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{About, NewDisk, NoWitness, Policy};
 
-fn run<F: Future>(f: F) -> F::Output {
+pub(crate) fn run<F: Future>(f: F) -> F::Output {
     let mut f = pin!(f);
     loop {
         if let Poll::Ready(value) = f.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -20,7 +20,7 @@ fn run<F: Future>(f: F) -> F::Output {
     }
 }
 
-fn two_disks() -> Rc<Array<RamDisk, Sound>> {
+pub(crate) fn two_disks() -> Rc<Array<RamDisk, Sound>> {
     let disk = |number: u16| {
         let (store, disk) = (Uuid::from_u128(0x57), Uuid::from_u128(number.into()));
         let layout = Layout { wal_bytes: 256 << 10, tail_bytes: 1 << 20, ..Layout::tiny() };

@@ -33,7 +33,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let balanced = || self.planned(f, tuple, plans).filter(|_| plans.committed);
         let wanted = self.shortage(f).or_else(emptied);
         let wanted = wanted.or_else(|| balanced().map(|(from, to)| (Some(from), Some(to))));
-        let filling = self.filling.borrow().get(&f).copied().filter(|to| !tuple.has(*to));
+        let filling = self.fills.to(f).filter(|to| !tuple.has(*to));
         let from = wanted.and_then(|(from, _)| from);
         filling.or(wanted.and_then(|(_, to)| to)).map(|to| (from, to))
     }

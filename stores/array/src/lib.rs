@@ -97,6 +97,7 @@ mod diff;
 mod disks;
 mod due;
 mod fault;
+mod fills;
 mod hold;
 mod lineage;
 mod local;

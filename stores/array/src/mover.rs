@@ -9,6 +9,7 @@ use parpen_engine::{Disk, EngineError, Rules};
 
 use crate::Array;
 use crate::copy::Progress;
+use crate::fills::Filling;
 use crate::member::{Eject, Member, Standing};
 use crate::place::{Family, Policy};
 use crate::plan::Plan;
@@ -62,7 +63,8 @@ pub(crate) struct Move {
     /// The disk that it leaves; `None`: it gets one more copy.
     pub(crate) from: Option<u16>,
     pub(crate) to: u16,
-    pub(crate) begun: Cell<bool>,
+    /// Its copy, once that has begun.
+    pub(crate) filling: Cell<Option<Filling>>,
 }
 
 /// How far the work for one disk came.
@@ -210,7 +212,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         match result {
             Ok(Progress::Paused) => {
                 *self.mover.current.borrow_mut() = Some(m);
-                self.filled.fire();
+                self.fills.changed.fire();
             }
             Ok(Progress::Equal) => {
                 self.mover.count(m.class, whose, |c| c.done += 1);
@@ -252,7 +254,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
                     family: f,
                     from,
                     to,
-                    begun: Cell::new(false),
+                    filling: Cell::default(),
                 });
             }
         }
@@ -360,8 +362,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 self.mover.wanting.set(true);
                 continue;
             };
-            let (class, from, begun) = (Class::Eject, Some(number), Cell::new(false));
-            return Some(Move { class, family: f, from, to, begun });
+            let (class, from, filling) = (Class::Eject, Some(number), Cell::default());
+            return Some(Move { class, family: f, from, to, filling });
         }
     }
 
@@ -405,7 +407,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let stopped = self.mover.current.borrow_mut().take_if(|m| what(m));
         match stopped {
             Some(m) => {
-                self.end_fill(m.family);
+                m.filling.get().into_iter().for_each(|own| self.fills.end(m.family, own));
                 self.give_up(m.family, m.to).await
             }
             None => Ok(()),

@@ -8,6 +8,7 @@ use parpen_engine::{BLOCK, Disk, Engine, EngineError, ImageKind, Rules};
 use crate::Array;
 use crate::codec::{Key, encode_groups, encode_page};
 use crate::copy::Progress;
+use crate::fills::Filling;
 use crate::mover::Move;
 use crate::place::{Family, PAGE, Policy, Tree, Tuple};
 
@@ -73,7 +74,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// A disk is full for a family: the family moves to one with room. When there is none, what needs the room is
     /// refused: a copy is never given up for it. No lock is held.
     pub(crate) async fn make_way(&self, f: Family, full: u16) -> Result<(), EngineError> {
-        if self.filling.borrow().contains_key(&f) {
+        if self.fills.to(f).is_some() {
             self.hurry(f).await;
             return Ok(());
         }
@@ -86,66 +87,53 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// Ends when no copy of a family is under way; one that rests until the next step is gone on with here.
     async fn hurry(&self, f: Family) {
-        while self.filling.borrow().contains_key(&f) {
-            let resting = self.mover.current.borrow_mut().take_if(|m| m.family == f);
+        while self.fills.to(f).is_some() {
+            // (One that was given up may rest while another is being made.)
+            let its = |m: &Move| m.filling.get().is_some_and(|own| self.fills.goes_on(f, own));
+            let resting = self.mover.current.borrow_mut().take_if(|m| m.family == f && its(m));
             match resting {
                 Some(m) => {
                     let mut all = u64::MAX;
                     self.run(m, &mut all).await;
                 }
-                None => self.filled.wait().await,
+                None => self.fills.changed.wait().await,
             }
         }
     }
 
     /// Moves a family (or copies it to one more disk) at once. No copy of it is under way.
     async fn relocate(&self, f: Family, from: Option<u16>, to: u16) -> Result<(), EngineError> {
-        self.begin_fill(f, to).await;
+        let own = self.fills.begin(f, to);
+        self.holds.grace().await;
         let mut all = u64::MAX;
-        let result = self.fill_and_place(f, from, to, &mut all).await;
-        self.end_fill(f);
+        let result = self.fill_and_place(f, from, own, &mut all).await;
+        self.fills.end(f, own);
         if result.is_err() {
             self.give_up(f, to).await?;
         }
         result.map(|_| ())
     }
 
-    /// From here on the disk gets all writes of the family.
-    async fn begin_fill(&self, f: Family, to: u16) {
-        self.filling.borrow_mut().insert(f, to);
-        self.holds.grace().await;
-    }
-
-    pub(crate) fn end_fill(&self, f: Family) {
-        self.filling.borrow_mut().remove(&f);
-        self.filled.fire();
-    }
-
-    /// A copy that cannot follow is given up; `false` if there is none to that disk.
-    pub(crate) fn stop_filling(&self, f: Family, to: u16) -> bool {
-        let mut filling = self.filling.borrow_mut();
-        if filling.get(&f) == Some(&to) {
-            filling.remove(&f);
-            return true;
-        }
-        false
-    }
-
     /// Goes on with a move for at most `budget` bytes.
     pub(crate) async fn go_on(&self, m: &Move, budget: &mut u64) -> Result<Progress, EngineError> {
-        let filling = self.filling.borrow().get(&m.family).copied();
-        match filling {
-            None if m.begun.replace(true) => {
+        let own = match m.filling.get() {
+            Some(own) if self.fills.goes_on(m.family, own) => own,
+            Some(_) => {
                 self.give_up(m.family, m.to).await?;
                 return Err(EngineError::NoSpace);
             }
-            None => self.begin_fill(m.family, m.to).await,
-            Some(to) if to == m.to && m.begun.get() => {}
-            Some(_) => return Ok(Progress::Paused),
-        }
-        let result = self.fill_and_place(m.family, m.from, m.to, budget).await;
+            None if self.fills.to(m.family).is_some() => return Ok(Progress::Paused),
+            None => {
+                let own = self.fills.begin(m.family, m.to);
+                m.filling.set(Some(own));
+                // From here on the disk gets all writes of the family.
+                self.holds.grace().await;
+                own
+            }
+        };
+        let result = self.fill_and_place(m.family, m.from, own, budget).await;
         if result != Ok(Progress::Paused) {
-            self.end_fill(m.family);
+            self.fills.end(m.family, own);
         }
         if result.is_err() {
             self.give_up(m.family, m.to).await?;
@@ -158,9 +146,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
         &self,
         f: Family,
         from: Option<u16>,
-        to: u16,
+        own: Filling,
         budget: &mut u64,
     ) -> Result<Progress, EngineError> {
+        let to = own.to;
         let (source, target) = self.ends(f, from, to)?;
         if self.copy_family(f, &source, &target, budget, false).await.inspect_err(|_| self.look(to))?
             == Progress::Paused
@@ -180,7 +169,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             }
             let _one = self.holds.catalogue().await;
             if self.lead()?.volumes_of(f.0) == volumes {
-                self.place_locked(f, from, to).await?;
+                self.place_locked(f, from, own).await?;
                 break;
             }
         }
@@ -191,7 +180,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     /// The end of a copy, with all writers of the family and the catalogue held.
-    async fn place_locked(&self, f: Family, from: Option<u16>, to: u16) -> Result<(), EngineError> {
+    async fn place_locked(&self, f: Family, from: Option<u16>, own: Filling) -> Result<(), EngineError> {
+        let to = own.to;
         let (source, target) = self.ends(f, from, to)?;
         let mut all = u64::MAX;
         self.copy_family(f, &source, &target, &mut all, true).await.inspect_err(|_| self.look(to))?;
@@ -199,7 +189,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             target.flush().await.inspect_err(|_| self.look(to))?;
         }
         let in_sync = self.member(to).is_some_and(|m| m.in_sync());
-        if !in_sync || self.filling.borrow().get(&f) != Some(&to) || !self.is_same(f, &source, &target) {
+        if !in_sync || !self.fills.goes_on(f, own) || !self.is_same(f, &source, &target) {
             return Err(EngineError::Io);
         }
         let tuple = self.table.borrow().place(f);
@@ -246,7 +236,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.holds.grace().await;
         let Some(member) = self.member(number) else { return Ok(()) };
         let Some(engine) = member.live() else { return Ok(()) };
-        if self.table.borrow().place(f).has(number) || self.filling.borrow().get(&f) == Some(&number) {
+        if self.table.borrow().place(f).has(number) || self.fills.to(f) == Some(number) {
             return Ok(());
         }
         tracing::debug!(tree = f.0, object = f.1, disk = number, "a copy that has no place is given up");
@@ -417,5 +407,36 @@ impl<D: Disk, R: Rules> Array<D, R> {
             self.work.fire();
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::Class;
+    use crate::copy::tests::two_disks;
+
+    /// A copy was given up while it rested, and another one of the same object is being made. Whoever waits for that took
+    /// the one that rests, for ever, and let nobody else in between.
+    #[test]
+    fn what_was_given_up_is_not_gone_on_with_for_another_copy() {
+        let (array, f) = (two_disks(), (1, 0));
+        let old = array.fills.begin(f, 2);
+        assert!(array.fills.stop(f, 2) && !array.fills.stop(f, 2));
+        let filling = Cell::new(Some(old));
+        *array.mover.current.borrow_mut() =
+            Some(Move { class: Class::Eject, family: f, from: Some(1), to: 2, filling });
+        let own = array.fills.begin(f, 2);
+        let mut waits = pin!(array.hurry(f));
+        let mut is_over = || waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert!(!is_over());
+        array.fills.end(f, old);
+        assert!(!is_over() && array.fills.goes_on(f, own), "another copy's end is not its");
+        array.fills.end(f, own);
+        assert!(is_over());
     }
 }

@@ -154,7 +154,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
     fn copy_on(&self, m: &Member<D, R>, f: Family) -> Copy {
         let tuple = self.table.borrow().place(f);
         match () {
-            () if !tuple.has(m.number) && self.filling.borrow().get(&f) == Some(&m.number) => Copy::Coming,
+            () if !tuple.has(m.number) && self.fills.to(f) == Some(m.number) => Copy::Coming,
             () if !tuple.has(m.number) => Copy::Stray,
             () if m.is_clean(f, tuple) => Copy::Good,
             () if m.knows(&tuple) => Copy::Behind,

@@ -252,7 +252,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
                     self.take_back(piece, &targets, i).await;
                     return Err(Trouble::Full(piece.family, t.member.number));
                 }
-                Err(_) if !must(t) && self.stop_filling(piece.family, t.member.number) => {}
+                Err(_) if !must(t) && self.fills.stop(piece.family, t.member.number) => {}
                 Err(e) => self.mark_failed(&t.member, &format!("it could not follow a write: {e}")),
             }
         }
