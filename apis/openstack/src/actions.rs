@@ -11,6 +11,7 @@ use parpen_service::volumes::{
 use parpen_service::{attachments, pools, snapshots, types};
 use serde_json::{Value, json};
 
+use crate::bootable;
 use crate::cx::Cx;
 use crate::fields::{refuse, required};
 use crate::from_wire::{self, OWN};
@@ -117,7 +118,7 @@ pub(crate) async fn readonly(cx: Cx) -> Result<Reply, Condition> {
 pub(crate) async fn bootable(cx: Cx) -> Result<Reply, Condition> {
     let bootable = cx.argument().flag("bootable")?.ok_or_else(|| required("bootable"))?;
     let change: volumes::ChangeAttributes = Box::new(move |attributes| {
-        attributes.entry(OWN).insert("bootable".into(), json!(bootable));
+        bootable::set(attributes, bootable);
     });
     let edit = Edit { attributes: Some(change), ..Edit::default() };
     crate::volumes::edited(&cx, id(&cx).await?, edit).await?;

@@ -6,15 +6,16 @@ use http::StatusCode;
 use parpen_http::Reply;
 use parpen_identity::{Power, may};
 use parpen_model::lifecycle::BackupState;
-use parpen_model::{Alias, Api, Attributes, Backup, BackupId, Condition, Kind, SnapshotId, VolumeId};
-use parpen_service::backups::{self, CreateTerms, DeleteTerms, Edit, Into, NewBackup, Record, View};
+use parpen_model::{Alias, Api, Attributes, Backup, BackupId, Condition, Kind, SnapshotId, Volume, VolumeId};
+use parpen_service::backups::{self, Brought, CreateTerms, DeleteTerms, Edit, Into, NewBackup, Record, View};
 use parpen_service::names::Naming;
 use parpen_service::volumes::{self, NewVolume, Options};
 use serde_json::{Value, json};
 
+use crate::bootable;
 use crate::cx::{Cx, one};
 use crate::errors::fault;
-use crate::fields::{Fields, refuse, required};
+use crate::fields::{BODY_MAX, Fields, refuse, required};
 use crate::from_wire::{self, METADATA, OWN, ZONE};
 use crate::known;
 use crate::paging::{Listed, page};
@@ -23,8 +24,8 @@ use crate::to_wire::{gib, links, maybe_time, name, own, texts, time, user};
 
 /// Who can import what was exported here.
 const SERVICE: &str = "parpen";
-/// Longest record that is taken over, in bytes.
-const RECORD_MAX: usize = 64 * 1024;
+/// How volumes are called that are made for a backup's bytes, unless somebody names them.
+const UNNAMED: &str = "restore_backup_";
 
 impl Listed for View {
     const KIND: Kind = Kind::Backup;
@@ -222,31 +223,51 @@ fn new_volume(cx: &Cx, name: String, id: VolumeId, attributes: Attributes) -> Ne
     }
 }
 
+/// Metadata and image metadata come back where there were any; the name and description where nobody has given another
+/// name.
+fn bring(b: &Backup, v: &Volume) -> Brought {
+    let mut back = Brought::default();
+    back.attributes.set(OWN, v.attributes.get(OWN).cloned().unwrap_or_default());
+    if !b.called.is_empty() && (v.name.is_empty() || v.name.starts_with(UNNAMED)) {
+        back.name = Some(b.called.clone());
+        back.attributes.entry(OWN).insert("description".into(), own(&b.described, "description"));
+    }
+    if let Some(metadata) = b.described.get(METADATA) {
+        back.attributes.set(METADATA, metadata.clone());
+    }
+    bootable::from_backup(b, &mut back.attributes);
+    back
+}
+
 pub(crate) async fn restore(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read_known(&mut cx.request, "restore", cx.version, known::RESTORE).await?;
     let backup = id(&cx)?;
-    let into = match fields.id("volume_id")? {
+    let (before, into) = match fields.id("volume_id")? {
         Some(volume) => {
             let key = volumes::Key::Id(VolumeId(volume));
-            Into::Existing(volumes::get(cx.ports(), cx.actor()?, &key).await?.volume.id, FREE)
+            let v = volumes::get(cx.ports(), cx.actor()?, &key).await?.volume;
+            (v.name.clone(), Into::Existing(v.id, FREE))
         }
         None => {
             let name = from_wire::name(&fields)?.filter(|n| !n.is_empty());
-            let name = name.unwrap_or_else(|| format!("restore_backup_{backup}"));
+            let name = name.unwrap_or_else(|| format!("{UNNAMED}{backup}"));
             let volume = VolumeId(cx.ports().entropy.uuid());
-            let mut new = new_volume(&cx, name, volume, Attributes::default());
+            let mut attributes = Attributes::default();
+            attributes
+                .entry(OWN)
+                .insert("description".into(), json!("auto-created_from_restore_from_backup"));
+            let mut new = new_volume(&cx, name.clone(), volume, attributes);
             let of = backups::get(cx.ports(), cx.actor()?, backup).await?.backup;
             new.size = Some(gib(of.size) * parpen_base::GIB);
             // Unlike `POST /volumes`, this call waits for the place of its volume and says when there is none.
             new.options.keep_failed = false;
-            Into::New(Box::new(new))
+            (name, Into::New(Box::new(new)))
         }
     };
-    match backups::restore(cx.ports(), cx.actor()?, backup, into).await {
+    match backups::restore(cx.ports(), cx.actor()?, backup, into, bring).await {
         Ok(begun) => {
-            let v = begun.now;
-            let shown = name(&v.name);
-            let doc = json!({ "backup_id": backup.to_string(), "volume_id": v.id.to_string(), "volume_name": shown });
+            let (volume, called) = (begun.now.id.to_string(), name(&before));
+            let doc = json!({ "backup_id": backup.to_string(), "volume_id": volume, "volume_name": called });
             one(StatusCode::ACCEPTED, "restore", doc)
         }
         Err(Condition::WrongState { what: Kind::Backup, .. }) => {
@@ -269,7 +290,7 @@ pub(crate) async fn volume_from(
     let actor = cx.actor()?;
     let of = backups::get(cx.ports(), actor, backup).await?.backup;
     new.size = new.size.or(Some(gib(of.size) * parpen_base::GIB));
-    let begun = backups::restore(cx.ports(), actor, backup, Into::New(Box::new(new))).await?;
+    let begun = backups::restore(cx.ports(), actor, backup, Into::New(Box::new(new)), bring).await?;
     volumes::get(cx.ports(), actor, &volumes::Key::Id(begun.now.id)).await
 }
 
@@ -287,7 +308,7 @@ pub(crate) async fn export(cx: Cx) -> Result<Reply, Condition> {
 pub(crate) async fn import(mut cx: Cx) -> Result<Reply, Condition> {
     let fields = Fields::read_known(&mut cx.request, "backup-record", cx.version, known::RECORD).await?;
     let service = fields.text("backup_service", 255)?.ok_or_else(|| required("backup_service"))?;
-    let url = fields.text("backup_url", RECORD_MAX)?.ok_or_else(|| required("backup_url"))?;
+    let url = fields.text("backup_url", BODY_MAX)?.ok_or_else(|| required("backup_url"))?;
     may(cx.actor()?, Power::Operate, None)?;
     if service != SERVICE {
         return bad(&format!("Invalid backup: the record is for the service {service}; this is {SERVICE}"));

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// Longest request document, as Cinder has it.
-const BODY_MAX: usize = 114_688;
+pub(crate) const BODY_MAX: usize = 114_688;
 /// How much of a wrong value is repeated in the refusal.
 const SHOWN: usize = 64;
 

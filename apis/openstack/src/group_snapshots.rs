@@ -3,10 +3,11 @@
 use http::StatusCode;
 use parpen_http::Reply;
 use parpen_model::{Alias, Api, Condition, GroupId, GroupSnapshot, GroupSnapshotId, Kind, SnapshotId};
-use parpen_service::groups;
+use parpen_service::groups::{self, Parts};
 use parpen_service::names::Naming;
 use serde_json::{Map, Value, json};
 
+use crate::bootable;
 use crate::cx::{Cx, one};
 use crate::fields::Fields;
 use crate::from_wire::{self, OWN};
@@ -98,8 +99,9 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
         Fields::read_known(&mut cx.request, "group_snapshot", cx.version, known::GROUP_SNAPSHOT).await?;
     let of = GroupId(fields.required_id("group_id")?);
     let new = new_group(&cx, &fields)?;
-    let parts = from_wire::attributes(&Fields(Map::new()), cx.actor()?, None)?;
-    let begun = groups::create_snapshot(cx.ports(), cx.actor()?, of, new, naming, parts).await;
+    let attributes = from_wire::attributes(&Fields(Map::new()), cx.actor()?, None)?;
+    let parts = Parts { naming, attributes, inherit: bootable::to_snapshot };
+    let begun = groups::create_snapshot(cx.ports(), cx.actor()?, of, new, parts).await;
     let gs = begun.map_err(|condition| match condition {
         Condition::WrongState { what: Kind::Volume, name, actual, .. } => bad(format!(
             "Invalid volume: Volume {name} status must be available or in-use, but current status is: {}.",

@@ -11,6 +11,7 @@ use parpen_service::types;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::bootable;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, refuse, required};
 use crate::from_wire::{self, DEFAULT_TYPE_ID, OWN, ZONE};
@@ -174,7 +175,7 @@ pub(crate) async fn create_from(mut cx: Cx) -> Result<Reply, Condition> {
         }
     };
     let attributes = from_wire::attributes(&Fields(serde_json::Map::new()), cx.actor()?, None)?;
-    let like = Members { naming, attributes };
+    let like = Members { naming, attributes, inherit: bootable::from_member };
     let new = new_group(&cx, &fields)?;
     let group = groups::create_from(cx.ports(), cx.actor()?, new, source, like).await?.now;
     one(StatusCode::ACCEPTED, "group", summary(&View { group, volumes: Vec::new() }))

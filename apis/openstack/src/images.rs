@@ -14,9 +14,10 @@ use parpen_service::images::{self, Refill, Save};
 use parpen_service::volumes::{self, NewVolume};
 use serde_json::{Map, Value, json};
 
+use crate::bootable;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, document};
-use crate::from_wire::{self, IMAGE, OWN};
+use crate::from_wire::{self, IMAGE};
 use crate::paging::{Listed, page};
 use crate::states::{self, FREE_OR_HELD, bad};
 use crate::to_wire::{gib, own, time};
@@ -241,7 +242,7 @@ fn kept(i: &Image) -> Map<String, Value> {
 
 fn kept_with(i: &Image, attributes: &mut Attributes) {
     attributes.set(IMAGE, kept(i));
-    attributes.entry(OWN).insert("bootable".into(), json!(true));
+    bootable::set(attributes, true);
 }
 
 /// `POST /volumes` with an image as the source.

@@ -8,6 +8,7 @@ mod actions;
 mod attachments;
 mod backends;
 mod backups;
+mod bootable;
 mod config;
 mod connections;
 mod cx;

@@ -11,9 +11,10 @@ use parpen_service::{snapshots, types};
 use serde_json::{Value, json};
 
 use crate::actions::pool_of;
+use crate::bootable;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, refuse, required};
-use crate::from_wire::{self, OWN};
+use crate::from_wire;
 use crate::known;
 use crate::paging::{Listed, page};
 use crate::services::VOLUME;
@@ -169,7 +170,7 @@ pub(crate) async fn volume(mut cx: Cx) -> Result<Reply, Condition> {
     from_wire::zone(&fields)?;
     let mut attributes = from_wire::attributes(&fields, actor, fields.texts("metadata")?)?;
     if fields.flag("bootable")?.unwrap_or(false) {
-        attributes.entry(OWN).insert("bootable".into(), json!(true));
+        bootable::set(&mut attributes, true);
     }
     let naming = Naming { name: from_wire::name(&fields)?.unwrap_or_default(), ..Naming::default() };
     let new = Takeover { naming, volume_type, attributes };

@@ -9,9 +9,10 @@ use parpen_service::snapshots::{self, DeleteTerms, Edit, Key, View};
 use serde_json::{Value, json};
 
 use crate::actions;
+use crate::bootable;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, refuse, required};
-use crate::from_wire::{self, IMAGE, METADATA, OWN, ZONE};
+use crate::from_wire::{self, METADATA, OWN, ZONE};
 use crate::known;
 use crate::paging::{Listed, page};
 use crate::states::{self, bad, reword};
@@ -92,8 +93,7 @@ pub(crate) async fn create(mut cx: Cx) -> Result<Reply, Condition> {
     let (of, new) = from_wire::new_snapshot(&fields, actor, id, cx.version)?;
     let of = crate::volumes::named(&cx, of).await?.volume;
     let mut new = new;
-    // What is made from it later has the image of now, whatever becomes of the volume.
-    new.attributes.set(IMAGE, of.attributes.get(IMAGE).cloned().unwrap_or_default());
+    bootable::to_snapshot(&of, &mut new.attributes);
     let of = of.id;
     let forced = fields.flag("force")?.unwrap_or(false);
     let while_held = forced || cx.version.has(66);

@@ -12,6 +12,7 @@ use parpen_service::volumes::Attached;
 use parpen_service::{snapshots, volumes};
 use serde_json::{Map, Value, json};
 
+use crate::bootable::is_bootable;
 use crate::config::Nbd;
 use crate::cx::Look;
 use crate::from_wire::{DEFAULT_TYPE, DEFAULT_TYPE_ID, IMAGE, METADATA, OWN, ZONE};
@@ -82,11 +83,6 @@ pub(crate) fn name(name: &str) -> Value {
     if name.is_empty() { Value::Null } else { json!(name) }
 }
 
-/// Whether instances may start from the volume.
-pub(crate) fn bootable(attributes: &Attributes) -> bool {
-    attributes.value(OWN, "bootable").and_then(Value::as_bool).unwrap_or(false)
-}
-
 /// The addresses of one thing: with the caller's project if the request's own address had it.
 pub(crate) fn links(look: Look<'_>, collection: &str, id: impl std::fmt::Display) -> Value {
     let (base, within) = (look.base, look.within.map(|p| format!("/{p}")).unwrap_or_default());
@@ -134,7 +130,7 @@ pub(crate) fn volume(look: Look<'_>, view: &volumes::View, shape: Shape) -> Valu
         "metadata": metadata(v, &view.attachments),
         "links": links(look, "volumes", v.id),
         "user_id": user(&v.attributes),
-        "bootable": bootable(&v.attributes).to_string(),
+        "bootable": is_bootable(&v.attributes).to_string(),
         "encrypted": is_encrypted(view),
         "replication_status": null,
         "consistencygroup_id": null,

@@ -13,9 +13,10 @@ use parpen_service::volumes::{self, Edit, Filter, From, Key, NewVolume, View};
 use parpen_service::{groups, snapshots, types};
 use serde_json::{Value, json};
 
+use crate::bootable;
 use crate::cx::{Cx, one};
 use crate::fields::{Fields, document, refuse};
-use crate::from_wire::{self, IMAGE, METADATA, OWN, ZONE};
+use crate::from_wire::{self, METADATA, OWN, ZONE};
 use crate::known;
 use crate::paging::{Listed, page};
 use crate::states::{self, bad, reword};
@@ -67,7 +68,7 @@ impl Listed for View {
             "size" => json!(to_wire::gib(v.size)),
             "created_at" => json!(to_wire::time(v.stamp.created)),
             "updated_at" => json!(v.stamp.updated.map(to_wire::time)),
-            "bootable" => json!(to_wire::bootable(&v.attributes)),
+            "bootable" => json!(bootable::is_bootable(&v.attributes)),
             "multiattach" => json!(v.shared),
             "project_id" => json!(v.project.0.simple().to_string()),
             "user_id" => json!(v.attributes.text(OWN, "user_id")),
@@ -282,21 +283,11 @@ impl Source {
         )))
     }
 
-    /// A copy of what machines start from is started from, too, and tells of the same image.
     fn make_bootable(&self, copy: &mut Attributes) {
-        let (starts, kept) = match self {
-            Source::Blank => return,
-            Source::Volume(v) => (to_wire::bootable(&v.volume.attributes), &v.volume.attributes),
-            Source::Snapshot(s) => {
-                let kept = &s.snapshot.attributes;
-                // Whether machines start from a snapshot is its volume's to say while that is there.
-                let by_image = || kept.get(IMAGE).is_some();
-                (s.origin.as_ref().map_or_else(by_image, |v| to_wire::bootable(&v.attributes)), kept)
-            }
-        };
-        if starts {
-            copy.entry(OWN).insert("bootable".into(), json!(true));
-            copy.set(IMAGE, kept.get(IMAGE).cloned().unwrap_or_default());
+        match self {
+            Source::Blank => {}
+            Source::Volume(v) => bootable::from_volume(&v.volume, copy),
+            Source::Snapshot(s) => bootable::from_snapshot(&s.snapshot, s.origin.as_ref(), copy),
         }
     }
 }

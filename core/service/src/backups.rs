@@ -14,7 +14,7 @@ pub use delete::{DeleteTerms, delete};
 pub use edit::{Edit, edit, reset};
 pub use list::{View, get, list};
 pub use record::{Record, export, import};
-pub use restore::{Into, restore};
+pub use restore::{Bring, Brought, Into, bytes_only, restore};
 pub use verify::verify;
 
 use parpen_model::lifecycle::{BackupEvent, backup};

@@ -11,7 +11,7 @@ pub use create::{Members, NewGroup, create, create_from};
 pub use delete::delete;
 pub use list::{View, get, list, say};
 pub use snapshots::{
-    create as create_snapshot, delete as delete_snapshot, get as get_snapshot, list as list_snapshots,
+    Parts, create as create_snapshot, delete as delete_snapshot, get as get_snapshot, list as list_snapshots,
     say as say_snapshot,
 };
 pub use types::{

@@ -79,7 +79,7 @@ pub(super) async fn backup(
         }
         Endpoint::BackupRestore => {
             let into = into(ports, actor, request.json(BODY).await?).await?;
-            let begun = backups::restore(ports, actor, id, into).await?;
+            let begun = backups::restore(ports, actor, id, into, backups::bytes_only).await?;
             ok(&VolumeBegun { volume: volume(house, actor, begun.now.id).await?, job: begun.job.0 })
         }
         Endpoint::BackupRecord => ok(&backups::export(ports, actor, id).await?),

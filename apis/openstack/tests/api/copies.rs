@@ -42,6 +42,49 @@ async fn copies_of_what_machines_start_from_are_started_from() {
     }
 }
 
+/// What was restored had the bytes and nothing else: machines did not start from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_brings_back_what_the_volume_told() {
+    let c = Cinder::start().await;
+    let image = c.image("bytes").await;
+    let new =
+        json!({ "size": 1, "imageRef": image, "name": "v", "description": "d", "metadata": { "k": "1" } });
+    let v = c.volume(new).await;
+    let b = id(&c.post("/backups", json!({ "backup": { "volume_id": v["id"] } })).await.body["backup"]);
+    c.until(&format!("/backups/{b}"), "backup", "status", "available").await;
+    let at = format!("/volumes/{}", id(&v));
+    let later = json!({ "volume": { "name": "w", "metadata": { "k": "2", "l": "3" } } });
+    assert_eq!(c.call(Method::PUT, &at, later).await.status, 200);
+    let other = c.volume(json!({ "size": 1, "name": "other", "metadata": { "m": "4" } })).await;
+    let asked = [
+        (json!({}), format!("restore_backup_{b}"), json!("v"), json!("d")),
+        (json!({ "name": "n" }), "n".to_string(), json!("n"), json!("auto-created_from_restore_from_backup")),
+        (json!({ "volume_id": other["id"] }), "other".to_string(), json!("other"), Value::Null),
+        (json!({ "volume_id": v["id"] }), "w".to_string(), json!("w"), json!("d")),
+    ];
+    for (wish, first, name, description) in asked {
+        let got = c.post(&format!("/backups/{b}/restore"), json!({ "restore": wish })).await;
+        assert_eq!((got.status, &got.body["restore"]["volume_name"]), (202, &json!(first)), "{wish}");
+        let path = format!("/volumes/{}", got.body["restore"]["volume_id"].as_str().unwrap());
+        let now = c.until(&path, "volume", "status", "available").await;
+        assert_eq!((&now["name"], &now["description"]), (&name, &description), "{wish}");
+        assert_eq!(now["metadata"], json!({ "k": "1" }), "{wish}");
+        assert_eq!(
+            (&now["bootable"], &now["volume_image_metadata"]["image_id"]),
+            (&json!("true"), &json!(image))
+        );
+        c.until(&format!("/backups/{b}"), "backup", "status", "available").await;
+    }
+    let plain = c.volume(json!({ "size": 1 })).await;
+    let empty =
+        id(&c.post("/backups", json!({ "backup": { "volume_id": plain["id"] } })).await.body["backup"]);
+    c.until(&format!("/backups/{empty}"), "backup", "status", "available").await;
+    let wish = json!({ "restore": { "volume_id": v["id"] } });
+    assert_eq!(c.post(&format!("/backups/{empty}/restore"), wish).await.status, 202);
+    let now = c.until(&at, "volume", "status", "available").await;
+    assert_eq!(now["metadata"], json!({ "k": "1" }), "there was nothing to be brought back");
+}
+
 /// A type that is encrypted otherwise was taken, and made a volume that was not what its type says.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_is_encrypted_as_its_source_is() {
@@ -93,8 +136,9 @@ async fn members_of_a_copied_group_have_no_names_and_tell_their_source() {
     assert_eq!(made.body["group"]["name"], Value::Null);
     let g = id(&made.body["group"]);
     c.until(&format!("/groups/{g}"), "group", "status", "available").await;
+    let image = c.image("bytes").await;
     let new = json!({
-        "size": 1, "name": "in", "description": "d", "group_id": g, "volume_type": "__DEFAULT__" });
+        "size": 1, "name": "in", "description": "d", "group_id": g, "volume_type": "__DEFAULT__", "imageRef": image });
     let v = c.volume(new).await;
     let taken = c.post("/group_snapshots", json!({ "group_snapshot": { "group_id": g } })).await;
     assert_eq!(taken.body["group_snapshot"]["name"], Value::Null);
@@ -113,6 +157,10 @@ async fn members_of_a_copied_group_have_no_names_and_tell_their_source() {
             c.get(&format!("/volumes/{}", members[0].as_str().unwrap())).await.body["volume"].clone();
         assert_eq!((&member["name"], &member["description"]), (&Value::Null, &Value::Null));
         assert_eq!((&member["source_volid"], &member["snapshot_id"]), (&volume, &snapshot));
+        assert_eq!(
+            (&member["bootable"], &member["volume_image_metadata"]),
+            (&json!("true"), &v["volume_image_metadata"])
+        );
     }
 }
 

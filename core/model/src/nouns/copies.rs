@@ -23,6 +23,12 @@ pub struct Backup {
     pub volume: VolumeId,
     /// The volume's handle then.
     pub handle: String,
+    /// The volume's name then.
+    #[serde(default)]
+    pub called: String,
+    /// What APIs kept with the volume then.
+    #[serde(default)]
+    pub described: Attributes,
     /// The snapshot that somebody asked to be backed up.
     pub snapshot: Option<SnapshotId>,
     /// The set it belongs to.

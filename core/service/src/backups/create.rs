@@ -168,6 +168,8 @@ fn draft(
         project: v.project,
         volume: v.id,
         handle: v.handle.to_string(),
+        called: v.name.clone(),
+        described: v.attributes.clone(),
         snapshot: new.snapshot,
         container: named.unwrap_or_else(|| CONTAINER.to_string()),
         base: base.map(|b| b.id),

@@ -29,6 +29,12 @@ pub struct Record {
     pub volume: VolumeId,
     /// The volume's handle then.
     pub handle: String,
+    /// The volume's name then.
+    #[serde(default)]
+    pub called: String,
+    /// What APIs kept with the volume then.
+    #[serde(default)]
+    pub described: Attributes,
     /// The set it belongs to.
     pub container: String,
     /// What it is called.
@@ -56,6 +62,8 @@ impl Record {
             backup: b.id,
             volume: b.volume,
             handle: b.handle.clone(),
+            called: b.called.clone(),
+            described: b.described.clone(),
             container: b.container.clone(),
             name: b.name.clone(),
             size: b.size,
@@ -105,6 +113,8 @@ pub async fn import(ports: &Ports, actor: &Actor, record: Record) -> Result<Star
             project,
             volume: r.volume,
             handle: r.handle,
+            called: r.called,
+            described: r.described,
             snapshot: r.snapshot,
             container: r.container,
             base: None,

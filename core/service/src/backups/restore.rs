@@ -6,7 +6,8 @@ use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{BackupEvent, BackupState, Life, LifeEvent, Standing, When, Work, life};
 use parpen_model::ports::Target;
 use parpen_model::{
-    Backup, BackupId, Condition, Kind, Scope, Stamp, Volume, VolumeId, VolumeType, WriteTx, read, write,
+    Attributes, Backup, BackupId, Condition, Kind, Scope, Stamp, Volume, VolumeId, VolumeType, WriteTx, read,
+    write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,23 @@ pub enum Into {
     Existing(VolumeId, When),
 }
 
+/// What comes back with the bytes, once they are there.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Brought {
+    /// What the volume is called then.
+    pub name: Option<String>,
+    /// Whole namespaces that take the place of the volume's.
+    pub attributes: Attributes,
+}
+
+/// Says of a backup, and of the volume as it is before, what comes back in the words of who asks. May be run again.
+pub type Bring = fn(&Backup, &Volume) -> Brought;
+
+/// Nothing but the bytes comes back.
+pub fn bytes_only(_: &Backup, _: &Volume) -> Brought {
+    Brought::default()
+}
+
 #[derive(Serialize, Deserialize)]
 struct Args {
     backup: BackupId,
@@ -40,6 +58,8 @@ struct Args {
     /// Why no pool takes the new volume; then there is nothing to be restored.
     #[serde(default)]
     refused: Option<Condition>,
+    #[serde(default)]
+    brought: Brought,
 }
 
 /// Restores a backup; the answer is the volume.
@@ -48,6 +68,7 @@ pub async fn restore(
     actor: &Actor,
     id: BackupId,
     into: Into,
+    bring: Bring,
 ) -> Result<Started<Volume>, Condition> {
     if let Into::New(new) = &into {
         names::check(&new.naming.name)?;
@@ -74,7 +95,8 @@ pub async fn restore(
         };
         step(&mut b, BackupEvent::Restore)?;
         tx.update(&mut b)?;
-        let args = Args { backup: id, volume, new: matches!(into, Into::New(_)), refused };
+        let args =
+            Args { backup: id, volume, new: matches!(into, Into::New(_)), refused, brought: bring(&b, &v) };
         let mut job = plan(&ports_in, KIND, v.project, Some(v.id.into()), &args)?;
         tx.insert(&mut job)?;
         Ok((v, job.id))
@@ -233,7 +255,8 @@ impl JobStep for Fill {
     }
     fn run<'a>(&'a self, cx: &'a mut StepCx) -> Boxed<'a, Result<Commit, Condition>> {
         Box::pin(async move {
-            let args: Args = cx.args()?;
+            let mut args: Args = cx.args()?;
+            let brought = std::mem::take(&mut args.brought);
             let b: Backup = read(&*cx.world.meta, move |tx| tx.get(Scope::All, args.backup)).await?;
             let session = data::open_for_job(&cx.world, args.volume.into(), Rights::ReadWrite).await?;
             let cipher = match &b.key {
@@ -250,6 +273,10 @@ impl JobStep for Fill {
                 } else {
                     v.stamp.updated = Some(now);
                 }
+                if let Some(name) = &brought.name {
+                    v.name = name.clone();
+                }
+                v.attributes.merge(brought.attributes.clone());
                 Ok(())
             }))
         })

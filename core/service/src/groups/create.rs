@@ -36,6 +36,8 @@ pub struct Members {
     pub naming: fn(VolumeId) -> Naming,
     /// What the API keeps with each.
     pub attributes: Attributes,
+    /// And what it takes over from the snapshot that the member grows from, or from the volume of that.
+    pub inherit: fn(&Snapshot, Option<&Volume>, &mut Attributes),
 }
 
 /// One member that is made.
@@ -183,6 +185,8 @@ fn member(
 ) -> Result<Member, Condition> {
     let id = VolumeId(ports.entropy.uuid());
     let origin: Option<Volume> = tx.read().find(Scope::All, from.origin)?;
+    let mut attributes = like.attributes.clone();
+    (like.inherit)(from, origin.as_ref(), &mut attributes);
     let new = NewVolume {
         id: Some(id),
         naming: (like.naming)(id),
@@ -191,7 +195,7 @@ fn member(
         place: Place { volume_type: from.volume_type, ..Place::default() },
         options: Options {
             shared: origin.is_some_and(|v| v.shared),
-            attributes: like.attributes.clone(),
+            attributes,
             group: Some(group.id),
             ..Options::default()
         },

@@ -5,7 +5,7 @@ use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::{Life, LifeEvent, Standing, When, life};
 use parpen_model::{
     Attributes, Condition, Group, GroupId, GroupSnapshot, GroupSnapshotId, Kind, Pin, ProjectId, Query,
-    ReadTx, Scope, Snapshot, SnapshotId, Stamp, read, write,
+    ReadTx, Scope, Snapshot, SnapshotId, Stamp, Volume, read, write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,14 +34,24 @@ pub(super) fn parts(tx: &dyn ReadTx, gs: &GroupSnapshot) -> Result<Vec<Snapshot>
     Ok(all.into_iter().filter(|s| s.group_snapshot == Some(gs.id)).collect())
 }
 
-/// Takes a snapshot of all members of a group at one instant. `naming` says how each part is called, by its id.
+/// What the parts of a group's snapshot are given.
+#[derive(Clone)]
+pub struct Parts {
+    /// How each is called, by its id.
+    pub naming: fn(SnapshotId) -> Naming,
+    /// What the API keeps with each.
+    pub attributes: Attributes,
+    /// And what it takes over from the volume.
+    pub inherit: fn(&Volume, &mut Attributes),
+}
+
+/// Takes a snapshot of all members of a group at one instant.
 pub async fn create(
     ports: &Ports,
     actor: &Actor,
     of: GroupId,
     new: NewGroup,
-    naming: fn(SnapshotId) -> Naming,
-    attributes: Attributes,
+    parts: Parts,
 ) -> Result<Started<GroupSnapshot>, Condition> {
     crate::names::check(&new.name)?;
     let (ports_in, actor_in) = (ports.clone(), actor.clone());
@@ -66,11 +76,12 @@ pub async fn create(
         for v in members(tx.read(), &g)? {
             When::Only(&[Standing::Free, Standing::Attached]).check(Kind::Volume, v.id, v.standing())?;
             let id = SnapshotId(ports_in.entropy.uuid());
-            let naming = Naming { name: new.name.clone(), ..naming(id) };
+            let naming = Naming { name: new.name.clone(), ..(parts.naming)(id) };
             let mut s = snapshots::draft(tx.read(), &v, id, &naming, stamp)?;
             s.group_snapshot = Some(gs.id);
             s.auto_named = new.name.is_empty();
-            s.attributes = attributes.clone();
+            s.attributes = parts.attributes.clone();
+            (parts.inherit)(&v, &mut s.attributes);
             quotas::admit(tx.read(), s.project, &Need::snapshot(&s))?;
             tx.insert(&mut s)?;
             args.parts.push(id);

@@ -61,7 +61,7 @@ async fn every_job_about_backups_is_taken_up_by_the_next_life() {
     let (ports, actor) = (&dead.ports, &dead.actor);
     write(&dead, &v, 8192, 8).await;
     let late = backups::create(ports, actor, of(&v, true), CreateTerms::default()).await.unwrap().now;
-    backups::restore(ports, actor, base.id, into("again")).await.unwrap();
+    backups::restore(ports, actor, base.id, into("again"), backups::bytes_only).await.unwrap();
     backups::delete(ports, actor, gone.id, DeleteTerms { dependents: true }).await.unwrap_err();
     dead.kill();
 
@@ -79,10 +79,16 @@ async fn every_job_about_backups_is_taken_up_by_the_next_life() {
     let (ports, actor) = (&last.ports, &last.actor);
     let job = backups::delete(ports, actor, gone.id, DeleteTerms { dependents: true }).await.unwrap().job;
     ports.jobs.wait(job).await.unwrap();
-    let job = backups::restore(ports, actor, late.id, Into::Existing(target.id, When::default()))
-        .await
-        .unwrap()
-        .job;
+    let job = backups::restore(
+        ports,
+        actor,
+        late.id,
+        Into::Existing(target.id, When::default()),
+        backups::bytes_only,
+    )
+    .await
+    .unwrap()
+    .job;
     ports.jobs.wait(job).await.unwrap();
     assert_eq!(first_byte(&last, target.id.into(), 0).await, 7);
     assert_eq!(first_byte(&last, target.id.into(), 8192).await, 8);
@@ -102,7 +108,7 @@ async fn what_fails_ends_in_a_state_that_can_be_deleted() {
     let broken = backups::get(ports, actor, begun.now.id).await.unwrap().backup;
     assert_eq!(broken.state, BackupState::Error);
     assert!(broken.fault.is_some());
-    let refused = backups::restore(ports, actor, broken.id, into("x")).await;
+    let refused = backups::restore(ports, actor, broken.id, into("x"), backups::bytes_only).await;
     assert!(matches!(refused, Err(Condition::WrongState { .. })), "{refused:?}");
     let job = backups::delete(ports, actor, broken.id, DeleteTerms::default()).await.unwrap().job;
     ports.jobs.wait(job).await.unwrap();
@@ -125,16 +131,23 @@ async fn rules_of_chains_and_sizes_hold() {
     let refused = backups::delete(ports, actor, base.id, DeleteTerms::default()).await;
     assert!(matches!(refused, Err(Condition::InUse { .. })), "{refused:?}");
     let small = house.volume("small", MIB).await;
-    let refused = backups::restore(ports, actor, base.id, Into::Existing(small.id, When::default())).await;
+    let refused = backups::restore(
+        ports,
+        actor,
+        base.id,
+        Into::Existing(small.id, When::default()),
+        backups::bytes_only,
+    )
+    .await;
     assert!(matches!(refused, Err(Condition::Invalid { .. })), "{refused:?}");
     backups::reset(ports, actor, base.id, BackupState::Error).await.unwrap();
-    assert!(backups::restore(ports, actor, base.id, into("x")).await.is_err());
+    assert!(backups::restore(ports, actor, base.id, into("x"), backups::bytes_only).await.is_err());
     assert_eq!(made(&house, &v, true).await.base, Some(next.id));
     backups::reset(ports, actor, base.id, BackupState::Available).await.unwrap();
     // Deleting the volume lets go of the snapshots that were kept for the next backup.
     let job = volumes::delete(ports, actor, v.id, volumes::DeleteTerms::default()).await.unwrap().job;
     ports.jobs.wait(job).await.unwrap();
     assert!(snapshots::list(ports, actor, None, true).await.unwrap().is_empty());
-    let job = backups::restore(ports, actor, next.id, into("back")).await.unwrap().job;
+    let job = backups::restore(ports, actor, next.id, into("back"), backups::bytes_only).await.unwrap().job;
     ports.jobs.wait(job).await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use parpen_base::MIB;
 use parpen_model::lifecycle::Life;
-use parpen_service::groups::{self, GroupEdit, NewGroup, NewType};
+use parpen_service::groups::{self, GroupEdit, NewGroup, NewType, Parts};
 use parpen_service::names::Naming;
 use parpen_service::{snapshots, volumes};
 
@@ -25,8 +25,8 @@ async fn a_snapshot_of_a_group_reaches_over_pools_and_waits_for_nobody() {
     groups::update(ports, actor, g.id, edit).await.unwrap();
     // Somebody has one open: he is held for a moment and goes on.
     let open = house.connect("near", "10.0.0.1").await.unwrap();
-    let naming = |_| Naming::default();
-    let begun = groups::create_snapshot(ports, actor, g.id, new(), naming, Default::default()).await.unwrap();
+    let parts = Parts { naming: |_| Naming::default(), attributes: Default::default(), inherit: |_, _| {} };
+    let begun = groups::create_snapshot(ports, actor, g.id, new(), parts).await.unwrap();
     ports.jobs.wait(begun.job).await.unwrap();
     assert!(!open.is_cut());
     let parts = snapshots::list(ports, actor, None, true).await.unwrap();

@@ -81,7 +81,9 @@ async fn what_is_put_over_a_volume_asks_how_it_stands() {
     let v = shelved(&house).await;
     let i = uploaded(&house, b"after!").await;
     let with = |when| Refill { image: i, reserved: false, when, attributes: Attributes::default() };
-    stands_wrong(backups::restore(ports, actor, backup.now.id, Into::Existing(v.id, FREE)).await);
+    stands_wrong(
+        backups::restore(ports, actor, backup.now.id, Into::Existing(v.id, FREE), backups::bytes_only).await,
+    );
     stands_wrong(images::refill(ports, actor, v.id, with(FREE)).await);
     let begun = images::refill(ports, actor, v.id, with(When::default())).await.unwrap();
     ports.jobs.wait(begun.job).await.unwrap();

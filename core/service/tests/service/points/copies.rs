@@ -47,7 +47,10 @@ pub(super) async fn backed_up(house: &House, new: NewBackup) -> Backup {
 pub(super) async fn reads(house: &House, b: &Backup, text: &[u8]) {
     let name = format!("of-{}", b.id);
     let new = NewVolume { naming: native(&name), ..NewVolume::default() };
-    let begun = backups::restore(&house.ports, &house.actor, b.id, Into::New(Box::new(new))).await.unwrap();
+    let begun =
+        backups::restore(&house.ports, &house.actor, b.id, Into::New(Box::new(new)), backups::bytes_only)
+            .await
+            .unwrap();
     house.ports.jobs.wait(begun.job).await.unwrap();
     assert_eq!(get(house, begun.now.id).await, text);
 }
@@ -122,7 +125,7 @@ async fn restored_to_a_new_volume(kind: &str) {
         scene,
         async |house, (_, b)| {
             let into = Into::New(Box::new(NewVolume { naming: native("born"), ..NewVolume::default() }));
-            backups::restore(&house.ports, &house.actor, b.id, into).await.unwrap();
+            backups::restore(&house.ports, &house.actor, b.id, into, backups::bytes_only).await.unwrap();
         },
         async |house, (v, b)| {
             if let Some(born) = find(house, "born").await {
@@ -140,9 +143,15 @@ async fn restored_over_a_volume(kind: &str) {
         kind,
         scene,
         async |house, (v, b)| {
-            backups::restore(&house.ports, &house.actor, b.id, Into::Existing(v.id, When::default()))
-                .await
-                .unwrap();
+            backups::restore(
+                &house.ports,
+                &house.actor,
+                b.id,
+                Into::Existing(v.id, When::default()),
+                backups::bytes_only,
+            )
+            .await
+            .unwrap();
         },
         async |house, (v, b)| {
             let now = get(house, v.id).await;

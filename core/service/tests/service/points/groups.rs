@@ -1,9 +1,7 @@
 //! Deaths of the jobs about groups and their snapshots.
 
-use parpen_model::{
-    Backup, Group, GroupId, GroupSnapshotId, GroupSource, Snapshot, SnapshotId, Volume, VolumeId,
-};
-use parpen_service::groups::{self, Members, NewGroup, NewType};
+use parpen_model::{Backup, Group, GroupId, GroupSnapshotId, GroupSource, Snapshot, Volume, VolumeId};
+use parpen_service::groups::{self, Members, NewGroup, NewType, Parts};
 use parpen_service::names::Naming;
 
 use super::{copies, deaths, dies, get, rows, written};
@@ -22,8 +20,8 @@ fn nameless(_: VolumeId) -> Naming {
     Naming::default()
 }
 
-fn nameless_part(_: SnapshotId) -> Naming {
-    Naming::default()
+fn parts() -> Parts {
+    Parts { naming: |_| Naming::default(), attributes: Default::default(), inherit: |_, _| {} }
 }
 
 fn called(name: &str) -> NewGroup {
@@ -43,10 +41,8 @@ async fn group(house: &House) -> GroupId {
 
 async fn group_snapshot(house: &House) -> GroupSnapshotId {
     let g = group(house).await;
-    let (ports, actor, attributes) = (&house.ports, &house.actor, Default::default());
-    let begun = groups::create_snapshot(ports, actor, g, called("now"), nameless_part, attributes);
-    let begun = begun.await.unwrap();
-    ports.jobs.wait(begun.job).await.unwrap();
+    let begun = groups::create_snapshot(&house.ports, &house.actor, g, called("now"), parts()).await.unwrap();
+    house.ports.jobs.wait(begun.job).await.unwrap();
     begun.now.id
 }
 
@@ -56,7 +52,7 @@ async fn made(kind: &str, prepare: impl AsyncFn(&House) -> GroupSource) {
         kind,
         prepare,
         async |house, source| {
-            let like = Members { naming: nameless, attributes: Default::default() };
+            let like = Members { naming: nameless, attributes: Default::default(), inherit: |_, _, _| {} };
             groups::create_from(&house.ports, &house.actor, called("like it"), *source, like).await.unwrap();
         },
         async |house, _| {
@@ -134,9 +130,7 @@ async fn snapshotted(kind: &str) {
         kind,
         group,
         async |house, g| {
-            let (ports, actor, attributes) = (&house.ports, &house.actor, Default::default());
-            let begun = groups::create_snapshot(ports, actor, *g, called("now"), nameless_part, attributes);
-            begun.await.unwrap();
+            groups::create_snapshot(&house.ports, &house.actor, *g, called("now"), parts()).await.unwrap();
         },
         async |house, _| all_parts_or_none(house).await,
     )
