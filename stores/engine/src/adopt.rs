@@ -115,6 +115,10 @@ impl<D: Disk, R: Rules> Engine<D, R> {
         for (lineage, ancestor) in cuts.into_iter().rev() {
             self.relink(lineage, ancestor).await?;
         }
+        let returns = self.state.borrow().returns_to(nodes);
+        for (lineage, parent) in returns {
+            self.link_back(lineage, parent).await?;
+        }
         {
             let _one = self.lock_catalogue().await;
             self.clear_for(nodes, heads).await?;
@@ -123,6 +127,32 @@ impl<D: Disk, R: Rules> Engine<D, R> {
             self.flush().await?;
         }
         self.reclaim_quietly().await
+    }
+
+    /// Hangs a lineage below where it was cut off, if that changes nothing of what it reads as.
+    async fn link_back(&self, lineage: u64, parent: u64) -> Result<(), EngineError> {
+        let _one = self.lock_catalogue().await;
+        let adoption = || {
+            let state = self.state.borrow();
+            let node = state.nodes.get(&lineage).ok_or(EngineError::NotFound)?;
+            let nodes = vec![NodeImage { parent, ..image(lineage, node) }];
+            Ok(Adoption { nodes, next_lineage: state.next_lineage, ..Adoption::default() })
+        };
+        let above = self.state.borrow().gets_above(lineage, parent);
+        let Some((_, objects)) = above else { return Ok(()) };
+        for index in objects {
+            let _held = self.load(|state, needs| state.need_shares(lineage, parent, index, needs)).await?;
+            if !self.state.borrow().shares_with(lineage, parent, index) {
+                return Ok(());
+            }
+        }
+        let _held = self.load(|state, needs| state.need_reparent(lineage, parent, needs)).await?;
+        if !self.state.borrow().can_hang_on(lineage, parent) {
+            return Ok(());
+        }
+        let log = adoption()?.most_bytes();
+        let need = Need { blocks: 0, spans: 1, log, keep: Keep::Nothing };
+        self.change_loaded(need, || adoption().map(Op::Adopt)).await
     }
 
     fn way_to(&self, nodes: &[NodeImage], heads: Heads) -> Way {

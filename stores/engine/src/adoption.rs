@@ -158,6 +158,20 @@ impl<'a> Both<'a> {
         self.wanted.values().filter_map(cut).collect()
     }
 
+    /// Volumes and snapshots that were cut off here and still hang on snapshots over there, and the lineages that they
+    /// hung on here: a crash ended a rebase that this disk had done and the others had not. What was cut off says all
+    /// about itself, so it can go back, and must: it may be all that anybody has of what was written to it.
+    fn returns(&self) -> Vec<(u64, u64)> {
+        let back = |want: &&NodeImage| {
+            let node = self.here(want.lineage)?;
+            let same = node.tree == want.tree && (node.id == want.id || node.id == want.of);
+            let moved = self.known_above(want.lineage) != want.parent && !self.is_cut_here(want);
+            let to = self.known_from(want.parent);
+            (node.is_named() && same && moved && to != node.parent).then_some((want.lineage, to))
+        };
+        self.wanted.values().filter_map(back).collect()
+    }
+
     /// New lineages that come between ones that are here.
     fn between(&self) -> BTreeSet<u64> {
         let mut all = BTreeSet::new();
@@ -271,6 +285,11 @@ impl State {
     /// Lineages that must be cut off on the way to a catalogue, and the ancestors that they keep (0: none).
     pub(crate) fn cuts_to(&self, nodes: &[NodeImage]) -> Vec<(u64, u64)> {
         self.beside(nodes).cuts()
+    }
+
+    /// Lineages that go back on the way to a catalogue to where they were cut off, if they can.
+    pub(crate) fn returns_to(&self, nodes: &[NodeImage]) -> Vec<(u64, u64)> {
+        self.beside(nodes).returns()
     }
 
     fn beside<'a>(&'a self, nodes: &'a [NodeImage]) -> Both<'a> {

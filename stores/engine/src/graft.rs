@@ -1,7 +1,7 @@
 //! The operation that makes nodes what another disk says: named and renamed, made, put between existing ones.
 //!
-//! What versions read as never changes by it. A new node is empty; an existing one gets another parent only if
-//! nothing but empty nodes lie between the new parent and the old one, or if nothing below it holds data.
+//! What versions read as never changes by it. A new node is empty; an existing one gets a parent further down only if
+//! nothing from there up to the old one holds data, or if it itself says all about what they hold.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::adopt::{ImageKind, NodeImage};
 use crate::codec::{BlobRef, Malformed};
 use crate::layout::{LABEL_MAX, VOLUME_MAX};
 use crate::record::Adoption;
-use crate::state::{Node, NodeKind, State};
+use crate::state::{Node, NodeKind, Span, State};
 
 impl From<ImageKind> for NodeKind {
     fn from(kind: ImageKind) -> NodeKind {
@@ -138,20 +138,63 @@ impl State {
         Ok(())
     }
 
-    /// Whether a lineage holds something of any object.
-    pub(crate) fn holds(&self, lineage: u64) -> bool {
-        self.by_key.range((lineage, 0)..=(lineage, u64::MAX)).next().is_some()
+    /// The lineages from one on upwards that come before another; `None` if that is not above.
+    fn chain(&self, from: u64, before: u64) -> Option<Vec<u64>> {
+        let mut all = Vec::new();
+        let mut at = from;
+        while at != before {
+            all.push(at);
+            at = self.nodes.get(&at)?.parent;
+        }
+        Some(all)
+    }
+
+    /// The objects that any of the lineages holds something of which a lineage gets above it with a parent further
+    /// down, and those lineages; `None` if it cannot have that parent.
+    pub(crate) fn gets_above(&self, lineage: u64, to: u64) -> Option<(Vec<u64>, Vec<u64>)> {
+        let chain = self.chain(to, self.nodes.get(&lineage)?.parent)?;
+        let (mut objects, mut next) = (Vec::new(), 0);
+        while let Some(index) = self.first_object_of(&chain, next) {
+            objects.push(index);
+            next = index + 1;
+        }
+        Some((chain, objects))
+    }
+
+    /// Whether what a lineage reads as stays when it gets a parent further down: it says itself what is in each span
+    /// that those above it would have something of.
+    pub(crate) fn can_hang_on(&self, lineage: u64, to: u64) -> bool {
+        let Some((chain, objects)) = self.gets_above(lineage, to) else { return false };
+        let says = |slot: usize, span: usize| !matches!(self.version(slot).row().spans[span], Span::Inherit);
+        let spans = 0..self.spans_per_object();
+        objects.into_iter().all(|index| {
+            let above: Vec<usize> = chain.iter().filter_map(|l| self.slot(*l, index)).collect();
+            let own = self.slot(lineage, index);
+            let covered = |span: usize| own.is_some_and(|own| says(own, span));
+            spans.clone().all(|span| covered(span) || !above.iter().any(|slot| says(*slot, span)))
+                && own.is_some()
+        })
+    }
+
+    /// Whether a lineage shares with what it would get above it all blocks of one object that it shares with its
+    /// parent: of two that have a block without one between them that has it, too, both would own it.
+    pub(crate) fn shares_with(&self, lineage: u64, to: u64, index: u64) -> bool {
+        let from = self.nodes.get(&lineage).map_or(0, |n| n.parent);
+        let seen = |l: u64, span: usize| self.resolve(self.lookup(l, index)?, span);
+        (0..self.spans_per_object()).all(|span| {
+            let (Some(own), Some(base)) = (seen(lineage, span), seen(from, span)) else { return true };
+            let above = seen(to, span);
+            let mut shared = own.iter().filter(|(i, d)| base.phys(*i) == d.phys);
+            shared.all(|(i, d)| above.is_some_and(|a| a.phys(i) == d.phys))
+        })
     }
 
     fn reparent(&mut self, lineage: u64, to: u64) -> Result<(), Malformed> {
-        let from = self.nodes.get(&lineage).ok_or(Malformed)?.parent;
-        let mut at = to;
-        while at != from && at != 0 && !self.holds(at) {
-            at = self.nodes.get(&at).ok_or(Malformed)?.parent;
-        }
-        if at != from {
+        if !self.can_hang_on(lineage, to) {
             return Err(Malformed);
         }
+        let (_, objects) = self.gets_above(lineage, to).ok_or(Malformed)?;
+        let from = self.nodes.get(&lineage).ok_or(Malformed)?.parent;
         if let Some(old) = self.nodes.get_mut(&from) {
             old.children.retain(|c| *c != lineage);
         }
@@ -160,6 +203,11 @@ impl State {
         }
         self.nodes.get_mut(&lineage).ok_or(Malformed)?.parent = to;
         self.touch_node(lineage);
+        self.forget_far();
+        for index in objects {
+            let (own, above) = (self.slot(lineage, index).ok_or(Malformed)?, self.lookup(to, index));
+            self.version_mut(own).set_parent(above);
+        }
         Ok(())
     }
 }

@@ -123,6 +123,7 @@ impl State {
             }
             Op::Detach { lineage, ancestor, index } => self.need_detach((*lineage, *ancestor), *index, needs),
             Op::Rebase { lineage, parent } => self.need_rebase(*lineage, *parent, needs),
+            Op::Adopt(a) => a.nodes.iter().for_each(|n| self.need_reparent(n.lineage, n.parent, needs)),
             Op::Fill(f) | Op::Move(f) if self.nodes.contains_key(&f.lineage) => {
                 self.need_fill(f.lineage, f.index, u64::from(f.start), f.blocks(), needs);
             }
@@ -197,6 +198,24 @@ impl State {
                 }
             }
             next = index + 1;
+        }
+    }
+
+    /// For a parent further down: which spans are whose, of all objects that it and those up to the old one have.
+    pub(crate) fn need_reparent(&self, lineage: u64, parent: u64, needs: &mut Needs) {
+        let Some((chain, objects)) = self.gets_above(lineage, parent) else { return };
+        for index in objects {
+            for slot in chain.iter().chain([&lineage]).filter_map(|of| self.slot(*of, index)) {
+                self.need_row(slot, needs);
+            }
+        }
+    }
+
+    /// For [`State::shares_with`].
+    pub(crate) fn need_shares(&self, lineage: u64, to: u64, index: u64, needs: &mut Needs) {
+        let from = self.nodes.get(&lineage).map_or(0, |n| n.parent);
+        for slot in [lineage, from, to].map(|of| self.lookup(of, index)) {
+            (0..self.spans_per_object()).for_each(|span| self.need_view(slot, span, needs));
         }
     }
 

@@ -405,6 +405,37 @@ fn what_was_cut_off_meanwhile_keeps_what_it_reads_as() {
     pair.assert_same();
 }
 
+/// B had cut a clone off its snapshot when the power went, A had not and went on without B. What was written to the
+/// clone may be on B alone.
+#[test]
+fn what_was_cut_off_here_alone_goes_back_with_all_that_it_holds() {
+    let write = |block, fill| Step::Write { volume: 0, block, blocks: 2, fill };
+    for onto in [None, Some(0)] {
+        let mut pair = Pair::new();
+        let snapshot = Step::Snapshot { volume: 0 };
+        pair.together(&[Step::Create { from: None, grow: false }, write(0, 1), snapshot.clone()]);
+        pair.together(&[write(20, 2), Step::Zero { volume: 0, block: 1, blocks: 1 }, snapshot]);
+        pair.together(&[write(30, 3), Step::Zero { volume: 0, block: 20, blocks: 1 }]);
+        let volumes = |e: &Slowly| -> Vec<Found> {
+            e.inventory().into_iter().filter(|f| f.kind == Kind::Volume).collect()
+        };
+        let volume = volumes(&pair.engines[0])[0].id;
+        let snapshots: Vec<Uuid> =
+            pair.engines[0].inventory().iter().filter(|f| f.kind == Kind::Snapshot).map(|f| f.id).collect();
+        let b = pair.engines[1].clone();
+        block_on(b.write(volume, 0, Buf::copy_of(&[9; 4096]))).0.unwrap();
+        block_on(b.rebase(volume, onto.map(|n: usize| snapshots[n]))).unwrap();
+        let read = |e: &Slowly| block_on(e.read(volume, 0, Buf::zeroed((BLOCKS * BLOCK) as usize))).1;
+        let before = read(&b);
+        assert!(pair.adopt(&[]), "once more writes nothing");
+        assert!(*read(&pair.engines[1]) == *before, "onto {onto:?}");
+        pair.engines[1] = open(&pair.disks[1]);
+        assert!(*read(&pair.engines[1]) == *before, "opened again");
+        pair.copy();
+        pair.assert_same();
+    }
+}
+
 /// What a younger one keeps may be among those that an older one was cut off from later.
 #[test]
 fn cuts_that_follow_each_other_are_made_up_in_an_order_that_ends() {
