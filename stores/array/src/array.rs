@@ -36,6 +36,8 @@ pub struct Array<D: Disk, R: Rules = Sound> {
     /// The era that the members record says, and the last one that the witness knows.
     pub(crate) mark: Cell<EraMark>,
     pub(crate) witnessed: Cell<EraMark>,
+    /// Requests before the last era that began by itself.
+    pub(crate) renewed: Cell<u64>,
     /// Members that missed something, ever, and how many of these are durably out.
     pub(crate) failures: Cell<u64>,
     pub(crate) settled: Cell<u64>,
@@ -82,6 +84,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             table: RefCell::new(table),
             mark: Cell::default(),
             witnessed: Cell::default(),
+            renewed: Cell::new(0),
             failures: Cell::new(0),
             settled: Cell::new(0),
             holds: Holds::default(),

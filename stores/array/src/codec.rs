@@ -1,6 +1,6 @@
 //! The array's records: small values that every disk of a store keeps beside its catalogue.
 //!
-//! Little-endian, the first byte is the version (1). Keys are made from a fixed prefix, a kind and numbers, so
+//! Little-endian, the first byte is the version (1; of the members 2, which says of each what it knows). Keys are made from a fixed prefix, a kind and numbers, so
 //! that they can never be those of a volume.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +13,7 @@ use crate::witness::EraMark;
 
 const PREFIX: u32 = 0x7061_7272;
 const VERSION: u8 = 1;
+const MEMBERS_VERSION: u8 = 2;
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub(crate) struct Entry {
     pub(crate) number: u16,
     pub(crate) uuid: Uuid,
     pub(crate) standing: Standing,
+    /// An era that it surely wrote down: what it holds is of this one or of a later one.
+    pub(crate) knows: u32,
     pub(crate) eject: Eject,
     pub(crate) about: About,
 }
@@ -91,6 +94,9 @@ struct Out(Vec<u8>);
 impl Out {
     fn new() -> Out {
         Out(vec![VERSION])
+    }
+    fn members() -> Out {
+        Out(vec![MEMBERS_VERSION])
     }
     fn u8(&mut self, v: u8) {
         self.0.push(v);
@@ -124,8 +130,13 @@ struct In<'a>(&'a [u8]);
 
 impl<'a> In<'a> {
     fn new(bytes: &'a [u8]) -> Option<In<'a>> {
+        In::of(bytes, VERSION).map(|(_, r)| r)
+    }
+    /// With its version, which is 1 to `newest`.
+    fn of(bytes: &'a [u8], newest: u8) -> Option<(u8, In<'a>)> {
         let mut r = In(bytes);
-        (r.u8()? == VERSION).then_some(r)
+        let version = r.u8()?;
+        (1..=newest).contains(&version).then_some((version, r))
     }
     fn bytes(&mut self, n: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(n)?;
@@ -160,7 +171,7 @@ impl<'a> In<'a> {
 
 impl Members {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut w = Out::new();
+        let mut w = Out::members();
         w.mark(self.mark);
         w.mark(self.base);
         w.u16(self.home);
@@ -175,6 +186,7 @@ impl Members {
             };
             w.u8(standing);
             w.u32(era);
+            w.u32(e.knows);
             w.u8(match e.eject {
                 Eject::No => 0,
                 Eject::Running => 1,
@@ -187,7 +199,7 @@ impl Members {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Members> {
-        let mut r = In::new(bytes)?;
+        let (version, mut r) = In::of(bytes, MEMBERS_VERSION)?;
         let (mark, base, home, n) = (r.mark()?, r.mark()?, r.u16()?, r.u16()?);
         let mut all = Vec::new();
         for _ in 0..n {
@@ -199,6 +211,12 @@ impl Members {
                 (2, _) => Standing::Forgotten,
                 _ => return None,
             };
+            let knows = match (version, standing) {
+                // Nobody noted it: it was there when the era before began, and each disk that failed in between costs one.
+                (1, Standing::Out { era }) => era.saturating_sub(1 + u32::from(n)),
+                (1, _) => 0,
+                _ => r.u32()?,
+            };
             let eject = match r.u8()? {
                 0 => Eject::No,
                 1 => Eject::Running,
@@ -206,7 +224,7 @@ impl Members {
                 _ => return None,
             };
             let about = About { ssd: r.u8()? != 0, description: r.text()? };
-            all.push(Entry { number, uuid, standing, eject, about });
+            all.push(Entry { number, uuid, standing, knows, eject, about });
         }
         r.0.is_empty().then_some(Members { mark, base, home, all })
     }
@@ -332,6 +350,7 @@ mod tests {
             number,
             uuid: Uuid::from_u128(u128::from(number)),
             standing,
+            knows: 6,
             eject,
             about: about.clone(),
         };

@@ -122,6 +122,20 @@ impl<D: Disk, R: Rules> Array<D, R> {
         Ok(())
     }
 
+    /// Begins an era if anything was asked for since this was done last: a copy of a disk that was made before is told
+    /// from the disk then, when somebody puts it back.
+    pub async fn renew(&self) -> Result<(), EngineError> {
+        let seen = self.requests();
+        if seen == self.renewed.get() {
+            return Ok(());
+        }
+        let _one = self.holds.catalogue().await;
+        self.settle_locked().await?;
+        self.new_era().await?;
+        self.renewed.set(seen);
+        Ok(())
+    }
+
     /// Writes the members record to all live disks; `false` when one failed meanwhile.
     async fn put_members(&self) -> Result<bool, EngineError> {
         let live = self.live();
@@ -140,9 +154,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
             return Err(*e);
         }
         let mut all = true;
+        let era = self.mark.get().era;
         for (t, result) in live.iter().zip(results) {
             match result {
-                Ok(()) => {}
+                Ok(()) => t.member.knows.set(era),
                 Err(e) => {
                     all = false;
                     self.mark_failed(&t.member, &format!("it could not write down who is in sync: {e}"));
@@ -157,6 +172,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             number: m.number,
             uuid: m.uuid,
             standing: m.standing.get(),
+            knows: m.knows.get(),
             eject: m.eject.get(),
             about: m.about.borrow().clone(),
         };

@@ -79,6 +79,11 @@
 //!   from any disk whose map has the same origin and checksum at that place, also one that is behind. If there is none
 //!   the block stays bad and says so.
 //!
+//! A copy of a disk that somebody puts back lacks what no map of another disk may say. The members record names for each
+//! disk an era that it surely wrote down before the witness had it; with an older one a disk never takes part, also when
+//! it is out already. An era in which something is asked for ends after ten minutes ([`Array::renew`]) and at an orderly
+//! stop, so only copies that are younger pass for the disk.
+//!
 //! Further: a member that failed a write or flush is fenced by its engine and let go of; volumes of which no other disk has
 //! answered writes that no flush covered fail their flushes from then on. [`parpen_engine::EngineError::DataLost`] is
 //! said only when all disks of a family that may have a block were asked; a disk that is merely away makes it

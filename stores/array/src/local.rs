@@ -67,6 +67,7 @@ pub(crate) trait Local {
     fn step(&self, budget: u64) -> LocalTask<'_, Did>;
     fn until_work(&self) -> LocalTask<'_, ()>;
     fn look_at_fill(&self);
+    fn renew(&self) -> Verb<'_>;
     fn requests(&self) -> u64;
     /// Who waits for work looks again.
     fn wake_worker(&self);
@@ -210,6 +211,9 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
     }
     fn look_at_fill(&self) {
         self.look_at_fill();
+    }
+    fn renew(&self) -> Verb<'_> {
+        Box::pin(self.renew())
     }
     fn requests(&self) -> u64 {
         self.requests()

@@ -9,7 +9,7 @@ use crate::Array;
 use crate::codec::members_of;
 use crate::member::{About, Eject, Faults, Member, Standing, Unclean};
 use crate::mover::Class;
-use crate::open::{NewDisk, OLDER, is_long_before};
+use crate::open::{NewDisk, OLDER, is_older};
 
 /// How a disk is, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,8 +221,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
             return Err(EngineError::Exists);
         }
         self.settle().await?;
-        if let (Standing::Out { era }, Ok(Some(members))) = (m.standing.get(), members_of(&engine.records()))
-            && is_long_before(members.mark, era, self.members.borrow().len())
+        if let Ok(Some(members)) = members_of(&engine.records())
+            && is_older(members.mark, m.knows.get())
         {
             return Err(EngineError::Invalid(OLDER));
         }
@@ -415,13 +415,10 @@ impl<D: Disk, R: Rules> Array<D, R> {
         all
     }
 
-    /// Flushes and checkpoints all members.
+    /// Flushes and checkpoints all members, and ends their era.
     pub async fn close(&self) -> Result<(), EngineError> {
-        if let Some(engine) = self.sole() {
-            return engine.close().await;
-        }
         self.flush().await?;
-        let mut result = Ok(());
+        let mut result = self.renew().await;
         for t in self.live() {
             if let Err(e) = t.engine.close().await {
                 self.notice(&t.member);

@@ -80,6 +80,8 @@ pub(crate) struct Member<D: Disk, R: Rules> {
     engine: RefCell<Option<Rc<Engine<D, R>>>>,
     pub(crate) about: RefCell<About>,
     pub(crate) standing: Cell<Standing>,
+    /// An era that it surely wrote down: an older one on it is that of a copy.
+    pub(crate) knows: Cell<u32>,
     pub(crate) eject: Cell<Eject>,
     /// It missed something, and that is not durable yet.
     pub(crate) failed: Cell<bool>,
@@ -103,6 +105,7 @@ impl<D: Disk, R: Rules> Member<D, R> {
             engine: RefCell::new(engine),
             about: RefCell::new(about),
             standing: Cell::new(Standing::InSync),
+            knows: Cell::new(0),
             eject: Cell::new(Eject::No),
             failed: Cell::new(false),
             unclean: RefCell::new(Unclean::Nothing),

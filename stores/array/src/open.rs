@@ -140,7 +140,7 @@ impl<D: Disk, R: Rules> Candidate<D, R> {
                 let near = [mark, base].iter().any(|m| *m == record.mark || *m == record.base);
                 !(self.current && near)
             }
-            Standing::Out { era } => is_long_before(mark, era, record.all.len()),
+            Standing::Out { .. } => is_older(mark, of.knows),
             Standing::Forgotten => false,
         }
     }
@@ -154,10 +154,9 @@ impl<D: Disk, R: Rules> Candidate<D, R> {
 pub(crate) const OLDER: &str = "it is an older copy of this disk: what was written since is not on it. Put the newest one \
                                 back, or forget the disk and add it as a new one";
 
-/// Whether a disk whose last era is this cannot be the one that went out at that era: it was there when the one before
-/// began, and each disk that fails in between costs one.
-pub(crate) fn is_long_before(mark: EraMark, out: u32, members: usize) -> bool {
-    u64::from(mark.era) + 1 + (members as u64) < u64::from(out)
+/// Whether what this era was read from cannot be the disk that surely wrote down the era that it `knows`.
+pub(crate) fn is_older(mark: EraMark, knows: u32) -> bool {
+    mark.era < knows
 }
 
 /// Disks that cannot take part, and why.
@@ -175,6 +174,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             number: d.number,
             uuid: d.format.disk,
             standing: Standing::InSync,
+            knows: 0,
             eject: Eject::No,
             about: d.about.clone(),
         };
@@ -280,6 +280,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let newest = eras.max().unwrap_or(0);
         let object_blocks = authority.layout().object_blocks;
         let table = table_of(record.home, &authority.records()).map_err(|()| ArrayError::Damaged)?;
+        // Whoever is in sync had the era that the witness knows before the witness had it.
+        let all_know = noted.filter(|_| lead.current).unwrap_or(record.base).era;
         let mut members = Vec::new();
         for e in &record.all {
             let found = candidates.iter().find(|c| c.engine.disk_id() == e.uuid);
@@ -292,6 +294,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             let engine = found.filter(fits).filter(|_| e.standing != Standing::Forgotten && !old);
             let m = Member::new(e.number, e.uuid, e.about.clone(), engine.map(|c| c.engine.clone()));
             m.standing.set(e.standing);
+            m.knows.set(if e.standing == Standing::InSync { e.knows.max(all_know) } else { e.knows });
             m.eject.set(e.eject);
             if engine.is_none() {
                 m.failed.set(true);
@@ -470,6 +473,6 @@ impl<D: Disk, R: Rules> Array<D, R> {
 /// The members of a store that was made before there were arrays.
 fn first_members(number: u16, uuid: Uuid) -> Members {
     let about = About::default();
-    let all = vec![Entry { number, uuid, standing: Standing::InSync, eject: Eject::No, about }];
+    let all = vec![Entry { number, uuid, standing: Standing::InSync, knows: 0, eject: Eject::No, about }];
     Members { mark: EraMark::default(), base: EraMark::default(), home: number, all }
 }

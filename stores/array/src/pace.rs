@@ -83,7 +83,8 @@ impl Rates {
     }
 }
 
-/// How often it is looked whether disks have drifted apart, while there is nothing to do.
+/// How often it is looked whether disks have drifted apart, and how long an era lasts in which something is written: a
+/// copy of a disk that is older is known as one.
 const LOOK: Duration = Duration::from_secs(600);
 
 /// Works for the array with this key until it leaves its thread.
@@ -95,19 +96,27 @@ pub(crate) async fn drive(key: u64, host: Host, rates: Arc<Mutex<Rates>>) {
         let work = array.until_work();
         let did = array.step(now.turn()).await;
         let requests = array.requests();
-        match did.class {
-            None => {
-                if either(work, look.as_mut()).await == Either::Second {
-                    array.look_at_fill();
-                    look = (host.sleep)(LOOK);
-                }
-            }
+        let woken = match did.class {
+            None => either(work, look.as_mut()).await,
             Some(class) => {
                 drop(work);
                 drop(array);
-                (host.sleep)(now.rest(did, class, requests != seen)).await;
+                either((host.sleep)(now.rest(did, class, requests != seen)), look.as_mut()).await
             }
-        }
+        };
         seen = requests;
+        if woken == Either::Second {
+            look = (host.sleep)(LOOK);
+            look_after(key).await;
+        }
+    }
+}
+
+/// What is due now and then, whether or not there is work.
+async fn look_after(key: u64) {
+    let Some(array) = here(key) else { return };
+    array.look_at_fill();
+    if let Err(error) = array.renew().await {
+        tracing::warn!(%error, "no new era could be begun");
     }
 }

@@ -347,9 +347,6 @@ fn an_older_copy_of_a_disk_in_sync_is_not_believed() {
     let older = w.disks[&2].copy();
     w.crash(&[]);
     fill(&mut w, id);
-    for _ in 0..4 {
-        w.crash(&[]);
-    }
     w.disks.insert(2, older.clone());
     w.crash(&[]);
     assert_eq!((member(&w, 1).state, member(&w, 2).state), (State::InSync, State::Out));
@@ -365,6 +362,44 @@ fn an_older_copy_of_a_disk_in_sync_is_not_believed() {
     w.disks.remove(&2);
     w.disks.insert(3, new);
     w.settle();
+}
+
+/// What becomes of a disk's older copy that is put back after this.
+fn put_back(between: impl FnOnce(&mut Test, Uuid)) -> Option<String> {
+    let mut w = Test::new(2, 16);
+    let id = w.create(1, None).unwrap();
+    fill(&mut w, id);
+    let older = w.disks[&2].copy();
+    between(&mut w, id);
+    let newest = w.disks.remove(&2).or_else(|| w.away.remove(&2)).unwrap();
+    w.disks.insert(2, older.clone());
+    w.crash(&[]);
+    let why = member(&w, 2).trouble;
+    assert_eq!(why.is_some(), matches!(block_on(w.array.attach(older.copy())), Err(EngineError::Invalid(_))));
+    w.disks.insert(2, newest);
+    w.crash(&[]);
+    w.settle();
+    why
+}
+
+#[test]
+fn an_older_copy_of_a_disk_is_told_however_it_comes_back() {
+    let missed = put_back(|w, id| {
+        w.crash(&[]);
+        fill(w, id);
+        w.crash(&[2]);
+    });
+    let later = put_back(|w, id| {
+        fill(w, id);
+        block_on(w.array.renew()).unwrap();
+    });
+    let closed = put_back(|w, id| {
+        fill(w, id);
+        block_on(w.array.close()).unwrap();
+    });
+    for why in [missed, later, closed] {
+        assert!(why.as_ref().is_some_and(|w| w.contains("older copy")), "{why:?}");
+    }
 }
 
 #[test]
