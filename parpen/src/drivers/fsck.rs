@@ -81,8 +81,7 @@ async fn check(dir: &DataDir, how: How) -> anyhow::Result<usize> {
         }
         let said = check_store(&store, pool, &rows, how.data).await?;
         said.iter().for_each(|s| println!("pool {}: {s}", pool.name));
-        let out = absent(&store, pool).await?;
-        wrong += said.len() + out;
+        wrong += said.len() + absent(&store, pool).await? + unreadable(&store, pool).await?;
         for disk in &pool.disks {
             println!("pool {}: {} checked", pool.name, dir.path().join(&disk.path).display());
         }
@@ -139,6 +138,17 @@ async fn absent(store: &Store, pool: &Pool) -> anyhow::Result<usize> {
         println!("pool {}: disk {} does not serve: {why}", pool.name, m.number);
     }
     Ok(out.len())
+}
+
+/// Says what cannot be read for want of disks.
+async fn unreadable(store: &Store, pool: &Pool) -> anyhow::Result<usize> {
+    let health = store.health(Vec::new()).await.map_err(condition)?;
+    let away = "objects cannot be read: only disks that do not serve may have them; bring those back";
+    let lost = "objects are lost: every disk that had them is gone for good; delete their volumes, or write them anew";
+    let said: Vec<_> =
+        [(health.away, away), (health.lost, lost)].into_iter().filter(|(n, _)| *n > 0).collect();
+    said.iter().for_each(|(n, what)| println!("pool {}: {n} {what}", pool.name));
+    Ok(said.len())
 }
 
 async fn rows(meta: &dyn MetaStore, restored: bool) -> anyhow::Result<Rows> {

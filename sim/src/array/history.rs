@@ -124,7 +124,9 @@ impl<R: Rules> World<R> {
 
     /// Everything has the copies that were asked for.
     fn judge_copies(&mut self) -> Result<(), Failure> {
-        let health = self.array().health();
+        let array = self.array();
+        let answer = self.exec.spawn(async move { array.health(&[]).await });
+        let health = self.run_until(|| answer.take())?;
         let (lost, full) = (self.trees.values().any(|t| t.doomed || t.damaged), self.profile.may_be_full());
         let open = self.array().members().into_iter().filter(|m| m.state == State::InSync).count();
         // As many as copies can be asked for.

@@ -55,7 +55,7 @@ impl Store {
         self.call(vec![], |a| Box::pin(async move { Ok(a.tasks()) })).await
     }
 
-    /// [`crate::Array::health_without`].
+    /// [`crate::Array::health`].
     pub async fn health(&self, left_out: Vec<u16>) -> Result<Health, EngineError> {
         self.call(vec![], move |a| Box::pin(async move { Ok(a.health(&left_out).await) })).await
     }

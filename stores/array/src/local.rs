@@ -164,7 +164,7 @@ impl<D: Disk + 'static, R: Rules> Local for Array<D, R> {
         self.tasks()
     }
     fn health<'a>(&'a self, left_out: &'a [u16]) -> LocalTask<'a, Health> {
-        Box::pin(self.health_without(left_out))
+        Box::pin(self.health(left_out))
     }
     fn order(&self, order: Order) -> Verb<'_> {
         Box::pin(self.order(order))

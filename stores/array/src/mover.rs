@@ -40,7 +40,7 @@ pub struct Did {
 /// How safe what a store holds is. An object here is one in all its versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Objects of which any disk that is there knows.
+    /// Objects of which any disk that is there knows, and those that would be on disks that are not.
     pub objects: u64,
     /// Of those, objects with fewer good copies than their policy asks for.
     pub short: u64,
@@ -262,25 +262,29 @@ impl<D: Disk, R: Rules> Array<D, R> {
         self.mover.wanting.set(wanting);
     }
 
-    /// How safe what is stored is at this moment. Looks at everything that is stored.
-    pub fn health(&self) -> Health {
-        let families = self.known_families();
-        let mut health = Health { objects: families.len() as u64, ..Health::default() };
-        families.into_iter().for_each(|f| self.judge(f, &[], &mut health));
-        health
-    }
-
-    /// [`Array::health`] where nobody counts on some disks, as long as they lack something; lets others in between.
-    pub async fn health_without(&self, left_out: &[u16]) -> Health {
+    /// How safe what is stored is at this moment, where nobody counts on the disks in `left_out` as long as they lack
+    /// something. Looks at everything that is stored, and lets others in between. Objects that no disk which is there
+    /// could be read for count, too: nobody can say that there is nothing, and reads fail.
+    pub async fn health(&self, left_out: &[u16]) -> Health {
         let away = |n: &u16| self.member(*n).is_some_and(|m| m.live().is_none() || !m.in_sync());
         let left_out: Vec<u16> = left_out.iter().copied().filter(away).collect();
         let families = self.known_families();
-        let mut health = Health { objects: families.len() as u64, ..Health::default() };
-        for (n, f) in families.into_iter().enumerate() {
+        let mut health = Health::default();
+        for (n, f) in families.iter().enumerate() {
             if n % STRIDE == STRIDE - 1 {
                 yield_now().await;
             }
-            self.judge(f, &left_out, &mut health);
+            self.judge(*f, &left_out, &mut health);
+        }
+        let mut tree = 0;
+        while let Some(next) = self.lead().ok().and_then(|lead| lead.tree_after(tree)) {
+            tree = next;
+            let unknown = |f| {
+                if !families.contains(&f) {
+                    self.judge(f, &left_out, &mut health)
+                }
+            };
+            self.out_of_reach(tree, unknown).await;
         }
         health
     }
@@ -306,6 +310,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         };
         let excused = tuple.disks().iter().filter(|n| left_out.contains(n)).count();
         let wanted = usize::from(policy.replicas).max(tuple.disks().len()) - excused;
+        health.objects += 1;
         match copies {
             0 if self.unreachable(f) == EngineError::DataLost => health.lost += 1,
             0 if excused > 0 => {}

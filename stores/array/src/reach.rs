@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use parpen_engine::sync::yield_now;
 use parpen_engine::{Disk, EngineError, ImageKind, Rules};
 
 use crate::Array;
 use crate::member::Standing;
-use crate::place::Tuple;
+use crate::place::{Family, Tuple};
+use crate::survey::STRIDE;
 
 impl<D: Disk, R: Rules> Array<D, R> {
     /// Whether a disk of a set is there and has all that the set holds.
@@ -25,6 +27,28 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let noted = table.overrides.range((tree, 0)..=(tree, u64::MAX)).map(|(_, t)| t);
         let sets = table.trees.get(&tree).map_or(std::slice::from_ref(&table.home), |t| t.sets.as_slice());
         noted.chain(sets).any(|t| self.is_away(t))
+    }
+
+    /// Calls `each` with the objects of a tree that no disk which is there could be read for: also where nobody can say
+    /// whether anything is stored, as reads fail there, too. Others run in between.
+    pub(crate) async fn out_of_reach(&self, tree: u64, mut each: impl FnMut(Family)) {
+        let known = {
+            let table = self.table.borrow();
+            let noted = table.overrides.range((tree, 0)..=(tree, u64::MAX)).map(|(_, t)| *t);
+            let tuples: BTreeSet<Tuple> = noted.chain(self.sets_of(tree)).collect();
+            tuples.iter().all(|t| self.is_known(t))
+        };
+        let Ok(lead) = self.lead() else { return };
+        let names = lead.kin(tree).into_iter().filter(|k| k.id.is_some());
+        let bytes = if known { 0 } else { names.map(|k| k.bytes).max().unwrap_or(0) };
+        for index in 0..bytes.div_ceil(self.object_bytes) {
+            if index as usize % STRIDE == STRIDE - 1 {
+                yield_now().await;
+            }
+            if self.sources((tree, index)).is_empty() {
+                each((tree, index));
+            }
+        }
     }
 
     /// Refuses what changes the content of a volume while objects of its tree may be only on disks that are away:

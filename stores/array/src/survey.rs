@@ -193,27 +193,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
         }
     }
 
-    /// What no disk has that is there and could be read: also where nobody can say whether anything is stored, as reads
-    /// fail there, too.
     async fn survey_unreachable(&self, tree: u64, names: &[Kin], survey: &mut Survey) {
-        let known = {
-            let table = self.table.borrow();
-            let noted = table.overrides.range((tree, 0)..=(tree, u64::MAX)).map(|(_, t)| *t);
-            let tuples: BTreeSet<Tuple> = noted.chain(self.sets_of(tree)).collect();
-            tuples.iter().all(|t| self.is_known(t))
-        };
-        if known {
-            return;
-        }
-        let largest = names.iter().map(|k| k.bytes).max().unwrap_or(0);
-        for index in 0..largest.div_ceil(self.object_bytes) {
-            if index as usize % STRIDE == STRIDE - 1 {
-                yield_now().await;
-            }
-            let (family, start) = ((tree, index), index * self.object_bytes);
-            if !self.sources(family).is_empty() {
-                continue;
-            }
+        let note = |family: Family| {
+            let start = family.1 * self.object_bytes;
             let tuple = self.table.borrow().place(family);
             let is_lost = self.unreachable(family) == EngineError::DataLost;
             let comes = tuple.disks().iter().any(|n| self.member(*n).is_some_and(|m| m.live().is_some()));
@@ -227,7 +209,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
                     (false, false) => keeping.away += 1,
                 }
             }
-        }
+        };
+        self.out_of_reach(tree, note).await;
     }
 
     /// The sets by which a tree's new objects are placed.

@@ -295,7 +295,7 @@ fn a_full_disk_refuses_rather_than_gives_a_copy_up() {
         }
     }
     assert!(refused > 0, "the small disk has room for all");
-    let health = w.array.health();
+    let health = block_on(w.array.health(&[]));
     assert_eq!((health.short, health.away, health.lost), (0, 0, 0), "{health:?}");
     assert!(w.array.members().iter().all(|m| m.state == State::InSync));
     assert_eq!(w.array.check(), [], "what was refused differs on the disks");
@@ -408,7 +408,7 @@ fn copies_on_a_disk_that_is_left_out_are_not_missed_while_it_lacks_something() {
     let both = w.create(2, None).unwrap();
     fill(&mut w, both);
     let without = |w: &Test, left_out: &[u16]| {
-        let h = block_on(w.array.health_without(left_out));
+        let h = block_on(w.array.health(left_out));
         assert!(h.objects > 0);
         (h.short > 0, h.away, h.lost)
     };
@@ -596,6 +596,7 @@ fn what_only_a_forgotten_disk_had_is_lost_and_never_reads_as_zeros() {
     assert!(member(&w, 2).objects > 0 && member(&w, 1).objects > 0);
     w.lose(2);
     block_on(w.array.eject(2, true)).unwrap();
+    let away = block_on(w.array.health(&[])).away;
     assert!(matches!(block_on(w.array.forget(2, false)), Err(EngineError::Invalid(_))));
     block_on(w.array.forget(2, true)).unwrap();
     w.away.clear();
@@ -617,6 +618,9 @@ fn what_only_a_forgotten_disk_had_is_lost_and_never_reads_as_zeros() {
             }
         }
         assert!(lost > 0 && kept > 0 && lost + kept == 12, "{lost} lost, {kept} kept");
+        let health = block_on(w.array.health(&[]));
+        assert_eq!((health.away, health.lost), (0, lost));
+        assert_eq!(away, lost);
         if !crash {
             w.crash(&[]);
         }

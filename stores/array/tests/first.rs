@@ -66,7 +66,8 @@ fn a_disk_of_the_first_version_takes_others_beside_it_and_leaves() {
     while block_on(array.step(1 << 20)).class.is_some() {}
     block_on(array.eject(1, false)).unwrap();
     block_on(array.forget(1, false)).unwrap();
-    assert_eq!(array.health().short + array.health().away + array.health().lost, 0);
+    let health = block_on(array.health(&[]));
+    assert_eq!((health.short, health.away, health.lost), (0, 0, 0));
     block_on(array.close()).unwrap();
     drop(array);
 
