@@ -4,17 +4,17 @@
 mod board;
 mod rules;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex as Short, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::Life;
-use parpen_model::{Condition, Pool, PoolHealth, PoolId, Query, Scope, read};
+use parpen_model::{Condition, DiskState, Pool, PoolHealth, PoolId, Query, Scope, read};
 use tokio::sync::{Mutex, watch};
 
-use crate::{Ports, capacity, disks};
+use crate::{Ports, capacity, disks, jobs};
 use board::Board;
 pub use board::{Alarm, Severity};
 use rules::Facts;
@@ -36,6 +36,20 @@ pub struct Alarms {
 struct Looked {
     board: Board,
     health: HashMap<PoolId, Known>,
+    /// Pools of which a disk did not serve, or lacked something.
+    behind: HashSet<PoolId>,
+}
+
+impl Looked {
+    /// Whether all disks of a pool serve again that did not.
+    fn is_whole_again(&mut self, pool: PoolId, facts: &Facts) -> bool {
+        let serves = |s| matches!(s, DiskState::Up | DiskState::Ejecting | DiskState::Paused);
+        if facts.disks.iter().all(|d| serves(d.state)) {
+            return self.behind.remove(&pool);
+        }
+        self.behind.insert(pool);
+        false
+    }
 }
 
 /// The state of a pool's objects, as it was.
@@ -80,12 +94,19 @@ async fn look(ports: &Ports, stale: SignedDuration) -> Result<Vec<Alarm>, Condit
     let pools: Vec<Pool> = read(&*ports.meta, |tx| tx.list(Scope::All, &Query::default())).await?;
     let ready: Vec<&Pool> = pools.iter().filter(|p| p.life == Life::Ready).collect();
     looked.health.retain(|id, _| ready.iter().any(|p| p.id == *id));
-    let mut found = Vec::new();
+    let (mut found, mut whole) = (Vec::new(), Vec::new());
     for pool in ready {
         found.extend(match facts(ports, pool, &mut looked.health, stale).await {
-            Ok(facts) => rules::of_pool(pool, &facts, |id| looked.board.level(id)),
+            Ok(facts) => {
+                whole.extend(looked.is_whole_again(pool.id, &facts).then_some(pool.id));
+                rules::of_pool(pool, &facts, |id| looked.board.level(id))
+            }
             Err(e) => vec![rules::unavailable(pool, &e)],
         });
+    }
+    if !whole.is_empty() {
+        // What could not go on without them can now.
+        jobs::go_on(ports, whole, |_| true).await?;
     }
     for crossing in looked.board.update(found, ports.clock.now()) {
         crossing.log();

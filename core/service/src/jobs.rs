@@ -187,6 +187,15 @@ pub async fn resume(
     wanted: impl Fn(Subject) -> bool + Send + 'static,
 ) -> Result<Vec<PoolId>, Condition> {
     may(actor, Power::Operate, None)?;
+    go_on(ports, pools, wanted).await
+}
+
+/// [`resume`] by the service itself.
+pub(crate) async fn go_on(
+    ports: &crate::Ports,
+    pools: Vec<PoolId>,
+    wanted: impl Fn(Subject) -> bool + Send + 'static,
+) -> Result<Vec<PoolId>, Condition> {
     let found = read(&*ports.meta, move |tx| {
         let mut found = Vec::new();
         for job in tx.list::<Job>(Scope::All, &Query::default())? {
@@ -215,7 +224,9 @@ pub async fn resume(
 /// What those who wait hear of a job that cannot go on now.
 fn parked(job: &Job) -> Condition {
     let why = job.error.as_ref().map(Condition::to_string).unwrap_or_default();
-    Condition::Unavailable(format!("{why}; what was begun is finished at the next start"))
+    Condition::Unavailable(format!(
+        "{why}; what was begun is finished when all disks serve again, or at the next start"
+    ))
 }
 
 /// A job row for the use case's own transaction.

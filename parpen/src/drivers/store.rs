@@ -75,9 +75,7 @@ pub fn condition(e: EngineError) -> Condition {
             Condition::NoSpace("the pool has no space left: delete or discard something".into())
         }
         EngineError::Io | EngineError::Fenced => Condition::Unavailable(
-            "a disk of the pool failed or is away (`parpen disk list` says which): bring it back, then start the \
-             service again"
-                .into(),
+            "a disk of the pool failed or is away; `parpen disk list` says which: bring it back".into(),
         ),
         EngineError::Closed => Condition::Unavailable("the pool is closed".into()),
         EngineError::DataLost => Condition::DataLost("the stored data is damaged".into()),

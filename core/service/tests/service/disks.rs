@@ -1,10 +1,11 @@
 //! Disks: the rows follow what the stores take, and nothing else.
 
-use parpen_base::GIB;
+use parpen_base::{GIB, MIB};
 use parpen_model::{
     Condition, Disk as Medium, DiskState, DiskVerb, Driver, Pool, PoolHealth, Scope, Scrubbed, Upkeep, read,
 };
 use parpen_service::pools::NewDisk;
+use parpen_service::volumes::{self, DeleteTerms};
 use parpen_service::{alarms, capacity, disks, pools};
 
 use super::house::{Disk, House};
@@ -131,6 +132,36 @@ async fn an_ignored_disk_is_not_counted_until_it_is_whole_again() {
     assert!(!disks::get(ports, actor, 2).await.unwrap().ignored);
     show(Absent);
     assert_eq!(alarms(&house).await, ["disk-away:2"], "it is another time that it is away");
+    house.kill();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_disk_goes_on_when_all_serve_again() {
+    let disk = Disk::new();
+    let house = disk.start().await;
+    let (ports, actor) = (&house.ports, &house.actor);
+    let (p, v) = (pool(&house).await, house.volume("back", MIB).await);
+    let show = |state| disk.shown().lock().unwrap().disks = vec![medium(&p, 1, state)];
+    // Longer than any step is tried again.
+    disk.faults().lock().unwrap().extend(["delete away"; 8]);
+    show(DiskState::Absent);
+    let job = volumes::delete(ports, actor, v.id, DeleteTerms::default()).await.unwrap().job;
+    assert!(ports.jobs.wait(job).await.is_err());
+    for state in [DiskState::Absent, DiskState::Resyncing] {
+        show(state);
+        alarms(&house).await;
+        for _ in 0..200 {
+            assert!(!ports.jobs.get(actor, job).await.unwrap().is_final(), "{state:?}");
+        }
+    }
+    show(DiskState::Up);
+    alarms(&house).await;
+    let mut looks = 0;
+    while !ports.jobs.get(actor, job).await.unwrap().is_final() {
+        looks += 1;
+        assert!(looks < 20_000, "nobody takes it up");
+    }
+    assert!(volumes::list(ports, actor, Default::default()).await.unwrap().is_empty());
     house.kill();
 }
 
