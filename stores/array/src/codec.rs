@@ -390,6 +390,19 @@ mod tests {
         assert_eq!(encode_page(&[]), Vec::<u8>::new());
     }
 
+    #[test]
+    fn members_as_the_first_version_wrote_them_are_read() {
+        let mut w = Out::new();
+        let Members { mark, base, home, .. } = members();
+        (w.mark(mark), w.mark(base), w.u16(home), w.u16(1), w.u16(2));
+        w.0.extend(Uuid::from_u128(2).as_bytes());
+        (w.u8(1), w.u32(7), w.u8(0), w.u8(1), w.text("first"));
+        let entry = Entry { knows: 5, ..members().all[1].clone() };
+        assert_eq!(Members::decode(&w.0), Some(Members { all: vec![entry], ..members() }));
+        w.0[0] = MEMBERS_VERSION + 1;
+        assert_eq!(Members::decode(&w.0), None);
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 1u8..6) {
