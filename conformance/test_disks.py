@@ -189,6 +189,96 @@ class Disks(unittest.TestCase):
         self.assertEqual(self.get("books"), data)
 
 
+    def pool_file(self, number):
+        return pathlib.Path(self.server.data) / "pools" / f"local-{number}.disk"
+
+    def empty_and_forget(self, number):
+        self.server.cli("disk", "soft-eject", number)
+        wait_for(lambda: disks(self.server)[number]["objects"] == 0)
+        self.server.cli("disk", "forget", number)
+
+    def test_files_that_changed_names_are_the_disks_that_they_are(self):
+        # Forgetting the second disk once removed the file of its name, in which the first one served.
+        data = [self.volume(f"books-{n}", 64 * MIB, "--replication", str(n)) for n in (1, 2)]
+        self.server.stop()
+        one, two = self.pool_file(1), self.pool_file(2)
+        between = one.with_suffix(".between")
+        for source, target in ((one, between), (two, one), (between, two)):
+            source.rename(target)
+        self.server.start()
+        self.assertIn(f"disk 2 was found at {one}, where disk 1 was", self.server.log.read_text())
+        self.assertEqual([disks(self.server)[n]["path"] for n in (1, 2)], [str(two), str(one)])
+        self.server.cli("disk", "eject", 2)
+        self.server.cli("disk", "return", 2)
+        wait_for(lambda: disks(self.server)[2]["state"] == "up")
+        self.empty_and_forget(2)
+        self.assertEqual((one.exists(), two.exists()), (False, True), "what was forgotten is gone, and only that")
+        self.server.restart()
+        self.assertEqual({d["state"] for d in disks(self.server).values()}, {"up"})
+        self.assertEqual([self.get(f"books-{n}") for n in (1, 2)], data)
+        self.server.stop()
+        self.server.cli("fsck", "--data")
+
+    def test_a_file_that_took_the_name_of_a_forgotten_disk_stays(self):
+        kept = self.pool_file(2).with_suffix(".kept")
+        self.server.cli("disk", "soft-eject", 2)
+        self.pool_file(2).rename(kept)
+        self.pool_file(2).write_bytes(b"somebody's")
+        wait_for(lambda: disks(self.server)[2]["objects"] == 0)
+        self.server.cli("disk", "forget", 2)
+        self.assertEqual(self.pool_file(2).read_bytes(), b"somebody's")
+
+    def test_of_a_disk_and_its_copy_neither_is_believed(self):
+        data = self.volume("books", 32 * MIB, "--replication", "3")
+        self.server.stop()
+        one, two = self.pool_file(1), self.pool_file(2)
+        aside = two.with_suffix(".away")
+        two.rename(aside)
+        harness.run("cp", "--sparse=always", one, two)
+        self.server.start()
+        for number, other in ((1, two), (2, one)):
+            told = disks(self.server)[number]
+            self.assertIn(told["state"], ("absent", "failed"))
+            self.assertIn(f"{other} is the same disk, and one of them is a copy", told["fault"])
+        self.assertEqual(self.get("books"), data)
+        aside.rename(two)
+        for number in (1, 2):
+            self.server.cli("disk", "return", number)
+        wait_for(lambda: {d["state"] for d in disks(self.server).values()} == {"up"})
+        self.assertEqual(self.get("books"), data)
+        self.server.stop()
+        self.server.cli("fsck", "--data")
+
+    def test_a_disk_that_is_added_again_is_the_one_that_it_was(self):
+        # A database from before they came knows neither; in this order each got the other's number.
+        copy = pathlib.Path(self.server.folder) / "copy.sqlite"
+        self.server.cli("meta", "backup", copy)
+        for _ in range(2):
+            self.server.cli("disk", "add", "--capacity", "1GiB")
+        data = self.volume("books", 64 * MIB, "--replication", "3")
+        ids = {n: d["uuid"] for n, d in disks(self.server).items()}
+        self.server.stop()
+        self.server.cli("meta", "restore", copy)
+        self.server.cli("pool", "rebuild-metadata")
+        self.server.start()
+        for number in (5, 4):
+            added = cli_json(self.server, "disk", "add", self.pool_file(number))
+            self.assertEqual(added["disk"], number)
+        self.assertEqual({n: d["uuid"] for n, d in disks(self.server).items()}, ids)
+        wait_for(lambda: {d["state"] for d in disks(self.server).values()} == {"up"})
+        self.assertEqual(self.get("books"), data)
+
+    def test_a_forgotten_disk_is_wiped_before_it_is_added_again(self):
+        path = pathlib.Path(self.server.folder) / "more"
+        number = cli_json(self.server, "disk", "add", path, "--capacity", "1GiB")["disk"]
+        self.empty_and_forget(number)
+        refused = self.server.cli("disk", "add", path, check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn(f"was forgotten; if nothing on it is needed, wipe it (rm {path})", refused.stderr)
+        path.unlink()
+        again = cli_json(self.server, "disk", "add", path, "--capacity", "1GiB")
+        self.assertEqual((again["disk"], again["state"]), (number + 1, "up"))
+
     def test_a_refused_forget_changes_nothing(self):
         # Nothing was written, but some of its objects would go to each of the disks that it is placed on.
         self.server.cli("volume", "create", "thin", "--size", "1GiB")

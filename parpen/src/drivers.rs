@@ -3,6 +3,7 @@
 mod claims;
 mod files;
 pub mod fsck;
+mod join;
 mod lineage;
 mod media;
 mod medium;
@@ -10,6 +11,7 @@ mod objects;
 mod open;
 pub mod rebuild;
 mod store;
+mod which;
 mod witness;
 
 use std::path::PathBuf;
@@ -114,14 +116,14 @@ fn half_of_memory() -> u64 {
 impl Drivers for LocalDrivers {
     fn open<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Arc<dyn VolumeBackend>, Condition>> {
         Box::pin(async move {
-            let store = match pool.driver {
+            let (store, pool) = match pool.driver {
                 Driver::Local => self.open_local(pool).await?,
-                Driver::Memory => self.open_memory(pool).await?,
+                Driver::Memory => (self.open_memory(pool).await?, pool.clone()),
             };
-            if let Some(text) = self.remark(pool) {
+            if let Some(text) = self.remark(&pool) {
                 self.note(format!("pool {:?}: {text}", pool.name));
             }
-            let store = PoolStore::new(store, pool, self.clone());
+            let store = PoolStore::new(store, &pool, self.clone());
             store.tell_groups().await?;
             store.set_upkeep(pool.upkeep).await?;
             let store: Arc<dyn VolumeBackend> = Arc::new(store);

@@ -187,7 +187,11 @@ pub trait Media: Send + Sync {
     fn holds(&self, disk: u16, piece: ((u64, u64), u64)) -> Boxed<'_, Result<Vec<HeldObject>, Condition>>;
     /// What they do in the background.
     fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>>;
-    /// Takes one more: a blank one is formatted, one that the pool knows comes back.
+    /// Where each of them was found, as the pool's row is to say it: files and devices change their names.
+    fn found(&self) -> Vec<DiskPlace>;
+    /// The number of the disk that lies at a path, if the pool knows it from before; an error if it lets it in no more.
+    fn knows<'a>(&'a self, path: &'a str) -> Boxed<'a, Result<Option<u16>, Condition>>;
+    /// Takes one more: a blank one is formatted, one that the pool knows by this number comes back.
     fn add<'a>(&'a self, place: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>>;
     /// Does something with one.
     fn change(&self, disk: u16, verb: DiskVerb) -> Boxed<'_, Result<(), Condition>>;

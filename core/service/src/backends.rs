@@ -193,6 +193,14 @@ impl Figures for Backends {
             }
         })
     }
+    fn knows<'a>(&'a self, pool: &'a Pool, path: &'a str) -> Boxed<'a, Result<Option<u16>, Condition>> {
+        Box::pin(async move {
+            match self.of(pool).await?.media() {
+                Some(m) => m.knows(path).await,
+                None => Ok(None),
+            }
+        })
+    }
     fn tasks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Task>, Condition>> {
         Box::pin(async move {
             match self.of(pool).await?.media() {

@@ -147,6 +147,7 @@ pub async fn add(
 ) -> Result<Started<DiskPlace>, Condition> {
     may(actor, Power::Operate, None)?;
     let (ports_in, project) = (ports.clone(), actor.project);
+    let known = known(ports, pool, new.path.as_deref()).await?;
     let ((now, job), generation) = write(&*ports.meta, move |tx| {
         let mut p: Pool = tx.read().get(Scope::All, pool)?;
         if p.disks.is_empty() {
@@ -158,7 +159,7 @@ pub async fn add(
         let capacity = ports_in.figures.capacity_for(p.driver, Some(&path), capacity, 1)?;
         let ssd = new.ssd.unwrap_or_else(|| ports_in.figures.is_ssd(&path));
         let wanted = DiskPlace {
-            number: 0,
+            number: known.unwrap_or_default(),
             path,
             capacity,
             ssd,
@@ -177,6 +178,13 @@ pub async fn add(
     .await?;
     ports.jobs.begin(job);
     Ok(Started { now, job, generation })
+}
+
+/// The number that the disk at a path has in a pool already: placements name it by that, so its row does, too.
+async fn known(ports: &Ports, pool: PoolId, path: Option<&str>) -> Result<Option<u16>, Condition> {
+    let Some(path) = path else { return Ok(None) };
+    let pool: Pool = read(&*ports.meta, move |tx| tx.get(Scope::All, pool)).await?;
+    ports.figures.knows(&pool, path).await
 }
 
 /// Does something with a disk; the job answers when the pool's store has taken it durably. Data that has to move for
@@ -279,6 +287,24 @@ pub(crate) fn media(store: &dyn VolumeBackend) -> Result<&dyn Media, Condition> 
     store.media().ok_or_else(|| Condition::Unsupported("this pool has no disks of its own".into()))
 }
 
+/// Lets a pool's row say where its disks were found. One that leaves would take the path of another with it otherwise.
+async fn follow(cx: &StepCx, pool: PoolId, found: Vec<DiskPlace>) -> Result<(), Condition> {
+    let row: Pool = read(&*cx.world.meta, move |tx| tx.get(Scope::All, pool)).await?;
+    let path = move |d: &DiskPlace| found.iter().find(|f| f.number == d.number).map(|f| f.path.clone());
+    if row.disks.iter().all(|d| path(d).is_none_or(|p| p == d.path)) {
+        return Ok(());
+    }
+    write(&*cx.world.meta, move |tx| {
+        let mut p: Pool = tx.read().get(Scope::All, pool)?;
+        for d in &mut p.disks {
+            d.path = path(d).unwrap_or_else(|| d.path.clone());
+        }
+        tx.update(&mut p)
+    })
+    .await
+    .map(|_| ())
+}
+
 /// Takes a disk out of its pool's row, and its number out of use if the store knew it.
 fn leave(tx: &mut dyn WriteTx, pool: PoolId, number: u16, is_spent: bool) -> Result<(), Condition> {
     let Some(mut p) = tx.read().find::<Pool>(Scope::All, pool)? else { return Ok(()) };
@@ -329,7 +355,11 @@ impl JobStep for Change {
         Box::pin(async move {
             let args: ChangeArgs = cx.args()?;
             let store = cx.world.store(args.pool).await?;
-            media(&*store)?.change(args.number, args.verb).await?;
+            let media = media(&*store)?;
+            if args.verb.is_final() {
+                follow(cx, args.pool, media.found()).await?;
+            }
+            media.change(args.number, args.verb).await?;
             if !args.verb.is_final() {
                 return Ok(nothing());
             }

@@ -149,7 +149,7 @@ fn places(ports: &Ports, new: &NewPool) -> Result<Vec<DiskPlace>, Condition> {
     wanted.iter().enumerate().map(place).collect()
 }
 
-/// Gives each disk the lowest number that none has yet, and refuses one that a pool has already.
+/// Gives each disk that has no number the lowest that none has yet, and refuses one that a pool has already.
 pub(crate) fn numbered(tx: &dyn ReadTx, places: &[DiskPlace]) -> Result<Vec<DiskPlace>, Condition> {
     let pools = tx.list::<Pool>(Scope::All, &Query::default())?;
     let there: Vec<&DiskPlace> = pools.iter().flat_map(|p| &p.disks).collect();
@@ -160,8 +160,17 @@ pub(crate) fn numbered(tx: &dyn ReadTx, places: &[DiskPlace]) -> Result<Vec<Disk
         }
         let spent = |n: &u16| pools.iter().any(|p| p.spent.contains(n));
         let used = |n: &u16| there.iter().copied().chain(&given).any(|d| d.number == *n) || spent(n);
-        let number = (1..4096).find(|n| !used(n));
-        let number = number.ok_or_else(|| Condition::NoSpace("all 4095 disk numbers are in use".into()))?;
+        let lowest = || (1..4096).find(|n| !used(n));
+        let number = match place.number {
+            0 => lowest().ok_or_else(|| Condition::NoSpace("all 4095 disk numbers are in use".into()))?,
+            n => n,
+        };
+        if let Some(other) = there.iter().find(|d| d.number == number) {
+            return Err(Condition::Conflict(format!(
+                "it is disk {number}, which is looked for at {}; bring it there, then say `parpen disk return {number}`",
+                other.path
+            )));
+        }
         given.push(DiskPlace { number, ..place.clone() });
     }
     Ok(given)

@@ -87,6 +87,8 @@ pub trait Figures: Send + Sync {
         disk: u16,
         piece: ((u64, u64), u64),
     ) -> Boxed<'a, Result<Vec<HeldObject>, Condition>>;
+    /// The number of the disk at a path, if the pool knows it: [`parpen_model::ports::Media::knows`].
+    fn knows<'a>(&'a self, pool: &'a Pool, path: &'a str) -> Boxed<'a, Result<Option<u16>, Condition>>;
     /// What the disks of a pool do in the background.
     fn tasks<'a>(&'a self, pool: &'a Pool) -> Boxed<'a, Result<Vec<Task>, Condition>>;
     /// What balancing a pool would do, or does.

@@ -68,8 +68,8 @@ async fn check(dir: &DataDir, how: How) -> anyhow::Result<usize> {
     lost.iter().for_each(|s| println!("{s}"));
     let mut wrong = lost.len();
     for pool in rows.pools.iter().filter(|p| p.driver == Driver::Local && p.life == Life::Ready) {
-        let store = match drivers.open_local(pool).await {
-            Ok(s) => s,
+        let (store, pool) = &match drivers.open_local(pool).await {
+            Ok(opened) => opened,
             Err(e) => {
                 println!("pool {}: {e}", pool.name);
                 wrong += 1;
@@ -77,11 +77,11 @@ async fn check(dir: &DataDir, how: How) -> anyhow::Result<usize> {
             }
         };
         if how.repair {
-            repair(&store, pool).await?;
+            repair(store, pool).await?;
         }
-        let said = check_store(&store, pool, &rows, how.data).await?;
+        let said = check_store(store, pool, &rows, how.data).await?;
         said.iter().for_each(|s| println!("pool {}: {s}", pool.name));
-        wrong += said.len() + absent(&store, pool).await? + unreadable(&store, pool).await?;
+        wrong += said.len() + absent(store, pool).await? + unreadable(store, pool).await?;
         for disk in &pool.disks {
             println!("pool {}: {} checked", pool.name, dir.path().join(&disk.path).display());
         }

@@ -135,7 +135,7 @@ impl PoolStore {
         match (self.row(), place) {
             // A file of ours whose every byte is elsewhere is needed no more; what was away may hold what nobody else has.
             (Some(pool), Some(place)) if served && files::is_own(&pool, &place) => {
-                files::remove(&self.drivers.at(&place))
+                self.drivers.remove_disk(&place, member.uuid).await
             }
             _ => Ok(()),
         }
@@ -145,12 +145,13 @@ impl PoolStore {
     async fn bring_back(&self, disk: u16) -> Result<(), Condition> {
         let place = self.places().iter().find(|p| p.number == disk).cloned();
         let place = place.ok_or_else(|| Condition::not_found(Kind::Disk, disk))?;
-        match self.member(disk).await?.state {
+        let member = self.member(disk).await?;
+        match member.state {
             State::Resyncing => Ok(()),
             State::InSync | State::Ejecting | State::EjectPaused | State::Empty => Err(Condition::Conflict(
                 format!("disk {disk}: it is in use; soft-eject --cancel ends an eject"),
             )),
-            State::Out | State::Forgotten => self.drivers.bring_back(&self.store, &place).await,
+            State::Out | State::Forgotten => self.drivers.bring_back(&self.store, &place, member.uuid).await,
         }
     }
 
@@ -255,6 +256,19 @@ impl Media for PoolStore {
             };
             let all = self.store.tasks().await.map_err(condition)?;
             Ok(all.into_iter().filter(|t| t.completed + t.stuck < t.all).map(task).collect())
+        })
+    }
+
+    fn found(&self) -> Vec<DiskPlace> {
+        self.places().clone()
+    }
+
+    fn knows<'a>(&'a self, path: &'a str) -> Boxed<'a, Result<Option<u16>, Condition>> {
+        Box::pin(async move {
+            match self.row() {
+                Some(pool) => self.drivers.known(&self.store, &pool, &self.drivers.data.join(path)).await,
+                None => Ok(None),
+            }
         })
     }
 

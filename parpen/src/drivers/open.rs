@@ -1,16 +1,15 @@
 //! Opening and making the stores of local pools.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 
 use parpen_array::{About, ArrayError, DiskSource, Host, NewSource, OldSource, Opening, Store, StoreError};
-use parpen_engine::{FileDisk, Format, Layout, OpenError, identify};
+use parpen_engine::{FileDisk, Format, Layout, OpenError};
 use parpen_model::lifecycle::Life;
 use parpen_model::{Condition, DiskPlace, Kind, Pool};
-use uuid::Uuid;
 
-use super::{LocalDrivers, files, refused, witness};
+use super::{LocalDrivers, files, refused, which, witness};
 
 /// With less free than this, in bytes, a file system counts as full: the service's own small files need room too.
 const CRAMPED: u64 = 8 * parpen_base::MIB;
@@ -22,12 +21,12 @@ fn with_cache(disk: FileDisk, bytes: Option<usize>) -> FileDisk {
     }
 }
 
-fn about(place: &DiskPlace) -> About {
+pub(super) fn about(place: &DiskPlace) -> About {
     About { ssd: place.ssd, description: place.description.clone() }
 }
 
 impl LocalDrivers {
-    fn source(&self, path: PathBuf) -> DiskSource<FileDisk> {
+    pub(super) fn source(&self, path: PathBuf) -> DiskSource<FileDisk> {
         let cache = self.map_cache;
         Box::new(move || Ok(with_cache(FileDisk::open(&path)?, cache)))
     }
@@ -36,7 +35,8 @@ impl LocalDrivers {
         self.data.join(&place.path)
     }
 
-    pub(super) async fn open_local(&self, pool: &Pool) -> Result<Store, Condition> {
+    /// Opens a pool's store, or makes it; answers the pool, too, with its disks where they were found.
+    pub(super) async fn open_local(&self, pool: &Pool) -> Result<(Store, Pool), Condition> {
         if pool.life == Life::Creating && !self.is_made(pool).await? {
             return self.make(pool).await;
         }
@@ -68,46 +68,10 @@ impl LocalDrivers {
         Ok(!pool.disks.is_empty())
     }
 
-    async fn is_of(&self, path: &Path, pool: &Pool) -> Result<bool, Condition> {
-        Ok(self.identity(path).await?.is_some_and(|(store, _)| store == pool.id.0))
-    }
-
-    /// The store that a disk belongs to, and its own id; `None`: no disk of ours, or nothing is there.
-    pub(super) async fn identity(&self, path: &Path) -> Result<Option<(Uuid, Uuid)>, Condition> {
-        if fs::symlink_metadata(path).is_err() {
-            return Ok(None);
-        }
-        if !files::unlocked(path).await {
-            return Err(refused(format!(
-                "{} is in use by another process; stop that one first",
-                path.display()
-            )));
-        }
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let at = path.to_path_buf();
-        self.homes.next().run(Box::new(move || {
-            parpen_ring::spawn_local(async move {
-                let found = match FileDisk::open(&at) {
-                    Ok(disk) => identify(&disk).await.map_err(StoreErrorKind::Open),
-                    Err(e) => Err(StoreErrorKind::File(e.to_string())),
-                };
-                // Nobody waits when the service is ending.
-                let _ = tell.send(found);
-            });
-        }));
-        match told.await {
-            Ok(Ok(ids)) => Ok(Some(ids)),
-            Ok(Err(StoreErrorKind::Open(OpenError::NotOurs))) => Ok(None),
-            Ok(Err(StoreErrorKind::Open(e))) => Err(refused(format!("{}: {e}", path.display()))),
-            Ok(Err(StoreErrorKind::File(e))) => Err(refused(e)),
-            Err(_) => Err(refused("the reactor has ended")),
-        }
-    }
-
     /// Makes the disks of a new pool and the store on them. Files that nobody named are made under other names and get
     /// their own when all are formatted; what somebody named is formatted only when it is blank, or ours already from
     /// an attempt that was cut off.
-    async fn make(&self, pool: &Pool) -> Result<Store, Condition> {
+    async fn make(&self, pool: &Pool) -> Result<(Store, Pool), Condition> {
         let (mut sources, mut renames) = (Vec::new(), Vec::new());
         for place in &pool.disks {
             let path = self.at(place);
@@ -139,7 +103,7 @@ impl LocalDrivers {
         let witness = witness::of_pool(&self.data, pool.id.0);
         let made = Store::format(home, Host::ring(), entropy, sources, witness).await.map_err(refused)?;
         if renames.is_empty() {
-            return Ok(made);
+            return Ok((made, pool.clone()));
         }
         made.close().await.map_err(refused)?;
         for (from, to) in renames {
@@ -154,7 +118,7 @@ impl LocalDrivers {
 
     /// A file system that is full at the start has no room for recovery or anything: the ballast is thrown then. What
     /// lies beside a disk that somebody named is not ours, so a pool of such disks has none.
-    async fn open_in_need(&self, pool: &Pool) -> Result<Store, StoreError> {
+    async fn open_in_need(&self, pool: &Pool) -> Result<(Store, Pool), StoreError> {
         if !pool.disks.iter().any(|d| files::is_own(pool, d)) {
             return self.open_disks(pool).await;
         }
@@ -191,14 +155,17 @@ impl LocalDrivers {
         self.data.join(format!("pools/{}.ballast", pool.name))
     }
 
-    async fn open_disks(&self, pool: &Pool) -> Result<Store, StoreError> {
+    async fn open_disks(&self, pool: &Pool) -> Result<(Store, Pool), StoreError> {
         let (tell, told) = mpsc::channel();
         let mut sources: Vec<OldSource<FileDisk>> = Vec::new();
+        let seen = self.look(pool).await;
         for place in &pool.disks {
             let (path, tell) = (self.at(place), tell.clone());
-            files::unlocked(&path).await;
-            let cache = self.map_cache;
+            let (cache, twin) = (self.map_cache, self.twin(&seen, place));
             let disk = move || {
+                if let Some(error) = twin {
+                    return Err(error.into());
+                }
                 let disk = with_cache(FileDisk::open(&path)?, cache);
                 // The receiver lives until the store is open.
                 let _ = tell.send((path, disk.is_direct()));
@@ -218,62 +185,14 @@ impl LocalDrivers {
                 path.display()
             ));
         }
-        for m in store.members().await.map_err(StoreError::Change)? {
-            if let Some(trouble) = m.trouble {
+        let members = store.members().await.map_err(StoreError::Change)?;
+        for m in &members {
+            if let Some(trouble) = &m.trouble {
                 self.note(format!("pool {:?}: disk {}: {trouble}", pool.name, m.number));
             }
         }
-        Ok(store)
+        let disks = which::found(&pool.disks, &seen, &members);
+        self.note_moved(pool, &seen, &members);
+        Ok((store, Pool { disks, ..pool.clone() }))
     }
-
-    /// Gives an open store one more disk.
-    pub(super) async fn join(&self, store: &Store, pool: &Pool, place: &DiskPlace) -> Result<(), Condition> {
-        let path = self.at(place);
-        if self.is_of(&path, pool).await? {
-            return match store.attach::<FileDisk>(self.source(path)).await {
-                // Said twice, done once.
-                Ok(_) | Err(StoreError::Change(parpen_engine::EngineError::Exists)) => Ok(()),
-                Err(e) => Err(refused(e)),
-            };
-        }
-        // A file of ours that was being made when an earlier attempt was cut off has a mark beside it.
-        let mark = files::unfinished(&path, true, String::new);
-        let own = files::is_own(pool, place);
-        if own && mark.exists() {
-            files::remove(&path)?;
-        }
-        let bytes = match fs::symlink_metadata(&path) {
-            Err(_) => {
-                if own {
-                    files::make(&mark, 0)?;
-                }
-                files::make(&path, place.capacity)?;
-                place.capacity
-            }
-            Ok(_) => files::blank(&path)?,
-        };
-        let format = self.format_of(pool, bytes);
-        let new =
-            NewSource { number: place.number, disk: self.source(path.clone()), format, about: about(place) };
-        store.add_disk::<FileDisk>(new).await.map_err(refused)?;
-        if own { files::remove(&mark) } else { Ok(()) }
-    }
-
-    /// Lets an open store use a disk again that it knows.
-    pub(super) async fn bring_back(&self, store: &Store, place: &DiskPlace) -> Result<(), Condition> {
-        let path = self.at(place);
-        if fs::symlink_metadata(&path).is_err() {
-            return Err(Condition::not_found(Kind::Disk, path.display()));
-        }
-        match store.attach::<FileDisk>(self.source(path)).await {
-            Ok(_) | Err(StoreError::Change(parpen_engine::EngineError::Exists)) => Ok(()),
-            Err(e) => Err(refused(e)),
-        }
-    }
-}
-
-/// Why it is not known what is on a disk.
-enum StoreErrorKind {
-    Open(OpenError),
-    File(String),
 }

@@ -70,7 +70,7 @@ async fn rebuild(dir: &DataDir, more: &[PathBuf], despite_missing: bool) -> anyh
         let mut pool = row.unwrap_or_else(|| row_of(store, &seen, &known, now));
         // Its witness went with its row.
         let complete = is_new && !despite_missing;
-        let open =
+        let (open, _) =
             drivers.clone().complete(complete).open_local(&pool).await.map_err(|e| match complete {
                 true => anyhow::anyhow!(
                     "{e}. Name every disk that is elsewhere; --despite-missing goes on without"

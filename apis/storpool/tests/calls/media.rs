@@ -197,6 +197,12 @@ impl Media for Sizes {
     fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>> {
         Box::pin(async { Ok(Vec::new()) })
     }
+    fn found(&self) -> Vec<DiskPlace> {
+        Vec::new()
+    }
+    fn knows<'a>(&'a self, _: &'a str) -> Boxed<'a, Result<Option<u16>, Condition>> {
+        Box::pin(async { Ok(None) })
+    }
     fn add<'a>(&'a self, _: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>> {
         Box::pin(async { Ok(()) })
     }

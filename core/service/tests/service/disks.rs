@@ -63,6 +63,38 @@ async fn a_disk_that_is_not_taken_leaves_no_row_and_one_that_is_held_stays() {
     house.kill();
 }
 
+#[tokio::test]
+async fn a_disk_that_the_store_knows_gets_its_own_number_back() {
+    // A database that was put back lacked the row of disk 6: as number 4 it would have been one that is not there.
+    let disk = Disk::new();
+    let house = disk.start().await;
+    let pool_id = pool(&house).await.id;
+    disk.shown().lock().unwrap().known = vec![("/dev/six".into(), 6), ("/dev/two".into(), 2)];
+    let add = |path| disks::add(&house.ports, &house.actor, pool_id, NewDisk::at(path), Some(GIB));
+    let added = add("/dev/six").await.unwrap();
+    house.ports.jobs.wait(added.job).await.unwrap();
+    assert_eq!((added.now.number, numbers(&pool(&house).await)), (6, vec![1, 2, 3, 6]));
+    let refused = add("/dev/two").await;
+    assert!(matches!(refused, Err(Condition::Conflict(why)) if why.contains("disk return 2")));
+    assert_eq!(numbers(&pool(&house).await), [1, 2, 3, 6]);
+    assert_eq!(add("/dev/new").await.unwrap().now.number, 4);
+    house.kill();
+}
+
+#[tokio::test]
+async fn rows_follow_disks_that_changed_their_names_before_one_is_forgotten() {
+    let disk = Disk::new();
+    let house = disk.start().await;
+    let before = pool(&house).await.disks;
+    let mut found = before.clone();
+    (found[0].path, found[1].path) = (before[1].path.clone(), before[0].path.clone());
+    disk.shown().lock().unwrap().found = found.clone();
+    let job = disks::change(&house.ports, &house.actor, 2, DiskVerb::Forget).await.unwrap().job;
+    house.ports.jobs.wait(job).await.unwrap();
+    assert_eq!(pool(&house).await.disks, [found[0].clone(), found[2].clone()]);
+    house.kill();
+}
+
 /// A disk as its store shows it, half full.
 pub fn medium(pool: &Pool, id: u16, state: DiskState) -> Medium {
     let there = state.is_there();

@@ -32,6 +32,10 @@ pub type Faults = Arc<Mutex<Vec<&'static str>>>;
 #[derive(Default)]
 pub struct Shown {
     pub disks: Vec<Disk>,
+    /// Where they were found.
+    pub found: Vec<DiskPlace>,
+    /// Paths of disks that are known from before, with their numbers.
+    pub known: Vec<(String, u16)>,
     pub health: PoolHealth,
     /// What was left out when the health was asked for.
     pub left_out: Vec<u16>,
@@ -151,6 +155,14 @@ impl Media for TestStore {
     }
     fn tasks(&self) -> Boxed<'_, Result<Vec<Task>, Condition>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+    fn found(&self) -> Vec<DiskPlace> {
+        self.shown.lock().expect("no test panics with it").found.clone()
+    }
+    fn knows<'a>(&'a self, path: &'a str) -> Boxed<'a, Result<Option<u16>, Condition>> {
+        let shown = self.shown.lock().expect("no test panics with it");
+        let number = shown.known.iter().find(|(p, _)| p == path).map(|(_, n)| *n);
+        Box::pin(async move { Ok(number) })
     }
     fn add<'a>(&'a self, place: &'a DiskPlace) -> Boxed<'a, Result<(), Condition>> {
         Box::pin(async move { self.hear("add", format!("{} {}", place.number, place.path)).await })
