@@ -188,6 +188,28 @@ class Disks(unittest.TestCase):
         self.assertFalse(mark.exists())
         self.assertEqual(self.get("books"), data)
 
+    def test_all_disks_from_last_night_are_used_only_when_somebody_says_so(self):
+        data = self.volume("books", 8 * MIB)
+        self.server.stop()
+        copies = [(path, path.with_suffix(".copy")) for path in map(self.pool_file, (1, 2, 3))]
+        for path, copy in copies:
+            harness.run("cp", "--sparse=always", path, copy)
+        self.server.restart()
+        self.server.stop()
+        for path, copy in copies:
+            copy.rename(path)
+        self.server.start()
+        fault = cli_json(self.server, "pool", "show", "local")["fault"]
+        self.assertIn("`parpen pool rebuild-metadata --despite-missing`", fault)
+        self.server.stop()
+        told = self.server.cli("pool", "rebuild-metadata", check=False)
+        self.assertIn("--despite-missing", told.stderr)
+        self.server.cli("pool", "rebuild-metadata", "--despite-missing")
+        self.server.start()
+        self.assertEqual({d["state"] for d in disks(self.server).values()}, {"up"})
+        self.assertEqual(self.get("books"), data)
+        self.server.stop()
+        self.server.cli("fsck", "--data")
 
     def pool_file(self, number):
         return pathlib.Path(self.server.data) / "pools" / f"local-{number}.disk"

@@ -40,8 +40,18 @@ pub struct LocalDrivers {
     claims: Arc<claims::Claims>,
     /// Memory for the maps of each disk, where it was set.
     map_cache: Option<usize>,
-    /// Whether a pool is opened with all of its disks only.
-    complete: bool,
+    missing: Missing,
+}
+
+/// Which disks may be missing when a pool is opened.
+#[derive(Clone, Copy)]
+pub(crate) enum Missing {
+    /// Those without which the others went on.
+    Older,
+    /// None: nobody knows which of them are the newest.
+    None,
+    /// Any: what only they have is given up.
+    Any,
 }
 
 /// The reactors on which pools live.
@@ -67,12 +77,12 @@ impl LocalDrivers {
     pub fn new(data: PathBuf, reactors: Vec<Handle>, entropy: Arc<dyn Entropy>) -> LocalDrivers {
         let (notes, claims) = (Arc::default(), Arc::default());
         let homes = Arc::new(Homes { all: reactors, turn: AtomicUsize::new(0) });
-        LocalDrivers { data, homes, entropy, notes, claims, map_cache: None, complete: false }
+        LocalDrivers { data, homes, entropy, notes, claims, map_cache: None, missing: Missing::Older }
     }
 
-    /// The same, with pools opened only if all of their disks are there.
-    pub(crate) fn complete(mut self, complete: bool) -> LocalDrivers {
-        self.complete = complete;
+    /// The same, with pools opened also, or only, if these disks are missing.
+    pub(crate) fn despite(mut self, missing: Missing) -> LocalDrivers {
+        self.missing = missing;
         self
     }
 

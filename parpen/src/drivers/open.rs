@@ -9,7 +9,7 @@ use parpen_engine::{FileDisk, Format, Layout, OpenError};
 use parpen_model::lifecycle::Life;
 use parpen_model::{Condition, DiskPlace, Kind, Pool};
 
-use super::{LocalDrivers, files, refused, which, witness};
+use super::{LocalDrivers, Missing, files, refused, which, witness};
 
 /// With less free than this, in bytes, a file system counts as full: the service's own small files need room too.
 const CRAMPED: u64 = 8 * parpen_base::MIB;
@@ -50,6 +50,10 @@ impl LocalDrivers {
     }
 
     fn say(&self, pool: &Pool, e: StoreError) -> Condition {
+        if let StoreError::Open(ArrayError::NewestMissing(_)) = &e {
+            let how = "`parpen pool rebuild-metadata --despite-missing`, while the service is stopped";
+            return refused(format!("pool {:?}: {e} ({how})", pool.name));
+        }
         match (&pool.disks[..], &e) {
             // It names its path itself.
             (_, StoreError::File(_)) | ([], _) => refused(e),
@@ -175,7 +179,11 @@ impl LocalDrivers {
         }
         drop(tell);
         let witness = witness::of_pool(&self.data, pool.id.0);
-        let how = Opening { store: Some(pool.id.0), complete: self.complete, ..Opening::default() };
+        let how = Opening {
+            store: Some(pool.id.0),
+            despite_missing: matches!(self.missing, Missing::Any),
+            complete: matches!(self.missing, Missing::None),
+        };
         let (home, entropy) = (self.homes.next(), self.entropy.clone());
         let store = Store::open(home, Host::ring(), entropy, sources, witness, how).await?;
         for (path, _) in told.try_iter().filter(|(_, direct)| !direct) {

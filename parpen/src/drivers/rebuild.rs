@@ -15,7 +15,7 @@ use parpen_service::adopt::{Adopted, adopt};
 use uuid::Uuid;
 
 use super::store::{PoolStore, condition};
-use super::{LocalDrivers, files};
+use super::{LocalDrivers, Missing, files};
 use crate::files as house;
 
 /// What became of one pool.
@@ -68,14 +68,18 @@ async fn rebuild(dir: &DataDir, more: &[PathBuf], despite_missing: bool) -> anyh
         let row = known.iter().find(|p| p.id.0 == store).cloned();
         let is_new = row.is_none();
         let mut pool = row.unwrap_or_else(|| row_of(store, &seen, &known, now));
-        // Its witness went with its row.
-        let complete = is_new && !despite_missing;
+        let missing = match (is_new, despite_missing) {
+            (_, true) => Missing::Any,
+            // Its witness went with its row.
+            (true, false) => Missing::None,
+            (false, false) => Missing::Older,
+        };
         let (open, _) =
-            drivers.clone().complete(complete).open_local(&pool).await.map_err(|e| match complete {
-                true => anyhow::anyhow!(
+            drivers.clone().despite(missing).open_local(&pool).await.map_err(|e| match missing {
+                Missing::None => anyhow::anyhow!(
                     "{e}. Name every disk that is elsewhere; --despite-missing goes on without"
                 ),
-                false => e.into(),
+                _ => e.into(),
             })?;
         if is_new {
             // The disks know each other, their numbers and what was said of them.

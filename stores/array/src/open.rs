@@ -32,8 +32,8 @@ pub enum ArrayError {
     Open(#[from] OpenError),
     /// Only disks are there that others went on without.
     #[error(
-        "the disks with the newest data are missing; attach them (wanted: {}), or open despite that and lose \
-         what only they have",
+        "what is here is not what was written last: attach the newest disks {}, or open despite that and lose what \
+         only they have",
         list(.0)
     )]
     NewestMissing(Vec<u16>),
@@ -133,14 +133,15 @@ impl<D: Disk, R: Rules> Candidate<D, R> {
 
     /// Whether it is an older copy of the disk that the members record speaks of: it lacks what nobody noted that it
     /// lacks. (One that is in sync has begun each era with the others, unless the power went in between.)
-    fn is_old(&self, of: &Entry, record: &Members) -> bool {
-        let Members { mark, base, .. } = self.members;
+    fn is_old(&self, of: &Entry, lead: &Candidate<D, R>) -> bool {
+        let (Members { mark, base, .. }, record) = (&self.members, &lead.members);
         match of.standing {
             Standing::InSync => {
-                let near = [mark, base].iter().any(|m| *m == record.mark || *m == record.base);
-                !(self.current && near)
+                let near = [*mark, *base].iter().any(|m| *m == record.mark || *m == record.base);
+                // Where the newest are given up, nobody is current.
+                !(near && self.current == lead.current)
             }
-            Standing::Out { .. } => is_older(mark, of.knows),
+            Standing::Out { .. } => is_older(*mark, of.knows),
             Standing::Forgotten => false,
         }
     }
@@ -286,8 +287,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         for e in &record.all {
             let found = candidates.iter().find(|c| c.engine.disk_id() == e.uuid);
             let fits = |c: &&Candidate<D, R>| c.engine.layout().object_blocks == object_blocks;
-            let old =
-                found.is_some_and(|c| R::ADOPT_AUTHORITY && !how.despite_missing && c.is_old(e, &record));
+            let old = found.is_some_and(|c| R::ADOPT_AUTHORITY && c.is_old(e, lead));
             if old {
                 faults.push((e.number, OLDER.into()));
             }
