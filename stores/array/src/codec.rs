@@ -394,9 +394,15 @@ mod tests {
     fn members_as_the_first_version_wrote_them_are_read() {
         let mut w = Out::new();
         let Members { mark, base, home, .. } = members();
-        (w.mark(mark), w.mark(base), w.u16(home), w.u16(1), w.u16(2));
+        w.mark(mark);
+        w.mark(base);
+        [home, 1, 2].into_iter().for_each(|n| w.u16(n));
         w.0.extend(Uuid::from_u128(2).as_bytes());
-        (w.u8(1), w.u32(7), w.u8(0), w.u8(1), w.text("first"));
+        w.u8(1);
+        w.u32(7);
+        w.u8(0);
+        w.u8(1);
+        w.text("first");
         let entry = Entry { knows: 5, ..members().all[1].clone() };
         assert_eq!(Members::decode(&w.0), Some(Members { all: vec![entry], ..members() }));
         w.0[0] = MEMBERS_VERSION + 1;
