@@ -61,6 +61,11 @@ struct Homes {
 }
 
 impl Homes {
+    /// Any of them, for something short.
+    fn any(&self) -> Arc<dyn Home> {
+        Arc::new(self.all[0].clone())
+    }
+
     /// The one whose turn it is.
     fn next(&self) -> Arc<dyn Home> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);

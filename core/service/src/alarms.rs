@@ -101,12 +101,18 @@ async fn look(ports: &Ports, stale: SignedDuration) -> Result<Vec<Alarm>, Condit
                 whole.extend(looked.is_whole_again(pool.id, &facts).then_some(pool.id));
                 rules::of_pool(pool, &facts, |id| looked.board.level(id))
             }
-            Err(e) => vec![rules::unavailable(pool, &e)],
+            Err(e) => {
+                looked.behind.insert(pool.id);
+                vec![rules::unavailable(pool, &e)]
+            }
         });
     }
-    if !whole.is_empty() {
+    if !whole.is_empty()
         // What could not go on without them can now.
-        jobs::go_on(ports, whole, |_| true).await?;
+        && let Err(error) = jobs::go_on(ports, whole.clone(), |_| true).await
+    {
+        tracing::warn!(%error, "what waits for disks that are back is taken up later");
+        looked.behind.extend(whole);
     }
     for crossing in looked.board.update(found, ports.clock.now()) {
         crossing.log();

@@ -69,7 +69,7 @@ impl LocalDrivers {
         }
         let (tell, told) = tokio::sync::oneshot::channel();
         let at = path.to_path_buf();
-        self.homes.next().run(Box::new(move || {
+        self.homes.any().run(Box::new(move || {
             parpen_ring::spawn_local(async move {
                 let found = match FileDisk::open(&at) {
                     Ok(disk) => identify(&disk).await.map_err(StoreErrorKind::Open),

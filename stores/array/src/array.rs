@@ -36,8 +36,8 @@ pub struct Array<D: Disk, R: Rules = Sound> {
     /// The era that the members record says, and the last one that the witness knows.
     pub(crate) mark: Cell<EraMark>,
     pub(crate) witnessed: Cell<EraMark>,
-    /// Requests before the last era that began by itself.
-    pub(crate) renewed: Cell<u64>,
+    /// [`Array::stirred`] when the last era began by itself.
+    pub(crate) renewed: Cell<(u64, u64)>,
     /// Members that missed something, ever, and how many of these are durably out.
     pub(crate) failures: Cell<u64>,
     pub(crate) settled: Cell<u64>,
@@ -84,7 +84,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             table: RefCell::new(table),
             mark: Cell::default(),
             witnessed: Cell::default(),
-            renewed: Cell::new(0),
+            renewed: Cell::default(),
             failures: Cell::new(0),
             settled: Cell::new(0),
             holds: Holds::default(),
@@ -120,7 +120,13 @@ impl<D: Disk, R: Rules> Array<D, R> {
 
     /// The era that writes are stamped with.
     pub fn era(&self) -> u32 {
-        self.mark.get().era
+        // (A new one that could not be begun stands in the mark alone.)
+        self.lead().map_or(self.mark.get().era, |lead| lead.era())
+    }
+
+    /// Another value after a request, a change of the catalogue or a move.
+    pub(crate) fn stirred(&self) -> (u64, u64) {
+        (self.requests(), self.lead().map_or(0, |lead| lead.catalogue_seq()))
     }
 
     /// The configuration generation that later writes are stamped with.

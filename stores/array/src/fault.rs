@@ -91,6 +91,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// caller holds the catalogue (or nobody else is there yet).
     pub(crate) async fn new_era(&self) -> Result<(), EngineError> {
         let failures = loop {
+            // Who is fenced does not write the record down, so it must not be called in sync there.
+            self.notice_all();
             let failures = self.failures.get();
             let known = self.mark.get().era.max(self.witnessed.get().era);
             if known >= ERA_MAX {
@@ -122,17 +124,17 @@ impl<D: Disk, R: Rules> Array<D, R> {
         Ok(())
     }
 
-    /// Begins an era if anything was asked for since this was done last: a copy of a disk that was made before is told
-    /// from the disk then, when somebody puts it back.
+    /// Begins an era if anything changed since this was done last: a copy of a disk that was made before is told from
+    /// the disk then, when somebody puts it back.
     pub async fn renew(&self) -> Result<(), EngineError> {
-        let seen = self.requests();
-        if seen == self.renewed.get() {
+        if self.stirred() == self.renewed.get() {
             return Ok(());
         }
         let _one = self.holds.catalogue().await;
         self.settle_locked().await?;
+        let requests = self.requests();
         self.new_era().await?;
-        self.renewed.set(seen);
+        self.renewed.set((requests, self.stirred().1));
         Ok(())
     }
 

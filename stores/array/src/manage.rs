@@ -186,7 +186,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
             lead.flush().await?;
         }
         self.teach(&engine).await?;
-        engine.set_era(self.mark.get().era);
+        engine.set_era(self.era());
         engine.set_generation(self.generation.get());
         let m = Rc::new(Member::new(new.number, engine.disk_id(), new.about, Some(engine)));
         {

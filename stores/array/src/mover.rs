@@ -285,6 +285,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
                 }
             };
             self.out_of_reach(tree, unknown).await;
+            yield_now().await;
         }
         health
     }

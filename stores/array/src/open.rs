@@ -281,8 +281,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
         let newest = eras.max().unwrap_or(0);
         let object_blocks = authority.layout().object_blocks;
         let table = table_of(record.home, &authority.records()).map_err(|()| ArrayError::Damaged)?;
-        // Whoever is in sync had the era that the witness knows before the witness had it.
-        let all_know = noted.filter(|_| lead.current).unwrap_or(record.base).era;
+        // Whoever is in sync in the era that the witness knows had it before the witness.
+        let all_know = noted.filter(|w| *w == record.mark).map_or(0, |w| w.era);
         let mut members = Vec::new();
         for e in &record.all {
             let found = candidates.iter().find(|c| c.engine.disk_id() == e.uuid);
@@ -318,6 +318,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         array.mover.resume.set(balancing);
         array.mover.noted.set(balancing);
         array.begin(&authority, &candidates).await?;
+        array.renewed.set(array.stirred());
         Ok(Rc::new(array))
     }
 

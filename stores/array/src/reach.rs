@@ -32,6 +32,9 @@ impl<D: Disk, R: Rules> Array<D, R> {
     /// Calls `each` with the objects of a tree that no disk which is there could be read for: also where nobody can say
     /// whether anything is stored, as reads fail there, too. Others run in between.
     pub(crate) async fn out_of_reach(&self, tree: u64, mut each: impl FnMut(Family)) {
+        if self.all_serve() {
+            return;
+        }
         let known = {
             let table = self.table.borrow();
             let noted = table.overrides.range((tree, 0)..=(tree, u64::MAX)).map(|(_, t)| *t);
@@ -65,9 +68,13 @@ impl<D: Disk, R: Rules> Array<D, R> {
         *self.links.borrow_mut() = trees;
     }
 
+    /// Whether nothing can be only on disks that are away.
+    fn all_serve(&self) -> bool {
+        self.members.borrow().iter().all(|m| m.in_sync() && m.live().is_some())
+    }
+
     fn trees_away(&self) -> BTreeSet<u64> {
-        let serves = |n: u16| self.member(n).is_some_and(|m| m.in_sync() && m.live().is_some());
-        if self.members.borrow().iter().all(|m| serves(m.number)) {
+        if self.all_serve() {
             return BTreeSet::new();
         }
         let mut all: BTreeSet<u64> = self.table.borrow().trees.keys().copied().collect();

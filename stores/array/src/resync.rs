@@ -70,7 +70,7 @@ impl<D: Disk, R: Rules> Array<D, R> {
         // It is out, durably: nobody goes by what it knew any more.
         engine.release_ghosts();
         engine.reclaim_quietly().await?;
-        engine.set_era(self.mark.get().era);
+        engine.set_era(self.era());
         engine.set_generation(self.generation.get());
         *m.unclean.borrow_mut() = Unclean::Anything;
         *m.trouble.borrow_mut() = None;

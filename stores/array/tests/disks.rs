@@ -397,8 +397,65 @@ fn an_older_copy_of_a_disk_is_told_however_it_comes_back() {
         fill(w, id);
         block_on(w.array.close()).unwrap();
     });
-    for why in [missed, later, closed] {
+    let moved = put_back(|w, _| {
+        block_on(w.array.soft_eject(1)).unwrap();
+        w.work(1000, 1 << 20);
+        block_on(w.array.close()).unwrap();
+    });
+    for why in [missed, later, closed, moved] {
         assert!(why.as_ref().is_some_and(|w| w.contains("older copy")), "{why:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_comes_back_writes_the_era_of_the_others_when_the_next_could_not_begin() {
+    let mut w = Test::new(2, 22);
+    let id = w.create(2, None).unwrap();
+    fill(&mut w, id);
+    w.lose(2);
+    w.write(id, 0, 4);
+    w.witness.1.set(true);
+    assert!(block_on(w.array.renew()).is_err());
+    w.witness.1.set(false);
+    w.come_back(2);
+    assert!(w.work(1000, 1 << 20));
+    w.write(id, 0, 8);
+    w.flush(id);
+    assert_eq!(w.array.check(), []);
+    w.settle();
+}
+
+/// All disks are older than what the witness knows; the store is opened despite that, and the power goes when one of them
+/// has written down that it was.
+#[test]
+fn a_disk_that_missed_an_opening_in_need_is_itself() {
+    let mut w = Test::new(2, 23);
+    let id = w.create(1, None).unwrap();
+    fill(&mut w, id);
+    w.crash(&[]);
+    let copies = [1, 2].map(|n| w.disks[&n].copy());
+    w.crash(&[]);
+    w.crash(&[]);
+    let lost = w.witness.0.get();
+    let need = Opening { despite_missing: true, ..Opening::default() };
+    let open = |disks: [TestDisk; 2], how| {
+        let offers = (1..).zip(disks).map(|(number, disk)| Offer { number, disk: Ok(disk) }).collect();
+        block_on(Array::<TestDisk, Sound>::open(offers, entropy(6), Rc::new(w.witness.clone()), how))
+    };
+    let (first, second) = (copies[0].copy(), copies[1].copy());
+    assert!(matches!(open(copies.clone(), Opening::default()), Err(ArrayError::NewestMissing(_))));
+    drop(open([first.clone(), copies[1].copy()], need).unwrap());
+    w.witness.0.set(lost);
+    let array = open([first.copy(), second.copy()], Opening::default()).unwrap();
+    if array.members()[1].state == State::Out {
+        block_on(array.attach(second.copy())).unwrap();
+    }
+    while block_on(array.step(1 << 20)).class.is_some() {}
+    assert!(array.members().iter().all(|m| m.state == State::InSync), "{:#?}", array.members());
+    for block in 0..BLOCKS {
+        let (read, buf) = block_on(array.read(id, block * BLOCK, Buf::zeroed(BLOCK as usize)));
+        read.unwrap();
+        assert_eq!(common::tag_of(&buf), w.model[&id].cells[block as usize].tag());
     }
 }
 

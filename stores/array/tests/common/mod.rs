@@ -198,9 +198,9 @@ impl Disk for TestDisk {
     }
 }
 
-/// Remembers what a small durable file would.
+/// Remembers what a small durable file would, which may be one that cannot be written.
 #[derive(Clone, Default)]
-pub struct MemoryWitness(pub Rc<Cell<Option<EraMark>>>);
+pub struct MemoryWitness(pub Rc<Cell<Option<EraMark>>>, pub Rc<Cell<bool>>);
 
 impl Witness for MemoryWitness {
     fn read(&self) -> LocalTask<'_, Result<Option<EraMark>, DiskError>> {
@@ -210,6 +210,9 @@ impl Witness for MemoryWitness {
     fn note(&self, mark: EraMark) -> LocalTask<'_, Result<(), DiskError>> {
         Box::pin(async move {
             yield_now().await;
+            if self.1.get() {
+                return Err(DiskError::Io);
+            }
             self.0.set(Some(mark));
             Ok(())
         })
