@@ -369,6 +369,7 @@ fn put_back(between: impl FnOnce(&mut Test, Uuid)) -> Option<String> {
     let mut w = Test::new(2, 16);
     let id = w.create(1, None).unwrap();
     fill(&mut w, id);
+    block_on(w.array.renew()).unwrap();
     let older = w.disks[&2].copy();
     between(&mut w, id);
     let newest = w.disks.remove(&2).or_else(|| w.away.remove(&2)).unwrap();
