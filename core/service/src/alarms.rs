@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use parpen_identity::{Actor, Power, may};
 use parpen_model::lifecycle::Life;
-use parpen_model::{Condition, DiskState, Pool, PoolHealth, PoolId, Query, Scope, read};
+use parpen_model::{Condition, Pool, PoolHealth, PoolId, Query, Scope, read};
 use tokio::sync::{Mutex, watch};
 
 use crate::{Ports, capacity, disks, jobs};
@@ -43,8 +43,7 @@ struct Looked {
 impl Looked {
     /// Whether all disks of a pool serve again that did not.
     fn is_whole_again(&mut self, pool: PoolId, facts: &Facts) -> bool {
-        let serves = |s| matches!(s, DiskState::Up | DiskState::Ejecting | DiskState::Paused);
-        if facts.disks.iter().all(|d| serves(d.state)) {
+        if facts.disks.iter().all(disks::is_whole) {
             return self.behind.remove(&pool);
         }
         self.behind.insert(pool);
@@ -94,6 +93,7 @@ async fn look(ports: &Ports, stale: SignedDuration) -> Result<Vec<Alarm>, Condit
     let pools: Vec<Pool> = read(&*ports.meta, |tx| tx.list(Scope::All, &Query::default())).await?;
     let ready: Vec<&Pool> = pools.iter().filter(|p| p.life == Life::Ready).collect();
     looked.health.retain(|id, _| ready.iter().any(|p| p.id == *id));
+    looked.behind.retain(|id| ready.iter().any(|p| p.id == *id));
     let (mut found, mut whole) = (Vec::new(), Vec::new());
     for pool in ready {
         found.extend(match facts(ports, pool, &mut looked.health, stale).await {

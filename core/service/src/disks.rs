@@ -91,7 +91,7 @@ pub async fn incomplete(ports: &Ports, actor: &Actor) -> Result<(Vec<u16>, Vec<u
 }
 
 /// Whether a disk serves and has everything: nobody misses it any more.
-fn is_whole(d: &Disk) -> bool {
+pub(crate) fn is_whole(d: &Disk) -> bool {
     d.state.is_there() && d.state != DiskState::Resyncing
 }
 

@@ -1,7 +1,7 @@
 //! The array's records: small values that every disk of a store keeps beside its catalogue.
 //!
-//! Little-endian, the first byte is the version (1; of the members 2, which says of each what it knows). Keys are made from a fixed prefix, a kind and numbers, so
-//! that they can never be those of a volume.
+//! Little-endian, the first byte is the version: 1; of the members 2, which says of each what it knows. Keys are made
+//! from a fixed prefix, a kind and numbers, so that they can never be those of a volume.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -81,7 +81,7 @@
 //!
 //! A copy of a disk that somebody puts back lacks what no map of another disk may say. The members record names for each
 //! disk an era that it surely wrote down before the witness had it; with an older one a disk never takes part, also when
-//! it is out already. An era in which something is asked for ends after ten minutes ([`Array::renew`]) and at an orderly
+//! it is out already. An era in which anything changes ends after ten minutes ([`Array::renew`]) and at an orderly
 //! stop, so only copies that are younger pass for the disk.
 //!
 //! Further: a member that failed a write or flush is fenced by its engine and let go of; volumes of which no other disk has
