@@ -125,7 +125,8 @@ impl<D: Disk, R: Rules> Array<D, R> {
     }
 
     /// Begins an era if anything changed since this was done last: a copy of a disk that was made before is told from
-    /// the disk then, when somebody puts it back.
+    /// the disk then, when somebody puts it back. An error is the witness's, or that of the last disks in sync; the era that
+    /// was goes on.
     pub async fn renew(&self) -> Result<(), EngineError> {
         if self.stirred() == self.renewed.get() {
             return Ok(());
